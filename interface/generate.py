@@ -1,0 +1,604 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Make the code and the reference page of an interface from its description.
+
+  generate.py INTERFACE.if KIND > FILE
+
+KIND is one of the functions named emit_* below: each makes one file. The syntax of a description is
+explained at the head of interface/fs.if.
+"""
+import re
+import sys
+
+SCALAR = {"u32": 4, "u64": 8, "i64": 8}
+CTYPE = {"u32": "uint32_t", "u64": "uint64_t", "i64": "int64_t"}
+FRAME_HEADER = 48
+
+
+class Block:
+    def __init__(self, kind, number, name, doc, extra):
+        self.kind, self.number, self.name, self.doc, self.extra = kind, number, name, doc, extra
+        self.args, self.errors, self.default = [], [], None
+
+
+class Arg:
+    """One argument of an op or service, or one field of a record."""
+
+    def __init__(self, way, ctype, name, doc="", **more):
+        self.way, self.ctype, self.name, self.doc = way, ctype, name, doc
+        self.__dict__.update(more)
+
+
+def fail(number, why):
+    sys.exit(f"{sys.argv[1]}:{number}: {why}")
+
+
+def split(line):
+    """Words of a line, the quoted documentation last."""
+    m = re.match(r'^(.*?)\s*(?:"(.*)")?\s*$', line)
+    return m.group(1).split(), m.group(2) or ""
+
+
+def parse(path):
+    blocks, current = [], None
+    for number, raw in enumerate(open(path), 1):
+        line = raw.rstrip("\n")
+        if not line.strip() or line.startswith("#"):
+            continue
+        words, doc = split(line)
+        if not line.startswith("\t"):
+            current = parse_head(number, words, doc)
+            blocks.append(current)
+        elif current.kind == "enum":
+            current.args.append(Arg("value", None, words[0], doc, value=int(words[1])))
+        elif current.kind == "record":
+            current.args.append(parse_field(number, words, doc))
+        else:
+            parse_line(number, current, words, doc)
+    return blocks
+
+
+def parse_head(number, words, doc):
+    kind = words[0]
+    if kind in ("interface", "record"):
+        return Block(kind, int(words[2]), words[1], doc, [])
+    if kind == "enum":
+        return Block(kind, 0, words[1], doc, [])
+    if kind in ("op", "service"):
+        return Block(kind, int(words[1]), words[2], doc, words[3:] or words[3:])
+    fail(number, f"unknown block '{kind}'")
+
+
+def parse_field(number, words, doc):
+    ctype, name = words[0], words[1]
+    if ctype not in SCALAR:
+        return Arg("field", ctype, name, doc, lo=None, hi=None, fixed=False)
+    if words[2] == "fixed":
+        return Arg("field", ctype, name, doc, lo=None, hi=None, fixed=True)
+    m = re.match(r"^(-?\d+)\.\.(-?\d+)$", words[2])
+    if not m:
+        fail(number, f"field {name} needs a range min..max or 'fixed'")
+    return Arg("field", ctype, name, doc, lo=int(m.group(1)), hi=int(m.group(2)), fixed=False)
+
+
+def parse_line(number, block, words, doc):
+    if words[0] == "errors":
+        block.errors = words[1:]
+    elif words[0] == "default":
+        block.default = words[1] if len(words) > 1 else doc
+    elif words[0] == "vnode":
+        block.args.append(Arg("vnode", None, words[1], doc, lock=words[2],
+                              optional="optional" in words[3:]))
+    elif words[0] == "name":
+        block.args.append(Arg("name", None, words[1], doc))
+    elif words[0] == "uio":
+        block.args.append(Arg("uio", None, words[1], doc))
+    elif words[1] == "bytes":
+        block.args.append(Arg(words[0] + "bytes", None, words[2], doc))
+    elif words[1] == "record":
+        block.args.append(Arg(words[0] + "record", words[2], words[3], doc))
+    elif words[1] == "records":
+        block.args.append(Arg("outrecords", words[2], words[3], doc, most=int(words[4])))
+    elif words[1] in SCALAR:
+        block.args.append(Arg(words[0], words[1], words[2], doc))
+    else:
+        fail(number, f"cannot read '{' '.join(words)}'")
+
+
+def of(blocks, kind):
+    return [b for b in blocks if b.kind == kind]
+
+
+def wrap(text, indent, width=96):
+    out, line = [], ""
+    for word in text.split():
+        if len(line) + len(word) + 1 > width - len(indent):
+            out.append(indent + line)
+            line = word
+        else:
+            line = (line + " " + word).strip()
+    return "\n".join(out + [indent + line]) if line else ""
+
+
+def banner(what):
+    print("/* SPDX-License-Identifier: BSD-2-Clause */")
+    print(f"/* {what} Made from {sys.argv[1].split('/')[-1]} by generate.py: change that file, not this one. */")
+
+
+# ---- The sdk's header: enums, records, the op table, frames, prototypes of the services
+
+def op_params(op):
+    out = []
+    for a in op.args:
+        out.append({
+            "vnode": lambda: f"struct td_vnode *{a.name}",
+            "name": lambda: f"struct td_name {a.name}",
+            "uio": lambda: f"uint32_t {a.name}",
+            "in": lambda: f"{CTYPE[a.ctype]} {a.name}",
+            "out": lambda: f"{CTYPE[a.ctype]} *{a.name}",
+            "inrecord": lambda: f"const struct td_{a.ctype} *{a.name}",
+            "outrecord": lambda: f"struct td_{a.ctype} *{a.name}",
+            "outrecords": lambda: f"struct td_{a.ctype} *{a.name}, uint32_t *n{a.name}",
+            "inbytes": lambda: f"struct td_in {a.name}",
+            "outbytes": lambda: f"struct td_out *{a.name}",
+        }[a.way]())
+    return ", ".join(out) or "void"
+
+
+def frame_fields(op):
+    """(width, declaration) of a frame's fields, widest alignment first, so that no padding is hidden."""
+    eight, four, rest = [], [], []
+    for a in op.args:
+        if a.way == "vnode":
+            eight.append((8, f"int64_t {a.name}_at"))
+            rest.append((144, f"struct td_vnode {a.name}"))
+        elif a.way in ("inbytes", "outbytes"):
+            eight.append((8, f"int64_t {a.name}_at"))
+            four.append((4, f"uint32_t {a.name}_len"))
+            four.append((4, f"uint32_t {a.name}_size"))
+        elif a.way == "name":
+            four.append((4, f"uint32_t {a.name}_len"))
+            rest.append((256, f"uint8_t {a.name}[256]"))
+        elif a.way == "uio":
+            four.append((4, f"uint32_t {a.name}"))
+        elif a.way in ("in", "out"):
+            (eight if SCALAR[a.ctype] == 8 else four).append((SCALAR[a.ctype], f"{CTYPE[a.ctype]} {a.name}"))
+        elif a.way in ("inrecord", "outrecord"):
+            rest.append((RECORDS[a.ctype].number, f"struct td_{a.ctype} {a.name}"))
+        elif a.way == "outrecords":
+            four.append((4, f"uint32_t n{a.name}"))
+            rest.append((a.most * RECORDS[a.ctype].number, f"struct td_{a.ctype} {a.name}[{a.most}]"))
+    if len(four) % 2:
+        four.append((4, "uint32_t pad"))
+    return eight + four + rest
+
+
+def service_params(s):
+    out = []
+    for a in s.args:
+        if a.way == "in":
+            out.append(f"{CTYPE[a.ctype]} {a.name}")
+        elif a.way == "out":
+            out.append(f"{CTYPE[a.ctype]} *{a.name}")
+        elif a.way == "inbytes":
+            out.append(f"const void *{a.name}, uint32_t {a.name}_len")
+        elif a.way == "outbytes":
+            out.append(f"void *{a.name}, uint32_t {a.name}_len")
+    return ", ".join(out)
+
+
+def service_names(s):
+    out = []
+    for a in s.args:
+        out.append(a.name)
+        if a.way in ("inbytes", "outbytes"):
+            out.append(a.name + "_len")
+    return ", ".join(out)
+
+
+def posted(s):
+    return "posted" in s.extra
+
+
+def emit_sdk(blocks):
+    iface = of(blocks, "interface")[0]
+    banner(f"The {iface.name} interface: what a module implements and what it can ask for.")
+    guard = f"TADAN_{iface.name.upper()}_IF_H"
+    print(f"#ifndef {guard}\n#define {guard}\n\n#include <tadan/types.h>\n")
+    print(f"#define TD_{iface.name.upper()}_VERSION {iface.number}\n")
+    for e in of(blocks, "enum"):
+        print(f"/* {e.doc} */\nenum td_{e.name} {{")
+        for v in e.args:
+            print(f"\tTD_{v.name} = {v.value}, /* {v.doc} */")
+        print("};\n")
+    for r in of(blocks, "record"):
+        print(wrap(r.doc, " * ").replace(" * ", "/* ", 1) + f" */\nstruct td_{r.name} {{")
+        for f in r.args:
+            ctype = CTYPE.get(f.ctype, f"struct td_{f.ctype}")
+            print(f"\t{ctype} {f.name}; /* {f.doc} */")
+        print("} __attribute__((aligned(8)));")
+        print(f'_Static_assert(sizeof(struct td_{r.name}) == {r.number}, "record {r.name}");\n')
+    print("/* Numbers of the operations. */\nenum td_op {")
+    for op in of(blocks, "op"):
+        print(f"\tTD_OP_{op.name} = {op.number},")
+    print(f"\tTD_OP_MAX = {max(o.number for o in of(blocks, 'op')) + 1},\n}};\n")
+    print("/* The table that a module fills; an operation left out has the default that is named here. */")
+    print(f"struct td_{iface.name}_ops {{")
+    for op in of(blocks, "op"):
+        print("\t/*\n" + wrap(op.doc, "\t * "))
+        locks = ", ".join(f"{a.name} {a.lock}" for a in op.args if a.way == "vnode")
+        if locks:
+            print(f"\t * Locks held: {locks}.")
+        for a in op.args:
+            if a.doc:
+                print(wrap(f"{a.name}: {a.doc}.", "\t * "))
+        print(wrap("Errors: " + (", ".join(op.errors) or "none") + f". Default: {op.default}. May sleep.", "\t * "))
+        print("\t */")
+        print(f"\tint (*{op.name})({op_params(op)});\n")
+    print("};\n")
+    for op in of(blocks, "op"):
+        fields = frame_fields(op)
+        print(f"struct td_frame_{op.name} {{\n\tstruct td_frame h;")
+        for _, decl in fields:
+            print(f"\t{decl};")
+        print("} __attribute__((aligned(8)));")
+        size = FRAME_HEADER + sum(w for w, _ in fields)
+        print(f'_Static_assert(sizeof(struct td_frame_{op.name}) == {size}, "frame {op.name}");')
+        if size > 4096:
+            sys.exit(f"frame {op.name} has {size} bytes, over 4096")
+    print("\n/* The services' numbers and the functions that each wall supplies. */\nenum td_svc {")
+    for s in of(blocks, "service"):
+        print(f"\tTD_SVC_{s.name} = {s.number},")
+    print(f"\tTD_SVC_MAX = {max(s.number for s in of(blocks, 'service')) + 1},\n}};\n")
+    for s in of(blocks, "service"):
+        how = "Posted: has no result." if posted(s) else "Waits for its result."
+        print("/*\n" + wrap(f"{s.doc} {how}", " * "))
+        for a in s.args:
+            if a.doc:
+                print(wrap(f"{a.name}: {a.doc}.", " * "))
+        print(" * Errors: " + ", ".join(s.errors) + ".\n */")
+        print(f"TD_IMPORT int td__svc_{s.name}({service_params(s)});\n")
+    print("#endif")
+
+
+# ---- The module's side: unpack a frame, call the operation
+
+def dispatch_args(op):
+    out = []
+    for a in op.args:
+        out.append({
+            "vnode": lambda: f"td__at(f, f->{a.name}_at)",
+            "name": lambda: f"(struct td_name){{ f->{a.name}, f->{a.name}_len }}",
+            "uio": lambda: f"f->{a.name}",
+            "in": lambda: f"f->{a.name}",
+            "out": lambda: f"&f->{a.name}",
+            "inrecord": lambda: f"&f->{a.name}",
+            "outrecord": lambda: f"&f->{a.name}",
+            "outrecords": lambda: f"f->{a.name}, &f->n{a.name}",
+            "inbytes": lambda: f"(struct td_in){{ td__at(f, f->{a.name}_at), f->{a.name}_len }}",
+            "outbytes": lambda: f"&{a.name}",
+        }[a.way]())
+    return ", ".join(out)
+
+
+def emit_dispatch(blocks):
+    iface = of(blocks, "interface")[0]
+    banner("The module's side of the gate: a frame becomes a call of the module's own function.")
+    print("#include <tadan/module.h>\n#include \"runtime.h\"\n")
+    for op in of(blocks, "op"):
+        print(f"static int32_t call_{op.name}(const struct td_{iface.name}_ops *ops, struct td_frame *h)\n{{")
+        print(f"\tstruct td_frame_{op.name} *f = (void *)h;\n")
+        outs = [a for a in op.args if a.way == "outbytes"]
+        for a in outs:
+            print(f"\tstruct td_out {a.name} = {{ td__at(f, f->{a.name}_at), f->{a.name}_size, 0 }};")
+        print(f"\tint err = ops->{op.name}({dispatch_args(op)});")
+        for a in outs:
+            print(f"\tf->{a.name}_len = {a.name}.used;")
+        print("\treturn err;\n}\n")
+    print(f"static uint64_t bound(const struct td_{iface.name}_ops *ops)\n{{\n\tuint64_t set = 0;\n")
+    for op in of(blocks, "op"):
+        print(f"\tset |= ops->{op.name} ? 1ull << TD_OP_{op.name} : 0;")
+    print("\treturn set;\n}\n")
+    print(f"int32_t td__dispatch_{iface.name}(const struct td_{iface.name}_ops *ops, struct td_frame *h)\n{{\n\tswitch (h->op) {{")
+    print("\tcase TD_OP_HELLO:\n\t\th->bound = bound(ops);\n\t\treturn 0;")
+    for op in of(blocks, "op"):
+        print(f"\tcase TD_OP_{op.name}:\n\t\treturn call_{op.name}(ops, h);")
+    print("\tdefault:\n\t\treturn -TD_ENOSYS;\n\t}\n}")
+
+
+# ---- The kernel's side: one function an operation, which packs, crosses, checks and unpacks
+
+def gate_params(op):
+    out = []
+    for a in op.args:
+        out.append({
+            "vnode": lambda: f"struct td_vnode *{a.name}" if a.lock == "new" else f"struct td__vnode *{a.name}",
+            "name": lambda: f"struct td_name {a.name}",
+            "uio": lambda: f"struct td__uio *{a.name}",
+            "in": lambda: f"{CTYPE[a.ctype]} {a.name}",
+            "out": lambda: f"{CTYPE[a.ctype]} *{a.name}",
+            "inrecord": lambda: f"const struct td_{a.ctype} *{a.name}",
+            "outrecord": lambda: f"struct td_{a.ctype} *{a.name}",
+            "outrecords": lambda: f"struct td_{a.ctype} *{a.name}, uint32_t *n{a.name}",
+            "inbytes": lambda: f"struct td_in {a.name}",
+            "outbytes": lambda: f"struct td_out *{a.name}",
+        }[a.way]())
+    return ", ".join(["struct td__fs *fs"] + out)
+
+
+def gate_default(op):
+    if op.default == "nothing":
+        return "0"
+    if op.default and re.match(r"^E[A-Z]+$", op.default):
+        return f"-TD_{op.default}"
+    return "-TD_ENOSYS"
+
+
+def emit_gateway_h(blocks):
+    banner("The kernel's way into a module: one function an operation.")
+    print("#ifndef TD__FS_GATEWAY_H\n#define TD__FS_GATEWAY_H\n\n#include \"gateway.h\"\n")
+    print("/*\n * Each takes its arguments from the kernel, never from the module; results are copies, already checked.\n"
+          " * Returns 0, an error that the operation may give, its default where the module leaves it out\n"
+          " * (-TD_ENOSYS where the default is the kernel's to supply), or -TD_EIO after a fault that came again.\n */")
+    for op in of(blocks, "op"):
+        print(f"int td__fs_{op.name}({gate_params(op)});")
+    print("\nextern const char *const td__op_names[TD_OP_MAX];")
+    print("extern const char *const td__svc_names[TD_SVC_MAX];")
+    for r in of(blocks, "record"):
+        print(f"\n/* 0, or the name of the first field of the record whose value no good {r.name} can have. */")
+        print(f"const char *td__check_{r.name}(const struct td_{r.name} *r);")
+    fixed = [(r, [f for f in r.args if f.fixed]) for r in of(blocks, "record")]
+    for r, fields in fixed:
+        if fields:
+            print(f"\n/* 0, or the name of the first field that a module changed though it is the kernel's. */")
+            print(f"const char *td__fixed_{r.name}(const struct td_{r.name} *was, const struct td_{r.name} *is);")
+    print("\n/* May the operation give this error (a positive TD_E value)? */")
+    print("int td__op_may_fail(uint32_t op, int error);")
+    print("\n#endif")
+
+
+def emit_check(r):
+    print(f"const char *td__check_{r.name}(const struct td_{r.name} *r)\n{{")
+    for f in r.args:
+        if f.ctype not in SCALAR:
+            print(f"\tif (td__check_{f.ctype}(&r->{f.name}))\n\t\treturn \"{f.name}\";")
+        elif not f.fixed:
+            tests = []
+            if f.ctype == "i64":
+                tests += [f"r->{f.name} < {f.lo}", f"r->{f.name} > {f.hi}"]
+            else:
+                if f.lo > 0:
+                    tests.append(f"r->{f.name} < {f.lo}u")
+                if f.hi < (1 << 8 * SCALAR[f.ctype]) - 1:
+                    tests.append(f"r->{f.name} > {f.hi}u")
+            if tests:
+                print(f"\tif ({' || '.join(tests)})\n\t\treturn \"{f.name}\";")
+    if not any(f.ctype not in SCALAR or not f.fixed for f in r.args):
+        print("\t(void)r;")
+    print("\treturn 0;\n}\n")
+
+
+def emit_fixed(r):
+    fields = [f for f in r.args if f.fixed]
+    if not fields:
+        return
+    print(f"const char *td__fixed_{r.name}(const struct td_{r.name} *was, const struct td_{r.name} *is)\n{{")
+    for f in fields:
+        print(f"\tif (was->{f.name} != is->{f.name})\n\t\treturn \"{f.name}\";")
+    print("\treturn 0;\n}\n")
+
+
+def emit_gate_op(op):
+    print(f"int td__fs_{op.name}({gate_params(op)})\n{{")
+    print(f"\tif (!td__hook_bound(fs, TD_OP_{op.name}))\n\t\treturn {gate_default(op)};")
+    print("\tstruct td__call *c;\n\tint err;\n\n\ttd__attempts tries = { 0 };\n\tdo {")
+    print(f"\t\terr = td__call_begin(fs, TD_OP_{op.name}, &c);\n\t\tif (err)\n\t\t\treturn err;")
+    print(f"\t\tstruct td_frame_{op.name} *f = (void *)c->frame;\n")
+    for a in op.args:
+        if a.way == "vnode" and a.lock == "new":
+            print(f"\t\ttd__put_new(c, &f->{a.name}_at, &f->{a.name}, {a.name});")
+        elif a.way == "vnode":
+            print(f"\t\ttd__put_vnode(c, &f->{a.name}_at, &f->{a.name}, {a.name}, TD_{a.lock.upper()});")
+        elif a.way == "name":
+            print(f"\t\tf->{a.name}_len = td__put_name(f->{a.name}, {a.name});")
+        elif a.way == "uio":
+            print(f"\t\tf->{a.name} = td__put_uio(c, {a.name});")
+        elif a.way == "in":
+            print(f"\t\tf->{a.name} = {a.name};")
+        elif a.way == "inrecord":
+            print(f"\t\tf->{a.name} = *{a.name};")
+        elif a.way == "outrecord":
+            print(f"\t\ttd__zero(&f->{a.name}, sizeof(f->{a.name}));")
+        elif a.way == "out":
+            print(f"\t\tf->{a.name} = 0;")
+        elif a.way == "outrecords":
+            print(f"\t\tf->n{a.name} = 0;")
+        elif a.way == "inbytes":
+            print(f"\t\terr = td__put_bytes(c, &f->{a.name}_at, &f->{a.name}_len, {a.name});")
+        elif a.way == "outbytes":
+            print(f"\t\terr = td__put_out(c, &f->{a.name}_at, &f->{a.name}_size, {a.name}->size);")
+    print("\t\tif (!err)\n\t\t\terr = td__call_enter(c);" if any(a.way in ("inbytes", "outbytes") for a in op.args)
+          else "\t\terr = td__call_enter(c);")
+    outs = []
+    for a in op.args:
+        if a.way == "out":
+            outs.append(f"\t\t\t*{a.name} = f->{a.name};")
+        elif a.way == "outrecord":
+            outs.append(f"\t\t\t*{a.name} = f->{a.name};")
+            outs.append(f"\t\t\terr = td__call_check(c, \"{a.ctype}\", td__check_{a.ctype}({a.name}));")
+        elif a.way == "outrecords":
+            outs.append(f"\t\t\terr = td__take_count(c, \"{a.name}\", f->n{a.name}, {a.most}, n{a.name});")
+            outs.append(f"\t\t\tfor (uint32_t i = 0; !err && i < *n{a.name}; i++) {{")
+            outs.append(f"\t\t\t\t{a.name}[i] = f->{a.name}[i];")
+            outs.append(f"\t\t\t\terr = td__call_check(c, \"{a.ctype}\", td__check_{a.ctype}(&{a.name}[i]));\n\t\t\t}}")
+        elif a.way == "outbytes":
+            outs.append(f"\t\t\terr = td__take_bytes(c, f->{a.name}_len, {a.name});")
+    if outs:
+        print("\t\tif (!err) {\n" + "\n".join(outs) + "\n\t\t}")
+    print("\t} while (td__call_end(c, &tries, &err));\n\treturn err;\n}\n")
+
+
+def emit_gateway(blocks):
+    banner("The kernel's way into a module.")
+    print("#include \"fs_gateway.h\"\n")
+    print("const char *const td__op_names[TD_OP_MAX] = {\n\t[TD_OP_HELLO] = \"hello\",")
+    for op in of(blocks, "op"):
+        print(f"\t[TD_OP_{op.name}] = \"{op.name}\",")
+    print("};\n\nconst char *const td__svc_names[TD_SVC_MAX] = {")
+    for s in of(blocks, "service"):
+        print(f"\t[TD_SVC_{s.name}] = \"{s.name}\",")
+    print("};\n")
+    for r in of(blocks, "record"):
+        emit_check(r)
+        emit_fixed(r)
+    print("int td__op_may_fail(uint32_t op, int error)\n{\n\tswitch (op) {")
+    for op in of(blocks, "op"):
+        tests = " || ".join(f"error == TD_{e}" for e in op.errors) or "0"
+        print(f"\tcase TD_OP_{op.name}:\n\t\treturn {tests};")
+    print("\tdefault:\n\t\treturn 0;\n\t}\n}\n")
+    for op in of(blocks, "op"):
+        emit_gate_op(op)
+
+
+# ---- The kernel's services: prototypes, and the message form for walls that cannot call
+
+def kernel_params(s):
+    rest = service_params(s)
+    return "struct td__call *c" + (", " + rest if rest else "")
+
+
+def emit_services_h(blocks):
+    banner("The services as the kernel implements them, and as messages.")
+    print("#ifndef TD__FS_SERVICES_H\n#define TD__FS_SERVICES_H\n\n#include \"gateway.h\"\n")
+    print("/* Memory arguments are the kernel's own memory, or the module's in walls that share an address space. */")
+    for s in of(blocks, "service"):
+        print(f"int td__svc_do_{s.name}({kernel_params(s)});")
+    print("\n/* For a table of imports: X(name) for every service. */\n#define TD__SERVICES(X) \\")
+    print(" \\\n".join(f"\tX({s.name})" for s in of(blocks, "service")))
+    print("\n\n/* The same with the types and names of the arguments, and where the pointers are:\n"
+          " * X(name, (parameters), (arguments), memory, size, writes) */\n#define TD__SERVICES_TYPED(X) \\")
+    rows = []
+    for s in of(blocks, "service"):
+        mem = [a for a in s.args if a.way in ("inbytes", "outbytes", "out")]
+        if mem:
+            a = mem[0]
+            m = a.name
+            size = f"{a.name}_len" if a.way != "out" else f"{SCALAR[a.ctype]}"
+            writes = "0" if a.way == "inbytes" else "1"
+        else:
+            m, size, writes = "0", "0", "0"
+        rows.append(f"\tX({s.name}, ({service_params(s)}), ({service_names(s)}), {m}, {size}, {writes})")
+    print(" \\\n".join(rows))
+    print("""
+/*
+ * Carry out one message of a module's ring. `m` is the kernel's private copy, `payload` has `len` bytes
+ * and is private too. A service with results writes them to `r` (8 bytes) and `out` (room for `size`).
+ * Returns the service's own result in *result. A message that cannot be one is -TD_EBADMSG, a fault.
+ */
+int td__svc_message(struct td__call *c, const struct td_msg *m, const void *payload, uint32_t len,
+		    int *result, uint64_t *r, void *out, uint32_t size);
+""")
+    print("#endif")
+
+
+def msg_args(s):
+    """Scalars go in a[0..3] of the message, in order; bytes go in the payload."""
+    slot, out = 0, []
+    for a in s.args:
+        if a.way == "in":
+            out.append(f"({CTYPE[a.ctype]})m->a[{slot}]")
+            slot += 1
+        elif a.way == "out":
+            out.append("r")
+        elif a.way == "inbytes":
+            out.append("payload, len")
+        elif a.way == "outbytes":
+            out.append("out, m->want")
+    if slot > 4:
+        sys.exit(f"service {s.name}: more than 4 scalars")
+    return ", ".join(["c"] + out)
+
+
+def emit_services(blocks):
+    banner("Messages of a module's ring become services.")
+    print("#include \"fs_services.h\"\n")
+    print("int td__svc_message(struct td__call *c, const struct td_msg *m, const void *payload, uint32_t len,\n"
+          "\t\t    int *result, uint64_t *r, void *out, uint32_t size)\n{\n\tswitch (m->service) {")
+    for s in of(blocks, "service"):
+        print(f"\tcase TD_SVC_{s.name}:")
+        tests = []
+        if not any(a.way == "inbytes" for a in s.args):
+            tests.append("len")
+        if any(a.way == "outbytes" for a in s.args):
+            tests.append("m->want > size")
+        for i, a in enumerate([a for a in s.args if a.way == "in"]):
+            if a.ctype == "u32":
+                tests.append(f"m->a[{i}] > 4294967295u")
+        if tests:
+            print(f"\t\tif ({' || '.join(tests)})\n\t\t\treturn -TD_EBADMSG;")
+        print(f"\t\t*result = td__svc_do_{s.name}({msg_args(s)});\n\t\treturn 0;")
+    print("\tdefault:\n\t\treturn -TD_EBADMSG;\n\t}\n}")
+
+
+def emit_remote(blocks):
+    """The module's side of walls that send messages: td__svc_NAME() in terms of td__post and td__ask."""
+    banner("Services as messages, on the module's side of a wall that cannot call.")
+    print("#include <tadan/fs_if.h>\n#include \"remote.h\"\n")
+    for s in of(blocks, "service"):
+        print(f"int td__remote_{s.name}({service_params(s)})\n{{")
+        scalars = [a for a in s.args if a.way == "in"]
+        inb = [a for a in s.args if a.way == "inbytes"]
+        outb = [a for a in s.args if a.way == "outbytes"]
+        outs = [a for a in s.args if a.way == "out"]
+        init = ", ".join(["." + "service = TD_SVC_" + s.name] +
+                         [f".a[{i}] = {a.name}" for i, a in enumerate(scalars)] +
+                         ([f".want = {outb[0].name}_len"] if outb else []))
+        print(f"\tstruct td_msg m = {{ {init} }};\n")
+        data = f"{inb[0].name}, {inb[0].name}_len" if inb else "0, 0"
+        if posted(s):
+            print(f"\treturn td__post(&m, {data});\n}}\n")
+        else:
+            res = outs[0].name if outs else "0"
+            out = f"{outb[0].name}, {outb[0].name}_len" if outb else "0, 0"
+            print(f"\treturn td__ask(&m, {data}, {res}, {out});\n}}\n")
+
+
+def emit_page(blocks):
+    """The reference page, in scdoc's language."""
+    iface = of(blocks, "interface")[0]
+    esc = lambda t: t.replace("_", "\\_").replace("*", "\\*")
+    print(f"tadan-{iface.name}(7) \"\" \"Tadan modules\"\n\n# NAME\n\ntadan-{iface.name} - operations of a {iface.name} module "
+          f"and services of the kernel\n\n# DESCRIPTION\n\n{esc(iface.doc)} An operation that a module leaves out has the default named here.\n")
+    print("# OPERATIONS\n")
+    for op in of(blocks, "op"):
+        print(f"*{esc(op.name)}*({esc(op_params(op))})\n\n\t{esc(op.doc)}\n")
+        locks = ", ".join(f"{a.name} {a.lock}" for a in op.args if a.way == "vnode")
+        if locks:
+            print(f"\tLocks held: {esc(locks)}.\n")
+        for a in op.args:
+            if a.doc:
+                print(f"\t_{esc(a.name)}_: {esc(a.doc)}.\n")
+        print(f"\tErrors: {esc(', '.join(op.errors) or 'none')}. Default: {esc(op.default or 'none')}.\n")
+    print("# RECORDS\n")
+    for r in of(blocks, "record"):
+        print(f"*struct td\\_{esc(r.name)}*, {r.number} bytes\n\n\t{esc(r.doc)}\n")
+        for f in r.args:
+            rng = "the kernel's, fixed" if f.fixed else "" if f.lo is None else f"{f.lo} to {f.hi}"
+            print(f"\t_{esc(f.name)}_ ({f.ctype}{', ' + rng if rng else ''}): {esc(f.doc)}.\n")
+    print("# SERVICES\n\nAuthors use the functions of _tadan/fs.h_, which are made of these.\n")
+    for s in of(blocks, "service"):
+        print(f"*{esc(s.name)}*({esc(service_params(s))}){', posted' if posted(s) else ''}\n\n\t{esc(s.doc)} Errors: {', '.join(s.errors)}.\n")
+    print("# SEE ALSO\n\n*tadan*(1)")
+
+
+def main():
+    global RECORDS
+    emitters = {name[5:]: f for name, f in globals().items() if name.startswith("emit_")}
+    if len(sys.argv) != 3 or sys.argv[2] not in emitters:
+        sys.exit(f"usage: generate.py FILE.if KIND\nkinds: {', '.join(sorted(emitters))}")
+    blocks = parse(sys.argv[1])
+    RECORDS = {r.name: r for r in of(blocks, "record")}
+    emitters[sys.argv[2]](blocks)
+
+
+main()

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The domain's heap, and the functions of the C library that compilers call on their own.
+ *
+ * Blocks are powers of two from 32 bytes up, with 16 bytes of header; freed blocks wait in a list of their
+ * size. One spin lock guards the heap: it is held for a few instructions, and a call that is ended inside
+ * takes the whole domain with it.
+ */
+#include "runtime.h"
+
+enum { CLASSES = 32, SMALLEST = 5, HEADER = 16 };
+
+struct free_block {
+	struct free_block *next;
+};
+
+static struct {
+	char *next, *end;
+	struct free_block *freed[CLASSES];
+	int locked;
+} heap;
+
+static void heap_lock(void)
+{
+	while (__atomic_exchange_n(&heap.locked, 1, __ATOMIC_ACQUIRE))
+		while (__atomic_load_n(&heap.locked, __ATOMIC_RELAXED))
+			;
+}
+
+static void heap_unlock(void)
+{
+	__atomic_store_n(&heap.locked, 0, __ATOMIC_RELEASE);
+}
+
+void td__heap_init(void *memory, size_t size)
+{
+	uintptr_t start = ((uintptr_t)memory + 15) & ~(uintptr_t)15;
+
+	heap.next = (char *)start;
+	heap.end = (char *)memory + size;
+}
+
+static uint32_t class_of(size_t size)
+{
+	uint32_t class = SMALLEST;
+
+	while (class < CLASSES && (size_t)1 << class < size)
+		class++;
+	return class;
+}
+
+void *td_alloc(size_t size)
+{
+	uint32_t class = class_of(size + HEADER);
+	char *p = 0;
+
+	if (size > (size_t)1 << 30 || class >= CLASSES)
+		return 0;
+	heap_lock();
+	if (heap.freed[class]) {
+		p = (char *)heap.freed[class] - HEADER;
+		heap.freed[class] = heap.freed[class]->next;
+	} else if ((size_t)1 << class <= (size_t)(heap.end - heap.next)) {
+		p = heap.next;
+		heap.next += (size_t)1 << class;
+	}
+	heap_unlock();
+	if (!p)
+		return 0;
+	*(uint32_t *)p = class;
+	return memset(p + HEADER, 0, size);
+}
+
+void td_free(void *memory)
+{
+	struct free_block *b = memory;
+
+	if (!b)
+		return;
+	uint32_t class = *(uint32_t *)((char *)memory - HEADER);
+	heap_lock();
+	b->next = heap.freed[class];
+	heap.freed[class] = b;
+	heap_unlock();
+}
+
+#ifndef __wasm__
+#define STRING_OP(op, to, from, len)                                                               \
+	__asm__ volatile("rep " op : "+D"(to), "+S"(from), "+c"(len) : : "memory")
+#endif
+
+void *memcpy(void *to, const void *from, size_t len)
+{
+	void *result = to;
+
+#if defined(__x86_64__)
+	STRING_OP("movsb", to, from, len);
+#else
+	for (size_t i = 0; i < len; i++)
+		((volatile char *)to)[i] = ((const char *)from)[i];
+#endif
+	return result;
+}
+
+void *memmove(void *to, const void *from, size_t len)
+{
+	volatile char *d = to;
+	const char *s = from;
+
+	if ((uintptr_t)to - (uintptr_t)from >= len)
+		return memcpy(to, from, len);
+	while (len--)
+		d[len] = s[len];
+	return to;
+}
+
+void *memset(void *to, int byte, size_t len)
+{
+#if defined(__x86_64__)
+	void *p = to;
+
+	__asm__ volatile("rep stosb" : "+D"(p), "+c"(len) : "a"(byte) : "memory");
+#else
+	for (size_t i = 0; i < len; i++)
+		((volatile char *)to)[i] = (char)byte;
+#endif
+	return to;
+}
+
+int memcmp(const void *a, const void *b, size_t len)
+{
+	const volatile uint8_t *x = a, *y = b;
+
+	for (size_t i = 0; i < len; i++)
+		if (x[i] != y[i])
+			return x[i] < y[i] ? -1 : 1;
+	return 0;
+}
+
+size_t strlen(const char *s)
+{
+	const volatile char *p = s;
+
+	while (*p)
+		p++;
+	return (size_t)(p - s);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The runtime is the part of the kernel's library that lives in the module: linked into every module
+ * file, it turns the sdk's functions into services and keeps the call's open bufs.
+ *
+ * A context is the runtime's memory for one call in flight. The wall sets one aside for each slot, in
+ * the domain's memory, all zeroes at the domain's start, and says with td__svc_context() which one
+ * belongs to the calling thread.
+ */
+#ifndef TADAN_RUNTIME_H
+#define TADAN_RUNTIME_H
+
+#include <tadan/fs.h>
+
+struct td__context {
+	struct td_frame *frame;
+	uint32_t views;
+	uint32_t bsize;
+	uint32_t top;      /* entries of bufs[] used so far by this call */
+	uint32_t spare;    /* copies in the pool */
+	struct td_buf bufs[TD_BUF_MAX];
+	uint8_t *pool[TD_BUF_MAX]; /* blocks of memory for private copies, kept from call to call */
+};
+
+TD_IMPORT struct td__context *td__svc_context(void);
+
+/* Give the allocator its heap, once a domain. */
+void td__heap_init(void *heap, size_t size);
+
+#endif

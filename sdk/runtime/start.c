@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Where a call enters the module, and the parts of the sdk that need no service. */
+#include "runtime.h"
+
+static void hello(struct td_frame *f)
+{
+	struct td_frame_hello *h = (void *)f;
+
+	td__heap_init(td__at(f, f->heap_at), h->heap_size);
+}
+
+int32_t td__run(struct td_frame *f, const struct td_fs_ops *ops)
+{
+	struct td__context *ctx = td__svc_context();
+
+	ctx->frame = f;
+	ctx->views = f->views;
+	ctx->bsize = f->bsize;
+	for (uint32_t i = 0; i < ctx->top; i++)
+		ctx->bufs[i] = (struct td_buf){ 0 };
+	ctx->top = 0;
+	if (f->op == TD_OP_HELLO)
+		hello(f);
+	return td__dispatch_fs(ops, f);
+}
+
+void td_now(int64_t *sec, uint32_t *nsec)
+{
+	const struct td_frame *f = td__svc_context()->frame;
+
+	*sec = f->now_sec;
+	*nsec = f->now_nsec;
+}
+
+uint32_t td_slot(void)
+{
+	return td__svc_context()->frame->slot;
+}
+
+uint32_t td_bsize(void)
+{
+	return td__svc_context()->bsize;
+}
+
+int td_lock(uint32_t lock, uint32_t mode)
+{
+	return td__svc_lock(lock, mode);
+}
+
+void td_unlock(uint32_t lock)
+{
+	td__svc_unlock(lock);
+}
+
+void td_log(uint32_t priority, const char *text)
+{
+	size_t len = strlen(text);
+
+	td__svc_log(priority, text, len > 200 ? 200 : (uint32_t)len);
+}
+
+int td_discard(uint64_t blkno, uint64_t count)
+{
+	return td__svc_discard(blkno, count);
+}
+
+int td_uio_move(uint32_t uio, void *data, uint32_t len)
+{
+	if (td__svc_context()->frame->op == TD_OP_read)
+		return td__svc_uio_write(uio, data, len);
+	return td__svc_uio_read(uio, data, len);
+}
+
+int td_out_put(struct td_out *out, const void *data, uint32_t len)
+{
+	if (len > out->size - out->used)
+		return -TD_ERANGE;
+	memcpy((char *)out->data + out->used, data, len);
+	out->used += len;
+	return 0;
+}
+
+int td_readdir_emit(struct td_out *out, uint64_t fid, uint64_t cookie, uint32_t type,
+		    struct td_name name)
+{
+	struct td_dirent d = { fid, cookie, type, name.len };
+	uint32_t padded = (name.len + 7) & ~7u;
+	char *p = (char *)out->data + out->used;
+
+	if (name.len > TD_NAME_MAX || sizeof(d) + padded > out->size - out->used)
+		return 0;
+	memcpy(p, &d, sizeof(d));
+	memset(p + sizeof(d) + padded - 8, 0, 8);
+	memcpy(p + sizeof(d), name.bytes, name.len);
+	out->used += sizeof(d) + padded;
+	return 1;
+}
+
+int td_name_is(struct td_name name, const char *text)
+{
+	return name.len == strlen(text) && !memcmp(name.bytes, text, name.len);
+}
+
+int td_vnode_init(struct td_vnode *v, uint32_t type, uint32_t mode, uint64_t size)
+{
+	td_now(&v->mtime.sec, &v->mtime.nsec);
+	v->atime = v->ctime = v->btime = v->mtime;
+	v->type = type;
+	v->mode = mode;
+	v->size = size;
+	v->blocks = (size + 511) / 512;
+	v->nlink = type == TD_DIR ? 2 : 1;
+	return 0;
+}

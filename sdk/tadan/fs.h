@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Everything that the author of a file system needs; tadan-fs(7) describes the operations.
+ *
+ * Rules of the game:
+ * - The kernel holds the vnodes' locks that an operation names, for the whole call.
+ * - What must survive lives in bufs, blocks of the mount's device. Reads go through td_buf_data(),
+ *   writes through td_buf_write() and its sisters: so the kernel can undo them.
+ * - One call is one transaction. With journal=all an error that an operation returns undoes what the
+ *   call has done so far; without a journal nothing is undone, so check before you change.
+ * - Records of `shared` vnodes are for reading. In `exclusive` and `new` ones, change what the operation
+ *   is about; the kernel takes the changes over when the operation returns 0.
+ */
+#ifndef TADAN_FS_H
+#define TADAN_FS_H
+
+#include <tadan/module.h>
+#include <tadan/fs_if.h>
+
+/*
+ * A block of the device, open for this call. At most TD_BUF_MAX at a time; all are closed by the
+ * kernel when the call ends, but a call that forgets one is counted as careless.
+ */
+struct td_buf {
+	uint64_t blkno;
+	const uint8_t *view;
+	uint32_t handle;
+	uint32_t opened; /* how often this entry was opened in this call */
+	uint16_t refs;
+	uint16_t copied;
+	uint32_t pad;
+};
+
+/*
+ * bread: open a block to read and perhaps change it. getblk: open a block whose old content does not
+ * matter: it becomes zeroes. getnextblk: open the block behind `b`. Sleeps while the device works.
+ * Errors: EIO, EINVAL (beyond the device), EMFILE (too many open).
+ */
+int td_bread(uint64_t blkno, struct td_buf **b);
+int td_getblk(uint64_t blkno, struct td_buf **b);
+int td_getnextblk(struct td_buf *b, struct td_buf **next);
+void td_brelse(struct td_buf *b); /* 0 is fine */
+
+/*
+ * The block's content, bsize bytes, for reading. The address is good until the next write to this
+ * block in this call, or td_brelse(): ask again after a write.
+ */
+static inline const void *td_buf_data(const struct td_buf *b)
+{
+	return b->view;
+}
+
+/*
+ * Change bytes: copy in, fill with a byte, move within the block. A range outside the block is the
+ * module's mistake: EINVAL, and the kernel counts it.
+ */
+int td_buf_write(struct td_buf *b, uint32_t off, const void *data, uint32_t len);
+int td_buf_fill(struct td_buf *b, uint32_t off, uint32_t len, uint8_t byte);
+int td_buf_move(struct td_buf *b, uint32_t to, uint32_t from, uint32_t len);
+
+/* Bytes of a block. */
+uint32_t td_bsize(void);
+
+/* These blocks hold nothing any more. Takes effect when the call is committed; they read as zeroes then. */
+int td_discard(uint64_t blkno, uint64_t count);
+
+/*
+ * Move bytes between the caller's buffer and the module's, from where the last move ended. The
+ * operation (read or write) decides the direction. Errors: EINVAL where it goes beyond the buffer.
+ */
+int td_uio_move(uint32_t uio, void *data, uint32_t len);
+
+/*
+ * For readdir: add an entry. `cookie` continues behind it, is not 0, and is the same each time the
+ * directory is read. Returns 0 where there is no more room: then return 0 from readdir.
+ */
+int td_readdir_emit(struct td_out *out, uint64_t fid, uint64_t cookie, uint32_t type,
+		    struct td_name name);
+
+/* How an entry looks in readdir's `entries`: this, then the name, padded to 8 bytes. */
+struct td_dirent {
+	uint64_t fid;
+	uint64_t cookie;
+	uint32_t type;
+	uint32_t len;
+};
+
+/* For modules that make their vnodes up: type, mode and size, all times now, one link (two for a directory). */
+int td_vnode_init(struct td_vnode *v, uint32_t type, uint32_t mode, uint64_t size);
+
+int32_t td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f);
+int32_t td__run(struct td_frame *f, const struct td_fs_ops *ops);
+
+/* The module's table: TD_FS_MODULE(name, number of locks, .lookup = ..., .read = ...); once a module. */
+#define TD_FS_MODULE(module, nlocks, ...)                                                          \
+	static const struct td_fs_ops td__ops = { __VA_ARGS__ };                                   \
+	TD_EXPORT const struct td_module_info td_module_info = {                                   \
+		TD_MAGIC, TD_ABI, TD_INTERFACE_FS, TD_FS_VERSION, 0, nlocks, #module               \
+	};                                                                                         \
+	TD_EXPORT int32_t td__enter(struct td_frame *f);                                           \
+	TD_EXPORT int32_t td__enter(struct td_frame *f)                                            \
+	{                                                                                          \
+		return td__run(f, &td__ops);                                                       \
+	}
+
+#endif

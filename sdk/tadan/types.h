@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Types that modules and the kernel share. Nothing here depends on a C library, a processor's word
+ * size or an operating system: what crosses a wall has fixed width and no pointer.
+ */
+#ifndef TADAN_TYPES_H
+#define TADAN_TYPES_H
+
+typedef __INT8_TYPE__ int8_t;
+typedef __INT16_TYPE__ int16_t;
+typedef __INT32_TYPE__ int32_t;
+typedef __INT64_TYPE__ int64_t;
+typedef __UINT8_TYPE__ uint8_t;
+typedef __UINT16_TYPE__ uint16_t;
+typedef __UINT32_TYPE__ uint32_t;
+typedef __UINT64_TYPE__ uint64_t;
+typedef __UINTPTR_TYPE__ uintptr_t;
+typedef __SIZE_TYPE__ size_t;
+
+/* Errors: Linux's numbers. Functions return them negated. */
+enum {
+	TD_EPERM = 1,
+	TD_ENOENT = 2,
+	TD_EINTR = 4,
+	TD_EIO = 5,
+	TD_ENXIO = 6,
+	TD_E2BIG = 7,
+	TD_ENOEXEC = 8,
+	TD_EBADF = 9,
+	TD_EAGAIN = 11,
+	TD_ENOMEM = 12,
+	TD_EACCES = 13,
+	TD_EFAULT = 14,
+	TD_EBUSY = 16,
+	TD_EEXIST = 17,
+	TD_EXDEV = 18,
+	TD_ENODEV = 19,
+	TD_ENOTDIR = 20,
+	TD_EISDIR = 21,
+	TD_EINVAL = 22,
+	TD_EMFILE = 24,
+	TD_EFBIG = 27,
+	TD_ENOSPC = 28,
+	TD_EROFS = 30,
+	TD_EMLINK = 31,
+	TD_ERANGE = 34,
+	TD_EDEADLK = 35,
+	TD_ENAMETOOLONG = 36,
+	TD_ENOSYS = 38,
+	TD_ENOTEMPTY = 39,
+	TD_ELOOP = 40,
+	TD_ENODATA = 61,
+	TD_ETIME = 62,
+	TD_EBADMSG = 74,
+	TD_EOPNOTSUPP = 95,
+	TD_ESTALE = 116,
+	TD_EUCLEAN = 117,
+	TD_EDQUOT = 122,
+	TD_EMEDIUMTYPE = 124,
+};
+
+/* How a lock is held or wanted. */
+enum td_lock_mode {
+	TD_SHARED = 1,
+	TD_EXCLUSIVE = 2,
+	TD_TRY = 4, /* with either: do not wait */
+};
+
+enum {
+	TD_NAME_MAX = 255,   /* bytes of a name */
+	TD_BUF_MAX = 64,     /* bufs that one call may hold */
+	TD_LOCK_MAX = 256,   /* locks of a domain */
+	TD_PATH_MAX = 4095,  /* bytes of a symbolic link's target */
+	TD_WINDOW = 1 << 17, /* bytes of data that go in or out with one call */
+};
+
+#define TD_TO_END (~0ull)
+
+/* Bits of records and arguments. */
+enum {
+	TD_RENAME_NOREPLACE = 1,
+	TD_RENAME_EXCHANGE = 2,
+	TD_FALLOC_KEEP_SIZE = 1,
+	TD_FALLOC_PUNCH_HOLE = 2,
+	TD_FALLOC_ZERO_RANGE = 16,
+	TD_SEEK_DATA = 3,
+	TD_SEEK_HOLE = 4,
+	TD_XATTR_CREATE = 1,
+	TD_XATTR_REPLACE = 2,
+	TD_OPEN_READ = 1,
+	TD_OPEN_WRITE = 2,
+	TD_DEV_READONLY = 1,
+	TD_DEV_ZEROED = 2, /* discarded and never written blocks read as zeroes */
+};
+
+/* A name within a directory: bytes without NUL or '/'. Valid during the call. */
+struct td_name {
+	const uint8_t *bytes;
+	uint32_t len;
+};
+
+/* Bytes that come in with a call, and room for bytes that go out. Valid during the call. */
+struct td_in {
+	const void *data;
+	uint32_t len;
+};
+
+struct td_out {
+	void *data;
+	uint32_t size; /* room, bytes */
+	uint32_t used; /* bytes that the module put there */
+};
+
+/*
+ * A frame is how a call looks while it crosses: this header, then the operation's arguments. Places
+ * (`*_at`) are counted from the frame's own beginning, so that they mean the same on both sides.
+ */
+struct td_frame {
+	uint32_t op;
+	int32_t error;
+	uint64_t bound; /* answer to TD_OP_HELLO: bit n is set if operation n is there */
+	int64_t now_sec; /* when the call began */
+	uint32_t now_nsec;
+	uint32_t slot;  /* which of the domain's calls in flight this is */
+	uint32_t views; /* enum td_views */
+	uint32_t bsize; /* bytes of a block */
+	int64_t heap_at; /* with TD_OP_HELLO: the domain's heap */
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct td_frame) == 48, "frame header");
+
+/* With TD_OP_HELLO, the size of the heap comes behind the header. */
+struct td_frame_hello {
+	struct td_frame h;
+	uint64_t heap_size;
+};
+
+enum { TD_OP_HELLO = 0, TD_FRAME_SIZE = 4096 };
+
+/* What a module sees through the view of a buf after it has written to it. */
+enum td_views {
+	TD_VIEW_LIVE = 0,     /* the write */
+	TD_VIEW_SNAPSHOT = 1, /* the block as it was before the call: the runtime keeps a copy */
+};
+
+/* A service as a message, for walls that cannot call. `len` bytes of payload follow, padded to 8. */
+struct td_msg {
+	uint32_t service;
+	uint32_t len;
+	uint32_t want; /* bytes wanted in the answer */
+	uint32_t pad;
+	uint64_t a[4];
+} __attribute__((aligned(8)));
+_Static_assert(sizeof(struct td_msg) == 48, "message");
+
+/* What a module file says about itself: exported as `td_module_info`, without pointers. */
+struct td_module_info {
+	uint32_t magic;     /* TD_MAGIC */
+	uint32_t abi;       /* TD_ABI */
+	uint32_t interface; /* enum td_interface */
+	uint32_t version;   /* of the interface */
+	uint32_t flags;     /* TD_MODULE_* */
+	uint32_t locks;     /* locks that it uses: numbers 0 to locks-1 */
+	char name[32];      /* NUL at the end */
+};
+_Static_assert(sizeof(struct td_module_info) == 56, "module info");
+
+enum { TD_MAGIC = 0x6e616454, TD_ABI = 1, TD_MODULE_HOSTED = 1 };
+enum td_interface { TD_INTERFACE_FS = 1 };
+
+#endif
