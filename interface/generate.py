@@ -151,7 +151,7 @@ def frame_fields(op):
     for a in op.args:
         if a.way == "vnode":
             eight.append((8, f"int64_t {a.name}_at"))
-            rest.append((144, f"struct td_vnode {a.name}"))
+            rest.append((RECORDS["vnode"].number, f"struct td_vnode {a.name}"))
         elif a.way in ("inbytes", "outbytes"):
             eight.append((8, f"int64_t {a.name}_at"))
             four.append((4, f"uint32_t {a.name}_len"))
@@ -287,7 +287,7 @@ def emit_dispatch(blocks):
     print("#include <tadan/module.h>\n#include \"runtime.h\"\n")
     for op in of(blocks, "op"):
         print(f"static int32_t call_{op.name}(const struct td_{iface.name}_ops *ops, struct td_frame *h)\n{{")
-        print(f"\tstruct td_frame_{op.name} *f = (void *)h;\n")
+        print(f"\tstruct td_frame_{op.name} *f = (void *)h;\n\n\t(void)f;")
         outs = [a for a in op.args if a.way == "outbytes"]
         for a in outs:
             print(f"\tstruct td_out {a.name} = {{ td__at(f, f->{a.name}_at), f->{a.name}_size, 0 }};")
