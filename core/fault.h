@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Faults: what was detected in a module, with its evidence. The kernel keeps the last TD_FAULTS_KEPT
+ * of a mount; nothing here points into memory that may vanish, so a report outlives the domain.
+ */
+#ifndef TADAN_FAULT_H
+#define TADAN_FAULT_H
+
+#include <tadan/types.h>
+
+enum td_fault_kind {
+	TD_FAULT_NONE,
+	TD_FAULT_ACCESS,   /* a load, store or jump where it may not */
+	TD_FAULT_WALL,     /* stopped by the wall itself: the memory is there, but not this module's */
+	TD_FAULT_ILLEGAL,  /* an instruction that does not exist or is not allowed; a trap; an arithmetic error */
+	TD_FAULT_STACK,    /* stack overflow */
+	TD_FAULT_TIME,     /* over the time limit */
+	TD_FAULT_RECORD,   /* a record came back with a value that it cannot have */
+	TD_FAULT_RESULT,   /* a result that the operation cannot have */
+	TD_FAULT_SERVICE,  /* a service used wrongly: bad argument, stale handle */
+	TD_FAULT_LOCK,     /* a lock misused or not given back */
+	TD_FAULT_MESSAGE,  /* a message that cannot be one */
+	TD_FAULT_GONE,     /* the module's process ended */
+	TD_FAULT_START,    /* the module could not be started again */
+	TD_FAULT_KINDS
+};
+
+enum { TD_FAULTS_KEPT = 64, TD_FAULT_FRAMES = 16, TD_FAULT_ENTRIES = 8 };
+
+/* One of the last journal entries, in words that a person can read. */
+struct td_fault_entry {
+	uint32_t what; /* enum td__entry_kind */
+	uint32_t len;
+	uint64_t blkno;
+	uint32_t off;
+	uint32_t pad;
+};
+
+struct td_fault {
+	uint64_t number; /* counts the mount's faults, from 1 */
+	int64_t sec;
+	uint32_t nsec;
+	uint32_t kind;
+	uint32_t op;
+	uint32_t attempt; /* 1: the call was made for the first time; 2: it failed again */
+	uint64_t vnode, fid; /* the first vnode of the call, 0: none */
+	char level[24];
+	char module[32];
+	uint64_t address;  /* what was accessed; with ACCESS, WALL, STACK */
+	uint64_t pc;       /* address of the instruction in the module file; 0: unknown */
+	uint32_t write;    /* 1: a store, 2: a jump */
+	uint32_t nframes;
+	uint64_t frames[TD_FAULT_FRAMES]; /* addresses in the module file, innermost first */
+	char lay[64];      /* what lies at the address: "kernel memory", "module text", "nothing", "buf of block 7" */
+	char detail[96];   /* for the kinds without an address: which field, which service, which signal */
+	uint32_t entries;  /* how many of these */
+	uint32_t undone;   /* journal entries that were undone */
+	uint64_t undone_bytes;
+	struct td_fault_entry last[TD_FAULT_ENTRIES]; /* newest first */
+	char action[48];   /* "restarted, call made again", "detached", ... */
+	uint64_t recovery_ns; /* from detection until calls were let in again */
+};
+
+extern const char *const td_fault_names[TD_FAULT_KINDS];
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The gateway: the one place that every call of a module passes. It claims a slot, packs the arguments,
+ * crosses, checks what came back, and commits the call or undoes it.
+ *
+ *   FREE --begin--> PACKING --enter--> INSIDE --(wall)--> OUTSIDE --end--> FREE, or again from PACKING
+ *
+ * A slot's call structure is used by one thread at a time: whoever set `busy`. Other threads may look at
+ * started and set doomed. Everything that the module can write is copied here first, then checked, then
+ * used.
+ */
+#ifndef TADAN_GATEWAY_H
+#define TADAN_GATEWAY_H
+
+#include <tadan/fs_if.h>
+#include "wall.h"
+#include "device.h"
+
+struct td__fs;
+struct td__vnode;
+
+/* The caller's buffer of a read or write that the module moves itself. */
+struct td__uio {
+	uint8_t *data;
+	uint64_t len;
+	uint64_t moved; /* bytes moved so far */
+};
+
+/* ---- Journal: what one call has done to kernel objects, oldest first. Entries are padded to 8 bytes. */
+
+enum td__entry_kind {
+	TD__ENTRY_BYTES = 1, /* bytes of a block: the old ones follow */
+	TD__ENTRY_ZEROED,    /* a whole block was overwritten: the old one follows, unless it was all zero (len 0) */
+	TD__ENTRY_DISCARD,   /* to be done at commit */
+	TD__ENTRY_LOCK,      /* a lock was taken */
+	TD__ENTRY_REF,       /* a vnode reference was taken */
+	TD__ENTRY_UNREF,     /* a vnode reference is to be given back at commit */
+};
+
+struct td__entry {
+	uint32_t kind;
+	uint32_t len;  /* bytes of payload behind this header */
+	uint32_t off;  /* bytes within the block; lock number; vnode reference's index */
+	uint32_t prev; /* distance to the entry before, bytes; 0: this is the first */
+	uint64_t blkno;
+	uint64_t count;
+};
+
+struct td__journal {
+	uint8_t *data;
+	uint32_t size, used;
+	uint32_t last;    /* offset of the newest entry; meaningless if used is 0 */
+	uint32_t entries;
+};
+
+/* ---- One call */
+
+/* A buf that the call has open. */
+struct td__open_buf {
+	uint64_t blkno;
+	uint32_t opened; /* how often this index was opened in this call */
+	uint32_t open;
+};
+
+enum { TD__CALL_VNODES = 4 };
+
+struct td__call_vnode {
+	struct td__vnode *v;
+	struct td_vnode *rec; /* where the module's copy is: in the frame, or the kernel's own */
+	uint32_t mode;        /* TD_SHARED or TD_EXCLUSIVE */
+};
+
+struct td__call {
+	uint32_t busy; /* the slot is claimed */
+	uint32_t slot;
+	uint32_t doomed; /* not 0: the module must not run on; enum td_fault_kind, or TD__ABORT */
+	uint32_t in_place; /* records are the kernel's own: check=off and a wall in this address space */
+	uint32_t op;
+	uint32_t nvnodes;
+	int32_t result; /* what the module returned */
+	uint32_t open_top; /* bufs[] used so far */
+	uint32_t locks; /* module locks held */
+	uint32_t window_used;
+	uint64_t started; /* counts the calls of this slot: odd while the module runs */
+	struct td__fs *fs;
+	struct td__domain *domain;
+	struct td_frame *frame;
+	struct td__uio *uio;
+	struct td__journal journal;
+	struct td__call_vnode vnodes[TD__CALL_VNODES];
+	struct td__open_buf bufs[TD_BUF_MAX];
+	struct td_vnode *fresh;     /* record of a `new` vnode: the kernel's private copy, in and out */
+	struct td_vnode *fresh_rec; /* the module's copy of it */
+	struct td_fault fault;
+	uint64_t seen, seen_at; /* the ticker's: when it first saw this value of started */
+	struct td__lock *waits; /* lock that the call waits for, under the lock table's mutex */
+	uint64_t calls_by_op[TD_OP_MAX];
+	uint64_t careless;
+	struct td__mutex wait_mutex;
+} __attribute__((aligned(128)));
+
+enum { TD__ABORT = 100 }; /* doomed: chosen to end a deadlock; undo, and make the call again */
+
+typedef struct {
+	uint32_t faults;  /* of this call itself */
+	uint32_t repeats; /* for other reasons */
+} td__attempts;
+
+/* Is the operation there? One load and a test. */
+int td__hook_bound(const struct td__fs *fs, uint32_t op);
+
+/*
+ * Claim a slot and open a transaction. Waits while the domain is being replaced.
+ * Errors: EIO if the module is detached.
+ */
+int td__call_begin(struct td__fs *fs, uint32_t op, struct td__call **c);
+
+/* Pack arguments. Records are copies, or the kernel's own where c->in_place. One vnode given twice is one record. */
+void td__put_vnode(struct td__call *c, int64_t *at, struct td_vnode *rec, struct td__vnode *v, uint32_t mode);
+void td__put_new(struct td__call *c, int64_t *at, struct td_vnode *rec, struct td_vnode *v);
+uint32_t td__put_name(uint8_t to[256], struct td_name name);
+uint32_t td__put_uio(struct td__call *c, struct td__uio *uio);
+int td__put_bytes(struct td__call *c, int64_t *at, uint32_t *len, struct td_in in);
+int td__put_out(struct td__call *c, int64_t *at, uint32_t *room, uint32_t size);
+
+/* Cross, and take the records back. The module's result, checked; or -TD_EIO after a fault, which td__call_end() handles. */
+int td__call_enter(struct td__call *c);
+
+/* Take results. A count over `most` is a fault. */
+int td__take_count(struct td__call *c, const char *what, uint32_t got, uint32_t most, uint32_t *count);
+int td__take_bytes(struct td__call *c, uint32_t len, struct td_out *out);
+/* `wrong` names a field with an impossible value: a fault. 0: all is well. */
+int td__call_check(struct td__call *c, const char *record, const char *wrong);
+
+/*
+ * Commit if *err is 0, else undo; after a fault restart the domain. Gives the slot back. 1: make the call again.
+ */
+int td__call_end(struct td__call *c, td__attempts *tries, int *err);
+
+/* A mistake in the use of a service: counted; over the limit of one call it dooms the call. Returns -error. */
+int td__careless(struct td__call *c, int error, const char *what);
+
+/* Note a fault that the kernel itself found (not the wall). The first one counts. */
+void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const char *detail);
+
+static inline void td__zero(void *p, size_t n)
+{
+	memset(p, 0, n);
+}
+
+#endif

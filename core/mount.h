@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of a mount: a module, a device, a level. All functions may sleep and may be called from any
+ * thread while operations of vfs.h are under way.
+ */
+#ifndef TADAN_MOUNT_H
+#define TADAN_MOUNT_H
+
+#include "wall.h"
+#include "device.h"
+#include "vfs.h"
+
+struct td_mount_params {
+	const struct td__module *module;      /* stays the caller's, must outlive the mount */
+	const struct td__wall *const *walls;  /* table by enum td_wall_kind; 0 where there is none */
+	struct td__device *device;            /* belongs to the mount on success */
+	struct td_level level;
+	uint32_t format;   /* 1: a blank device gets a new file system */
+	uint64_t maxfiles; /* 0: the module decides */
+};
+
+/*
+ * Start the module on the device. On an error nothing is left, the device stays the caller's, and why
+ * (size bytes) says what was wrong and what to do. Errors: the wall's, the module's mount operation's, ENOMEM.
+ */
+int td_mount(const struct td_mount_params *p, struct td__fs **fs, char *why, size_t size);
+
+/*
+ * Write everything back and end the domain. Handles are void afterwards; the caller has stopped all operations.
+ * Returns the first error of writing back; the mount is gone in any case.
+ */
+int td_unmount(struct td__fs *fs);
+
+/*
+ * Move to another level while in use. Operations wait for the change; none fails because of it. On an error the mount
+ * stays at the level it had. pause_ns (may be 0): for how long calls were kept out.
+ */
+int td_set_level(struct td__fs *fs, const struct td_level *level, uint64_t *pause_ns, char *why, size_t size);
+
+enum td_state {
+	TD_STATE_RUNNING,
+	TD_STATE_CHANGING, /* restart or change of level */
+	TD_STATE_DETACHED, /* failed too often: calls get EIO */
+};
+
+struct td_status {
+	struct td_level level;
+	char module[32];
+	uint64_t build;
+	uint32_t state;    /* enum td_state */
+	int64_t process;   /* pid of the module's process, 0: none */
+	int64_t since_sec; /* when this level began */
+	uint64_t calls;    /* that crossed the wall */
+	uint64_t faults, restarts, level_changes;
+	uint64_t careless; /* mistakes that the kernel corrected: bad service arguments, bufs left open */
+	uint64_t deadlocks; /* resolved */
+	uint64_t vnodes;   /* active or cached */
+	uint64_t last_pause_ns;
+	uint64_t calls_by_op[TD_OP_MAX];
+};
+void td_get_status(struct td__fs *fs, struct td_status *out);
+
+/* Copy up to n faults with a number above `after`, oldest first; returns how many. */
+uint32_t td_get_faults(struct td__fs *fs, uint64_t after, struct td_fault *out, uint32_t n);
+
+/*
+ * To be called every TD_TICK_MS by a thread of the place's: time limits, deadlocks, writing back.
+ */
+enum { TD_TICK_MS = 10 };
+void td_tick(struct td__fs *fs);
+
+#endif

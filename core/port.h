@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The only door out of the core: what it needs from the place where it runs. port/user/ implements it
+ * for a Linux process; the same list is to be implemented inside the Linux kernel and by a deterministic
+ * scheduler for tests. Nothing here is inlined, so that the core's object code depends on no place.
+ */
+#ifndef TADAN_PORT_H
+#define TADAN_PORT_H
+
+#include <tadan/types.h>
+
+/* Memory, zeroed; 0 when there is none. May sleep. */
+void *td__port_alloc(size_t size);
+void td__port_free(void *memory, size_t size);
+
+/* Locks. All zeroes is not a valid state: init first. Sleep while they wait; not recursive. */
+struct td__mutex {
+	uint64_t space[6];
+};
+struct td__cond {
+	uint64_t space[6];
+};
+struct td__rwlock {
+	uint64_t space[8];
+};
+void td__mutex_init(struct td__mutex *m);
+void td__mutex_lock(struct td__mutex *m);
+void td__mutex_unlock(struct td__mutex *m);
+void td__mutex_fini(struct td__mutex *m);
+void td__cond_init(struct td__cond *c);
+/* Wait at most ms milliseconds (0: for ever); may wake early. */
+void td__cond_wait(struct td__cond *c, struct td__mutex *m, uint32_t ms);
+void td__cond_broadcast(struct td__cond *c);
+void td__cond_fini(struct td__cond *c);
+void td__rwlock_init(struct td__rwlock *l);
+void td__rwlock_shared(struct td__rwlock *l);
+void td__rwlock_exclusive(struct td__rwlock *l);
+int td__rwlock_try_exclusive(struct td__rwlock *l); /* 1: taken */
+void td__rwlock_unlock(struct td__rwlock *l);
+void td__rwlock_fini(struct td__rwlock *l);
+
+/* A small number that stays with the calling thread; threads differ as far as possible. */
+uint32_t td__port_thread(void);
+
+/* The call that the calling thread is in, so that a service knows whom it serves. */
+struct td__call;
+struct td__call *td__port_call(void);
+void td__port_set_call(struct td__call *c);
+
+/* Nanoseconds that never go back; and UTC, as exact as the system's tick. */
+uint64_t td__port_monotonic(void);
+void td__port_now(int64_t *sec, uint32_t *nsec);
+
+/*
+ * Copy from or to memory that may not be there: 0, or -TD_EFAULT as soon as a byte cannot be reached.
+ */
+int td__port_copy(void *to, const void *from, size_t len);
+
+/* Pages that walls can map for a domain: a span of address space that costs nothing until touched. */
+struct td__pages {
+	void *base;
+	uint64_t size;
+	int64_t share; /* what a wall passes on to map the same pages elsewhere (here: a descriptor) */
+};
+int td__port_pages(uint64_t size, struct td__pages *pages);
+void td__port_pages_free(struct td__pages *pages);
+/* These bytes become zeroes and cost no memory any more. Page-aligned. */
+void td__port_pages_drop(struct td__pages *pages, uint64_t off, uint64_t len);
+
+/*
+ * A disk below a device: bytes by offset. All return 0 or -errno; short transfers are errors.
+ */
+struct td__disk;
+int td__port_disk_read(struct td__disk *disk, uint64_t off, void *data, size_t len);
+int td__port_disk_write(struct td__disk *disk, uint64_t off, const void *data, size_t len);
+int td__port_disk_flush(struct td__disk *disk);
+void td__port_disk_close(struct td__disk *disk);
+
+/* A line for the log. Priorities as syslog. */
+void td__port_log(uint32_t priority, const char *text);
+
+/* A wrong state of the kernel: say where and end. */
+_Noreturn void td__port_panic(const char *file, int line, const char *what);
+#define TD__ASSERT(x) ((x) ? (void)0 : td__port_panic(__FILE__, __LINE__, #x))
+
+/* Bytes; the compiler may make calls of the usual names from plain code, the port supplies them. */
+void *memcpy(void *to, const void *from, size_t len);
+void *memmove(void *to, const void *from, size_t len);
+void *memset(void *to, int byte, size_t len);
+int memcmp(const void *a, const void *b, size_t len);
+size_t strlen(const char *s);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a wall is to the core. Walls stand above the core and fill this table; the core never names one.
+ *
+ * A domain is a module started behind a wall. The wall loads the module, gives it a heap and one slot
+ * for each call that may be in flight, and carries calls in and services back:
+ *
+ *   start ... enter, enter, ... (many threads, one in each slot) ... stop
+ *
+ * The kernel packs a call into the slot's frame, which both sides can reach, and calls enter(). The wall
+ * runs td__enter(frame) of the module and returns when that has returned, or when the module has
+ * faulted. Services that the module calls meanwhile arrive at td__svc_do_NAME(c, ...), either directly
+ * (walls in this address space; pointers are the module's) or through td__svc_message() (walls with
+ * messages; data is a private copy). They run on the thread that called enter().
+ *
+ * Rules for a wall:
+ * - Frames, windows and everything else that the module can write is read at most once, or copied first.
+ * - Before a service of a wall in this address space touches memory that the module named, the wall has
+ *   checked that the module itself may reach it, unless the wall is `none`.
+ * - When c->doomed is set (by a service, by the time limit), the module is not to run on: after a
+ *   service returns to the wall, the wall ends the call instead of returning to the module.
+ * - A wall never leaves the kernel's locks, stacks or signal state changed by a fault.
+ */
+#ifndef TADAN_WALL_H
+#define TADAN_WALL_H
+
+#include "level.h"
+#include "fault.h"
+
+struct td__call;
+struct td__domain;
+struct td__device;
+
+/* Outcome of enter(). */
+enum td__outcome {
+	TD__RETURNED, /* the module returned; its result is in the frame's `error` as the wall copied it to c->result */
+	TD__FAULTED,  /* c->fault says what happened: kind, address, pc, write, lay, detail, frames */
+	TD__DIED,     /* the domain as a whole has ended through another call's fault: no fault of this call */
+};
+
+struct td__wall {
+	const char *name;
+	uint32_t kind; /* enum td_wall_kind */
+
+	/*
+	 * Can this machine have it? 0, or -TD_EOPNOTSUPP with a reason and a remedy in why ("this processor has
+	 * no protection keys; use guarded or isolated").
+	 */
+	int (*available)(char *why, size_t size);
+
+	/*
+	 * Start d->module behind the wall, by d->level. Sets d->private, d->nslots (1 to TD__SLOTS), d->views and
+	 * each d->slots[].frame and .window, zeroed memory of TD_FRAME_SIZE and TD_WINDOW bytes, that the module can
+	 * write. Runs no code of the module as yet. 0, or -errno and a reason.
+	 */
+	int (*start)(struct td__domain *d, char *why, size_t size);
+
+	/* Make the call that is packed in c->frame. Blocks until it is over. Returns enum td__outcome. */
+	int (*enter)(struct td__call *c);
+
+	/*
+	 * The call in this slot is over its time (c->doomed is set): make enter() return soon. Called from another thread, possibly
+	 * while enter() is just returning, and again every tick until it has.
+	 */
+	void (*interrupt)(struct td__domain *d, struct td__call *c);
+
+	/*
+	 * End the domain. No call is in flight, and none comes. Everything that start() made is given back.
+	 */
+	void (*stop)(struct td__domain *d);
+};
+
+/* ---- What ports supply to walls about a module file; the core passes it on untouched. */
+
+struct td__module {
+	struct td_module_info info; /* read from the file and checked */
+	char path[256];             /* absolute */
+	uint64_t build;             /* identifies the build */
+	void *file;                 /* the port's: an open, validated module file */
+};
+
+enum { TD__SLOTS = 64 };
+
+struct td__slot {
+	struct td_frame *frame;
+	void *window;
+	void *private; /* the wall's */
+};
+
+struct td__domain {
+	struct td__fs *fs;
+	const struct td__wall *wall;
+	const struct td__module *module;
+	struct td__device *device; /* what the module may see through views: see device.h */
+	struct td_level level;
+	void *private;
+	uint32_t views; /* enum td_views */
+	uint32_t nslots;
+	struct td__slot slots[TD__SLOTS];
+	uint64_t bound; /* hooks: bit n is set if the module has operation n */
+	uint64_t id;    /* counts the mount's domains, from 1 */
+	int64_t process; /* pid of the module's process, 0: it has none */
+};
+
+/*
+ * For walls in this address space: where a pc in the module lies in its file is the wall's business; it fills
+ * c->fault.pc and frames[] with addresses of the file.
+ */
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The walls there are, and module files for them. */
+#ifndef TADAN_WALLS_H
+#define TADAN_WALLS_H
+
+#include "../core/wall.h"
+
+extern const struct td__wall td__wall_none, td__wall_pkey, td__wall_process;
+
+/* By enum td_wall_kind; 0 where a wall does not exist in this build. */
+extern const struct td__wall *const td__walls[TD_WALL_KINDS];
+
+/*
+ * Open a module by path, or by name: "smfs" is looked up in $TADAN_MODULES (a colon-separated list of folders),
+ * beside the program (modules/NAME/NAME.so), and in the installed module folder. The file is validated as
+ * a whole. 0 or -errno and a reason in why.
+ */
+int td__module_open(const char *name, struct td__module **out, char *why, size_t size);
+void td__module_close(struct td__module *m);
+
+/* The line of source that an address of the module file stands for: "tree.c:120 (node_find)"; "" if unknown. */
+void td__module_line(const struct td__module *m, uint64_t address, char *text, size_t size);
+
+#endif
