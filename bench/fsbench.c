@@ -3,15 +3,16 @@
  * fsbench: one workload, measured on one directory.
  *
  *	fsbench WORKLOAD DIR [--count N] [--size BYTES] [--seed N] [--no-verify] [--json]
+ *		[--server PID]...
  *
  * The child process works; the parent waits for it and removes what it left, so that a crash, a
  * signal or a failed check leaves DIR as it was. The clock is the monotonic one; each workload warms
  * up, measures, and checks what it wrote outside of the measured time.
  *
  * A result is a line of text or, with --json, an object: name, ns (time of one operation), n
- * (operations), total_ns, cpu_ns (of this process and the tools it ran), and where they apply bytes,
- * median_ns (of single operations) and note. A workload that cannot run here prints its name and
- * "skip" with the reason, and the exit status is 77.
+ * (operations), total_ns, cpu_ns (of this process, the tools it ran, and each server named by
+ * --server), and where they apply bytes, median_ns (of single operations) and note. A workload that
+ * cannot run here prints its name and "skip" with the reason, and the exit status is 77.
  */
 #include "fsbench.h"
 
@@ -53,7 +54,7 @@ enum { WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
 static void usage(FILE *out)
 {
 	fprintf(out, "usage: fsbench WORKLOAD DIR [--count N] [--size BYTES] [--seed N] "
-		     "[--no-verify] [--json]\n\nworkloads:\n");
+		     "[--no-verify] [--json] [--server PID]...\n\nworkloads:\n");
 	for (unsigned i = 0; i < WORKLOADS; i++)
 		fprintf(out, "  %-13s %s\n", workloads[i].name, workloads[i].what);
 }
@@ -89,6 +90,7 @@ static void parse(struct bench *b, int argc, char **argv)
 		{ "seed", required_argument, NULL, 'e' },
 		{ "no-verify", no_argument, NULL, 'n' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "server", required_argument, NULL, 'p' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -101,6 +103,7 @@ static void parse(struct bench *b, int argc, char **argv)
 		case 'e': b->seed = number("--seed", optarg); break;
 		case 'n': b->verify = false; break;
 		case 'j': b->json = true; break;
+		case 'p': watch_cpu_of((pid_t)number("--server", optarg)); break;
 		case 'h': usage(stdout); exit(0);
 		default: usage(stderr); exit(2);
 		}

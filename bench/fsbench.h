@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum { EXIT_SKIP = 77, POOL_SIZE = 1 << 20 };
 
@@ -28,7 +29,8 @@ struct bench {
 	bool json;
 };
 
-/* A measured stretch of time, with the processor time of this process and its children in it. */
+/* A measured stretch of time, with the processor time of this process, its children and the
+ * watched servers in it. */
 struct lap {
 	uint64_t ns, cpu;
 	uint64_t ns0, cpu0;
@@ -48,6 +50,7 @@ void fatal(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)))
 void skip(const struct bench *b, const char *why) __attribute__((noreturn));
 void report(const struct bench *b, const struct result *r);
 uint64_t now_ns(void);
+void watch_cpu_of(pid_t pid);
 void lap_start(struct lap *lap);
 void lap_stop(struct lap *lap);
 uint64_t rnd(uint64_t *state);
