@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From an address in a module to the source line that made it, by libdw.
+ *
+ * Only reports ask for it, seconds apart; so the file is opened anew each time
+ * and nothing is kept.  Debug information is taken from the module file alone: a
+ * search elsewhere could go over the network.  It is as untrusted as the file.
+ */
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "elf.h"
+
+/* The unit whose code covers `pc`.  Not every compiler writes an index of them. */
+static Dwarf_Die *find_unit(Dwarf *dwarf, Dwarf_Addr pc, Dwarf_Die *unit)
+{
+	Dwarf_CU *cu = NULL;
+
+	if (dwarf_addrdie(dwarf, pc, unit))
+		return unit;
+	while (dwarf_get_units(dwarf, cu, &cu, NULL, NULL, unit, NULL) == 0)
+		if (dwarf_haspc(unit, pc) > 0)
+			return unit;
+	return NULL;
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+
+	return slash ? slash + 1 : path ? path : "?";
+}
+
+/* Append "file.c:12 (function)", and keep to plain text. */
+static void add(char *buf, size_t len, const char *before, const char *file, int line,
+		const char *function)
+{
+	size_t at = strlen(buf), i;
+
+	snprintf(buf + at, len - at, "%s%s:%d (%s)", before, base_name(file), line,
+		 function ? function : "?");
+	for (i = at; buf[i]; i++)
+		if (buf[i] < ' ' || buf[i] > '~')
+			buf[i] = '?';
+}
+
+static int attribute(Dwarf_Die *die, unsigned name)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Word value;
+
+	if (!dwarf_attr(die, name, &attr) || dwarf_formudata(&attr, &value) != 0)
+		return 0;
+	return (int)value;
+}
+
+/* The file from which `call`, an inlined function, was called. */
+static const char *call_file(Dwarf_Die *unit, Dwarf_Die *call)
+{
+	int index = attribute(call, DW_AT_call_file);
+	Dwarf_Files *files;
+	size_t n;
+
+	if (index < 0 || dwarf_getsrcfiles(unit, &files, &n) != 0 || (size_t)index >= n)
+		return NULL;
+	return dwarf_filesrc(files, (size_t)index, NULL, NULL);
+}
+
+/*
+ * The scopes around `pc`, innermost first, as the code stands and not as the
+ * source does: libdw's first answer goes from an inlined function straight to
+ * the file that defines it.  The caller frees them, also if there are none.
+ */
+static int find_scopes(Dwarf_Die *unit, Dwarf_Addr pc, Dwarf_Die **scopes)
+{
+	Dwarf_Die *nearest = NULL;
+	int n = dwarf_getscopes(unit, pc, &nearest);
+
+	if (n > 0)
+		n = dwarf_getscopes_die(&nearest[0], scopes);
+	free(nearest);
+	return n;
+}
+
+/*
+ * The line table knows the innermost line; each inlined function around it knows
+ * where it was called, which is a line of the next function outwards.
+ */
+static void describe(Dwarf_Die *unit, Dwarf_Addr pc, Dwarf_Line *line, char *buf, size_t len)
+{
+	const char *file = dwarf_linesrc(line, NULL, NULL), *before = "";
+	Dwarf_Die *scopes = NULL;
+	int number = 0, i, tag, n = find_scopes(unit, pc, &scopes);
+
+	dwarf_lineno(line, &number);
+	for (i = 0; i < n; i++) {
+		tag = dwarf_tag(&scopes[i]);
+		if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)
+			continue;
+		add(buf, len, before, file, number, dwarf_diename(&scopes[i]));
+		before = ", inlined at ";
+		if (tag == DW_TAG_subprogram)
+			break;
+		file = call_file(unit, &scopes[i]);
+		number = attribute(&scopes[i], DW_AT_call_line);
+	}
+	if (!buf[0])
+		add(buf, len, "", file, number, NULL);
+	free(scopes);
+}
+
+int td__elf_line(const char *path, uint64_t offset, char *buf, size_t len)
+{
+	Dwarf_Die unit;
+	Dwarf_Line *line;
+	Dwarf *dwarf;
+	int fd, rc = -ENOENT;
+
+	if (!len)
+		return -EINVAL;
+	buf[0] = 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return -errno;
+	dwarf = dwarf_begin(fd, DWARF_C_READ);
+	if (dwarf && find_unit(dwarf, offset, &unit)) {
+		line = dwarf_getsrc_die(&unit, offset);
+		if (line) {
+			describe(&unit, offset, line, buf, len);
+			rc = 0;
+		}
+	}
+	dwarf_end(dwarf);
+	close(fd);
+	return rc;
+}
