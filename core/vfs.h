@@ -55,6 +55,9 @@ enum {
 
 td_handle td_fs_root(struct td__fs *fs);
 
+/* 1 if the module has the operation itself, TD_OP_*. */
+int td_fs_binds(struct td__fs *fs, uint32_t op);
+
 /* Find `name` in dir ("." and ".." too). Errors: ENOENT ENOTDIR EACCES ESTALE EIO. */
 int td_lookup(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name,
 	      td_attr *out);

@@ -50,8 +50,9 @@ struct td__wall {
 
 	/*
 	 * Start d->module behind the wall, by d->level. Sets d->private, d->nslots (1 to TD__SLOTS), d->views and
-	 * each d->slots[].frame and .window, zeroed memory of TD_FRAME_SIZE and TD_WINDOW bytes, that the module can
-	 * write. Runs no code of the module as yet. 0, or -errno and a reason.
+	 * each d->slots[].frame, .window and .window_at: zeroed memory of TD_FRAME_SIZE and TD_WINDOW bytes. Where the
+	 * module can write while the kernel reads, .frame is the kernel's private copy and enter() exchanges it.
+	 * For TD_OP_HELLO enter() itself adds heap_at and heap_size. Runs no code of the module as yet. 0, or -errno and a reason.
 	 */
 	int (*start)(struct td__domain *d, char *why, size_t size);
 
@@ -84,7 +85,8 @@ enum { TD__SLOTS = 64 };
 struct td__slot {
 	struct td_frame *frame;
 	void *window;
-	void *private; /* the wall's */
+	int64_t window_at; /* from the frame to the window, as the module sees them, bytes */
+	void *private;     /* the wall's */
 };
 
 struct td__domain {
