@@ -2,8 +2,8 @@
 /*
  * fsbench: real programs, git and sqlite3, run on the directory under test.
  *
- * A tool that is not installed makes the workload skip, with the reason. What a tool says is kept in
- * memory, so that nothing but the tool's own files touches the directory.
+ * A tool that is not installed makes the workload skip, with the reason. What a tool says is kept
+ * in memory, so that nothing but the tool's own files touches the directory.
  */
 #include "fsbench.h"
 

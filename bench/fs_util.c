@@ -231,8 +231,8 @@ void close_fd(int fd)
 /*
  * Makes the Linux kernel forget the names and attributes that it caches for this one mount, so that
  * the next look at a name reaches the file system. To reconfigure a superblock without changing
- * anything does just that (and leaves the caches of every other mount alone), but it needs the right to mount.
- * Only FUSE mounts gain by it: tmpfs keeps its names in that very cache.
+ * anything does just that and leaves the caches of every other mount alone, but it needs the right
+ * to mount. Only FUSE mounts gain by it: tmpfs keeps its names in that very cache.
  */
 bool drop_dentries(const struct bench *b)
 {

@@ -6,8 +6,8 @@
  *		[--server PID]...
  *
  * The child process works; the parent waits for it and removes what it left, so that a crash, a
- * signal or a failed check leaves DIR as it was. The clock is the monotonic one; each workload warms
- * up, measures, and checks what it wrote outside of the measured time.
+ * signal or a failed check leaves DIR as it was. The clock is the monotonic one; each workload
+ * warms up, measures, and checks what it wrote outside of the measured time.
  *
  * A result is a line of text or, with --json, an object: name, ns (time of one operation), n
  * (operations), total_ns, cpu_ns (of this process, the tools it ran, and each server named by

@@ -4,6 +4,13 @@
 A ratio is taken round by round, between runs that stood next to one another in time, so that a
 machine that drifts moves both. It is always a ratio of times: a rate at least twice as high is a
 time of at most a half. A goal counts as met or missed only if four rounds of five agree.
+
+passthrough_ll stands in twice, since neither of its set-ups is the faster one for all workloads;
+to reach a goal is to reach it against both.
+
+The in-process benchmark, build/bench/inproc, prints a JSON object a line like `floor`: name, ns
+(the median time of one operation) and n. Its rows "null/LEVEL" and "warm_read/LEVEL" have goals; any
+other row is shown.
 """
 
 from statistics import median
