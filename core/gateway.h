@@ -67,39 +67,48 @@ enum { TD__CALL_VNODES = 4 };
 struct td__call_vnode {
 	struct td__vnode *v;
 	struct td_vnode *rec; /* where the module's copy is: in the frame, or the kernel's own */
+	struct td_vnode back; /* the copy that came back, checked */
 	uint32_t mode;        /* TD_SHARED or TD_EXCLUSIVE */
 };
 
 struct td__call {
-	uint32_t busy; /* the slot is claimed */
-	uint32_t slot;
-	uint32_t doomed; /* not 0: the module must not run on; enum td_fault_kind, or TD__ABORT */
-	uint32_t in_place; /* records are the kernel's own: check=off and a wall in this address space */
-	uint32_t op;
-	uint32_t nvnodes;
-	int32_t result; /* what the module returned */
-	uint32_t open_top; /* bufs[] used so far */
-	uint32_t locks; /* module locks held */
-	uint32_t window_used;
-	uint64_t started; /* counts the calls of this slot: odd while the module runs */
+	/* Other threads look at these. */
+	uint32_t busy;    /* the slot is claimed */
+	uint32_t doomed;  /* not 0: the module must not run on; enum td_fault_kind */
+	uint32_t aborted; /* chosen to end a deadlock: services refuse, and the call is made again */
+	uint32_t waits;   /* number of the lock that the call waits for, plus 1; under the locks' mutex */
+	uint64_t started; /* counts the crossings of this slot: odd while the module runs */
+
+	/* The owner's. */
 	struct td__fs *fs;
 	struct td__domain *domain;
 	struct td_frame *frame;
+	uint32_t slot;
+	uint32_t op;
+	int32_t result;    /* what the module returned */
+	uint32_t in_place; /* records are the kernel's own: check=off, and a wall in this address space */
+	uint32_t nvnodes;
+	uint32_t open_top; /* bufs[] used so far */
+	uint32_t window_used;
+	uint32_t out_at, out_size; /* the call's out bytes, within the window */
+	uint32_t mistakes;         /* of this call */
 	struct td__uio *uio;
+	uint64_t held[TD_LOCK_MAX / 64];  /* locks that the call holds */
+	uint64_t given[TD_LOCK_MAX / 64]; /* of these, that the module has given back */
+	struct td_vnode *fresh;     /* record of a `new` vnode: the kernel's private copy, in and out */
+	struct td_vnode *fresh_rec; /* the module's copy of it */
 	struct td__journal journal;
 	struct td__call_vnode vnodes[TD__CALL_VNODES];
 	struct td__open_buf bufs[TD_BUF_MAX];
-	struct td_vnode *fresh;     /* record of a `new` vnode: the kernel's private copy, in and out */
-	struct td_vnode *fresh_rec; /* the module's copy of it */
 	struct td_fault fault;
-	uint64_t seen, seen_at; /* the ticker's: when it first saw this value of started */
-	struct td__lock *waits; /* lock that the call waits for, under the lock table's mutex */
+
+	/* The ticker's: when it first saw this value of started. */
+	uint64_t seen, seen_at;
+
+	/* Counters, summed up by whoever asks. */
 	uint64_t calls_by_op[TD_OP_MAX];
 	uint64_t careless;
-	struct td__mutex wait_mutex;
 } __attribute__((aligned(128)));
-
-enum { TD__ABORT = 100 }; /* doomed: chosen to end a deadlock; undo, and make the call again */
 
 typedef struct {
 	uint32_t faults;  /* of this call itself */

@@ -35,7 +35,7 @@ struct td__device;
 enum td__outcome {
 	TD__RETURNED, /* the module returned; its result is in the frame's `error` as the wall copied it to c->result */
 	TD__FAULTED,  /* c->fault says what happened: kind, address, pc, write, lay, detail, frames */
-	TD__DIED,     /* the domain as a whole has ended through another call's fault: no fault of this call */
+	TD__DIED,     /* the domain as a whole has ended, through another call's fault or while idle: no fault of this call */
 };
 
 struct td__wall {
@@ -80,7 +80,7 @@ struct td__module {
 	void *file;                 /* the port's: an open, validated module file */
 };
 
-enum { TD__SLOTS = 64 };
+enum { TD__SLOTS = 48 };
 
 struct td__slot {
 	struct td_frame *frame;

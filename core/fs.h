@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The kernel's objects of a mount: the mount itself and its vnodes.
+ *
+ * Lock order, from the outside in:
+ *   fs->renames                     one move of a directory at a time
+ *   vnode locks                     directories before what they contain; else by index
+ *   slots of calls                  claimed by td__call_begin(); waits for fs->life to be over
+ *   module locks                    lock.c: deadlocks among them are found and ended
+ *   fs->life                        start, restart, change of level; never with a slot claimed
+ *   stripe->mutex, fs->faults_mutex, device->load, name stripes, fs->locks_mutex: innermost, one at a time
+ *
+ * A vnode's life:
+ *
+ *   (free) --by fid--> LOADING --getvnode--> ACTIVE <--> CACHED (no reference, on its stripe's idle list)
+ *                         |                    |            |
+ *                         +--error--> (free)   +--no name, no reference--> DYING --inactive--> (free)
+ *                                                           +--evicted: update, reclaim--> (free)
+ *
+ * refs is changed without a lock while it stays above 0; the steps to and from 0 are made under the
+ * stripe's mutex. A vnode's memory is never given back, so a stale handle finds a vnode with another generation.
+ */
+#ifndef TADAN_FS_OBJECTS_H
+#define TADAN_FS_OBJECTS_H
+
+#include "mount.h"
+#include "gateway.h"
+#include "fs_gateway.h"
+#include "lock.h"
+
+enum td__vnode_state { TD__FREE, TD__LOADING, TD__ACTIVE, TD__DYING };
+
+struct td__list {
+	struct td__list *next, *prev;
+};
+
+struct td__vnode {
+	struct td__rwlock lock; /* guards rec, extents */
+	struct td_vnode rec;
+	struct td__fs *fs;
+	uint32_t index;
+	uint32_t kept; /* references that the module keeps, under the stripe's mutex */
+
+	/* Under the stripe's mutex. */
+	uint64_t refs; /* atomic above 0 */
+	uint32_t state;
+	uint32_t dirty; /* on the stripe's dirty list: the module has not seen the record as it is now; read without the mutex */
+	struct td__vnode *chain;
+	struct td__list idle;
+	struct td__list dirties;
+
+	/* Cached extents, sorted, without overlap; changed under the exclusive lock only. */
+	struct td_extent *extents;
+	uint32_t nextents, room;
+	uint32_t ahead; /* blocks to ask for beyond an appending write; grows while a file grows */
+};
+
+/* The vnodes whose fids hash alike. */
+struct td__stripe {
+	struct td__mutex mutex;
+	struct td__vnode **buckets;
+	uint32_t nbuckets, count, nidle;
+	struct td__list idle;    /* least recently used first */
+	struct td__list dirties;
+} __attribute__((aligned(128)));
+
+enum {
+	TD__STRIPES = 64,
+	TD__CHUNK = 1024,       /* vnodes allocated at a time */
+	TD__CHUNKS = 1 << 16,
+	TD__IDLE_MAX = 4096,    /* vnodes without reference that a stripe keeps */
+	TD__EXTENTS_MAX = 4096, /* cached extents of a vnode */
+};
+
+struct td__names;
+
+struct td__fs {
+	/* Read on every call, changed only while the gate is closed. */
+	struct td__domain *domain;
+	uint64_t bound;
+	uint32_t state;  /* enum td_state */
+	uint32_t closed; /* calls must wait */
+	uint32_t starter; /* td__port_thread() + 1 of who may call nevertheless */
+	struct td__device *device;
+	const struct td__module *module;
+	const struct td__wall *const *walls;
+	struct td_fsinfo info;
+	uint64_t maxfiles;
+	struct td__call *calls; /* TD__SLOTS */
+	struct td__names *names;
+	struct td__vnode *root;
+
+	struct td__mutex life; /* start, restart, change of level */
+	struct td__mutex gate_mutex;
+	struct td__cond gate; /* the gate opened, or a slot was given back while it was closed */
+	uint32_t slot_waiters;
+
+	struct td__locks locks;
+	struct td__mutex renames;
+
+	struct td__vnode **chunks; /* TD__CHUNKS pointers */
+	struct td__mutex table_mutex; /* guards the table's growth and free list */
+	uint32_t nvnodes;
+	struct td__vnode *free_vnodes;
+	struct td__stripe *stripes; /* TD__STRIPES */
+
+	struct td__mutex faults_mutex;
+	struct td_fault *faults; /* ring of TD_FAULTS_KEPT */
+	uint64_t nfaults;
+	uint64_t fault_times[64]; /* of the last restarts, for the limit */
+	uint64_t restarts, level_changes, domains;
+	int64_t since_sec;
+	uint64_t last_pause_ns;
+	uint64_t ticks;
+	uint64_t last_deadlock_check;
+};
+
+/* ---- vnode.c */
+
+static inline td_handle td__vnode_handle(const struct td__vnode *v)
+{
+	return v->rec.handle;
+}
+
+/* The vnode of a handle that somebody holds, with one more reference; 0 if stale. */
+struct td__vnode *td__vnode_get(struct td__fs *fs, td_handle h);
+/* Give a reference back; may call the module (inactive, update, reclaim): no vnode lock is held. */
+void td__vnode_put(struct td__vnode *v, uint64_t n);
+/* Another reference, by somebody who has one. */
+void td__vnode_hold(struct td__vnode *v);
+/* The vnode of a fid, from the cache or by the module's getvnode; with a reference. */
+int td__vnode_by_fid(struct td__fs *fs, uint64_t fid, struct td__vnode **out);
+/* A vnode for a record that an operation has just made; with a reference. */
+int td__vnode_adopt(struct td__fs *fs, const struct td_vnode *rec, struct td__vnode **out);
+/* The record has changed and the module is to be told later. */
+void td__vnode_dirty(struct td__vnode *v);
+/* Tell it now. The exclusive lock is held. */
+int td__vnode_update(struct td__vnode *v);
+/* Update all that are dirty. The first error is returned, all are tried. */
+int td__vnodes_update(struct td__fs *fs);
+int td__vnodes_init(struct td__fs *fs);
+void td__vnodes_fini(struct td__fs *fs);
+uint64_t td__vnodes_count(struct td__fs *fs);
+
+static inline struct td__stripe *td__stripe_of(struct td__fs *fs, uint64_t fid)
+{
+	return &fs->stripes[(fid * 0x9e3779b97f4a7c15ull) >> 58];
+}
+
+/* Module's references: see the services vref and vrele. */
+int td__vnode_keep(struct td__fs *fs, td_handle h);
+int td__vnode_unkeep(struct td__fs *fs, td_handle h);
+void td__vnodes_unkeep_all(struct td__fs *fs);
+
+/* ---- extent.c: where the bytes of a file lie, as far as known. The lock is held, exclusive for changes. */
+
+/* The cached extent that covers lblk, or 0. */
+const struct td_extent *td__extent_find(const struct td__vnode *v, uint64_t lblk);
+void td__extents_add(struct td__vnode *v, const struct td_extent *e, uint32_t n);
+/* Forget what is known of a range. */
+void td__extents_cut(struct td__vnode *v, uint64_t lblk, uint64_t count);
+void td__extents_drop(struct td__vnode *v);
+/* Ask the module for the extents from lblk on, and cache them. The exclusive lock is held. */
+int td__extents_load(struct td__vnode *v, uint64_t lblk, uint64_t count);
+/* Have the module fill holes. NEW extents are given to `fresh`, at most 32, *n of them. */
+int td__extents_alloc(struct td__vnode *v, uint64_t lblk, uint64_t count, struct td_extent *fresh, uint32_t *n);
+
+/* ---- name.c: what names stand for; a cache that may forget. The directory's lock is held, exclusive for set. */
+
+enum { TD__NAME_UNKNOWN, TD__NAME_KNOWN, TD__NAME_ABSENT };
+int td__name_get(struct td__vnode *dir, struct td_name name, uint64_t *fid);
+/* fid 0: the name is known not to be there. */
+void td__name_set(struct td__vnode *dir, struct td_name name, uint64_t fid);
+int td__names_init(struct td__fs *fs);
+void td__names_fini(struct td__fs *fs);
+
+/* ---- access.c */
+
+/* mask: 4 read, 2 write, 1 execute. 0 or -TD_EACCES. The lock is held. */
+int td__may(const struct td_cred *cred, const struct td_vnode *rec, uint32_t mask);
+int td__is_owner(const struct td_cred *cred, const struct td_vnode *rec);
+int td__in_group(const struct td_cred *cred, uint32_t gid);
+/* May a name of `v` be taken out of dir? Sticky bit. */
+int td__may_remove(const struct td_cred *cred, const struct td_vnode *dir, const struct td_vnode *v);
+
+/* ---- domain.c */
+
+/*
+ * Replace the domain `id` by a new one, at `level` (0: the same). Waits for calls to finish. If another thread has replaced it
+ * already, there is nothing to do. `fault`: why, 0 for a change of level. 0, or an error and a reason.
+ */
+int td__domain_replace(struct td__fs *fs, uint64_t id, const struct td_level *level, struct td_fault *fault,
+		       char *why, size_t size);
+int td__domain_first(struct td__fs *fs, const struct td_level *level, uint32_t format, char *why, size_t size);
+void td__domain_last(struct td__fs *fs);
+
+/* ---- fault.c */
+
+void td__fault_note(struct td__fs *fs, struct td_fault *f);
+void td__why(char *why, size_t size, const char *a, const char *b, const char *c);
+void td__copy_text(char *to, size_t size, const char *from);
+
+#endif
