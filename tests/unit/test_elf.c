@@ -330,24 +330,24 @@ static void protection(uintptr_t address, char out[5])
 	fclose(f);
 }
 
-static void test_protections(void **state)
+/* Every part has its protection from first to last byte, and the gaps have none. */
+static unsigned check_parts(const struct td__elf *e, const uint8_t *base)
 {
 	static const char *const expect[] = { "r-xp", "r--p", "r--p", "rw-p" };
-	struct td__elf *e = open_good();
 	const struct td__elf_part *parts;
-	uintptr_t start, end;
-	size_t size, n, i, at = 0;
+	size_t n, i, at = 0;
 	unsigned seen = 0;
-	uint8_t *base;
-	void *region;
 	char prot[5];
 
-	(void)state;
-	base = reserve(e, &region, &size);
-	map_at(e, base, 2);
 	parts = td__elf_parts(e, &n);
 	for (i = 0; i < n; i++) {
 		assert_true(parts[i].start >= at);
+		if (parts[i].start > at) {
+			protection((uintptr_t)base + at, prot);
+			assert_string_equal(prot, "---p");
+			protection((uintptr_t)base + parts[i].start - 1, prot);
+			assert_string_equal(prot, "---p");
+		}
 		at = parts[i].start + parts[i].size;
 		protection((uintptr_t)base + parts[i].start, prot);
 		assert_string_equal(prot, expect[parts[i].kind]);
@@ -355,9 +355,23 @@ static void test_protections(void **state)
 		assert_string_equal(prot, expect[parts[i].kind]);
 		seen |= 1u << parts[i].kind;
 	}
-	assert_int_equal(seen, 0xf);
 	assert_int_equal(at, td__elf_span(e));
+	return seen;
+}
 
+static void test_protections(void **state)
+{
+	struct td__elf *e = open_good();
+	uintptr_t start, end;
+	uint8_t *base;
+	void *region;
+	char prot[5];
+	size_t size;
+
+	(void)state;
+	base = reserve(e, &region, &size);
+	map_at(e, base, 2);
+	assert_int_equal(check_parts(e, base), 0xf);
 	td__elf_text(e, base, &start, &end);
 	protection(start, prot);
 	assert_string_equal(prot, "r-xp");
@@ -461,6 +475,34 @@ static void test_where(void **state)
 	td__elf_close(e);
 }
 
+/* Assembler code: labels without a size, and one within a function. */
+static void test_where_labels(void **state)
+{
+	static const char source[] = EXPORT
+		"int td_module_info = 1;\n"
+		"__asm__(\".text\\n.globl first\\nfirst: nop\\nnop\\nsecond: nop\\nnop\\n\"\n"
+		"	\".globl whole\\n.type whole,@function\\nwhole: nop\\nwithin: "
+		"nop\\nnop\\n\"\n"
+		"	\".size whole,.-whole\\n.globl last\\nlast: nop\\n\");\n";
+	static const char *const expect[] = { "first+0x0", "first+0x1", "second+0x0", "second+0x1",
+					      "whole+0x0", "whole+0x1", "whole+0x2",  "last+0x0" };
+	uintptr_t first, end;
+	struct td__elf *e;
+	char buf[64];
+	size_t i;
+
+	(void)state;
+	need_good();
+	assert_true(build("labels.so", source, FLAGS));
+	assert_int_equal(td__elf_open(path_of("labels.so"), &e, NULL, 0), 0);
+	td__elf_text(e, NULL, &first, &end);
+	for (i = 0; i < COUNT(expect); i++) {
+		assert_int_equal(td__elf_where(e, NULL, first + i, buf, sizeof(buf)), 0);
+		assert_string_equal(buf, expect[i]);
+	}
+	td__elf_close(e);
+}
+
 static void test_id(void **state)
 {
 	struct td__elf *e = open_good();
@@ -499,15 +541,15 @@ static void test_other_layouts(void **state)
 		"-fuse-ld=gold",
 	};
 	char all[512], why[TD__ELF_WHY];
+	struct info *info;
 	struct td__elf *e;
+	uint8_t *base;
 	void *region;
 	size_t i, size, built = 0;
 
 	(void)state;
 	need_good();
 	for (i = 0; i < COUNT(flags); i++) {
-		struct info *info;
-
 		snprintf(replay, sizeof(replay), "flags %s", flags[i]);
 		snprintf(all, sizeof(all), FLAGS "%s", flags[i]);
 		if (!build("layout.so", good_source, all))
@@ -515,16 +557,13 @@ static void test_other_layouts(void **state)
 		built++;
 		if (td__elf_open(path_of("layout.so"), &e, why, sizeof(why)) != 0)
 			fail_msg("the module %s", why);
-		info = map_at(e, reserve(e, &region, &size), 2);
+		base = reserve(e, &region, &size);
+		info = map_at(e, base, 2);
+		check_parts(e, base);
 		assert_int_equal(info->add(3, 4), 71);
 		assert_int_equal(info->bump(), 8);
 		info->spoil();
-		assert_int_equal(
-			td__elf_reset(e,
-				      (uint8_t *)info - (uintptr_t)td__elf_symbol(
-								e, NULL, "td_module_info", NULL),
-				      services, 2, NULL, 0),
-			0);
+		assert_int_equal(td__elf_reset(e, base, services, 2, NULL, 0), 0);
 		assert_int_equal(info->sum(), 0);
 		assert_int_equal(info->bump(), 8);
 		munmap(region, size);
@@ -994,6 +1033,222 @@ static void test_program_headers(void **state)
 	replay[0] = 0;
 }
 
+/* Where in the good module's file the bytes at `vaddr` stand. */
+static size_t offset_at(uint64_t vaddr)
+{
+	Elf64_Ehdr h;
+	Elf64_Phdr p;
+	size_t i;
+
+	memcpy(&h, good, sizeof(h));
+	for (i = 0; i < h.e_phnum; i++) {
+		memcpy(&p, good + h.e_phoff + i * sizeof(p), sizeof(p));
+		if (p.p_type == PT_LOAD && vaddr >= p.p_vaddr && vaddr - p.p_vaddr < p.p_filesz)
+			return p.p_offset + (vaddr - p.p_vaddr);
+	}
+	fail_msg("no bytes at 0x%llx", (unsigned long long)vaddr);
+	return 0;
+}
+
+/* Where the value of a dynamic tag stands. */
+static size_t find_tag(int64_t tag)
+{
+	Elf64_Phdr p;
+	Elf64_Dyn d;
+	size_t at;
+
+	memcpy(&p, good + find_phdr(PT_DYNAMIC, 0), sizeof(p));
+	for (at = p.p_offset; at < p.p_offset + p.p_filesz; at += sizeof(d)) {
+		memcpy(&d, good + at, sizeof(d));
+		if (d.d_tag == tag)
+			return at + offsetof(Elf64_Dyn, d_un);
+	}
+	fail_msg("the good module has no dynamic tag 0x%llx", (long long)tag);
+	return 0;
+}
+
+static uint64_t tag_value(int64_t tag)
+{
+	uint64_t value;
+
+	memcpy(&value, good + find_tag(tag), sizeof(value));
+	return value;
+}
+
+/* Where the first relocation of a type, or the symbol of a name, stands. */
+static size_t find_relocation(uint32_t type)
+{
+	size_t at = offset_at(tag_value(DT_RELA)), end = at + tag_value(DT_RELASZ);
+	Elf64_Rela r;
+
+	for (; at < end; at += sizeof(r)) {
+		memcpy(&r, good + at, sizeof(r));
+		if (ELF64_R_TYPE(r.r_info) == type)
+			return at;
+	}
+	fail_msg("the good module has no relocation %u", type);
+	return 0;
+}
+
+static size_t find_symbol(const char *name)
+{
+	const char *strings = (const char *)good + offset_at(tag_value(DT_STRTAB));
+	size_t at = offset_at(tag_value(DT_SYMTAB)) + sizeof(Elf64_Sym);
+	Elf64_Sym s;
+
+	for (;; at += sizeof(s)) {
+		memcpy(&s, good + at, sizeof(s));
+		if (!strcmp(strings + s.st_name, name))
+			return at;
+	}
+}
+
+static void refused_with(size_t at, const void *value, size_t size, const char *expect)
+{
+	uint8_t *bytes = malloc(good_size);
+
+	snprintf(replay, sizeof(replay), "%zu bytes at %zu, for \"%s\"", size, at, expect);
+	memcpy(bytes, good, good_size);
+	memcpy(bytes + at, value, size);
+	refused_bytes(bytes, good_size, expect);
+	free(bytes);
+	replay[0] = 0;
+}
+
+static void refused_word(size_t at, uint64_t value, const char *expect)
+{
+	refused_with(at, &value, sizeof(value), expect);
+}
+
+static void test_dynamic_section(void **state)
+{
+	static const uint64_t far[] = { 1u << 24, 1ull << 40, UINT64_MAX - 7 };
+	size_t i;
+
+	(void)state;
+	need_good();
+	for (i = 0; i < COUNT(far); i++) {
+		refused_word(find_tag(DT_STRTAB), far[i], "dynamic string table outside");
+		refused_word(find_tag(DT_STRSZ), far[i], "dynamic string table outside");
+		refused_word(find_tag(DT_SYMTAB), far[i], "dynamic symbol table outside");
+		refused_word(find_tag(DT_GNU_HASH), far[i], "hash table outside");
+		refused_word(find_tag(DT_RELA), far[i], "relocation table outside");
+		refused_word(find_tag(DT_RELASZ), far[i] / 24 * 24, "relocation table outside");
+	}
+	refused_word(find_tag(DT_STRSZ), tag_value(DT_STRSZ) - 1, "does not end in a zero");
+	refused_word(find_tag(DT_STRSZ), 0, "does not end in a zero");
+	refused_word(find_tag(DT_SYMENT), 16, "unknown form");
+	refused_word(find_tag(DT_RELASZ), 25, "ends within an entry");
+	refused_word(find_tag(DT_RELAENT), 16, "relocations of 16 bytes");
+	refused_word(find_tag(DT_SYMTAB) - 8, DT_STRTAB, "dynamic tag 5 twice");
+	refused_word(find_tag(DT_SYMTAB) - 8, DT_NULL, "no dynamic");
+	refused_word(find_tag(DT_GNU_HASH) - 8, DT_NEEDED, "needs the library `?`");
+	refused_word(find_tag(DT_GNU_HASH) - 8, DT_DEBUG, "no hash table");
+	refused_word(find_tag(DT_GNU_HASH) - 8, DT_TEXTREL, "compile with -fPIC");
+	refused_word(find_tag(DT_GNU_HASH) - 8, 60, "unknown dynamic tag 60");
+	refused_word(find_tag(DT_RELASZ) - 8, DT_DEBUG, "relocations without a size");
+	refused_word(find_tag(DT_FLAGS), DF_STATIC_TLS, "thread-local");
+	refused_word(find_tag(DT_FLAGS_1), DF_1_PIE, "is a program");
+}
+
+static void test_hash_table(void **state)
+{
+	uint32_t head[4], value, none[16] = { 0 };
+	size_t at, buckets;
+
+	(void)state;
+	need_good();
+	at = offset_at(tag_value(DT_GNU_HASH));
+	memcpy(head, good + at, sizeof(head));
+	buckets = at + sizeof(head) + 8 * head[2];
+	assert_true(head[0] <= COUNT(none));
+	refused_with(buckets, none, 4 * head[0], "exports no symbol");
+	if (head[1] > 1) {
+		value = head[1] - 1;
+		refused_with(buckets, &value, 4, "names an unhashed symbol");
+	}
+	value = 0xfffffff0;
+	refused_with(buckets, &value, 4, "hash table outside");
+	refused_with(at, &value, 4, "hash table outside");     /* buckets */
+	refused_with(at + 8, &value, 4, "hash table outside"); /* bloom filter */
+}
+
+#define SYM(field) at + offsetof(Elf64_Sym, field)
+
+static void test_dynamic_symbols(void **state)
+{
+	uint8_t info;
+	size_t at;
+
+	(void)state;
+	need_good();
+	at = find_symbol("td_module_info");
+	refused_word(SYM(st_size), 1u << 24, "`td_module_info` outside");
+	refused_word(SYM(st_size), UINT64_MAX, "`td_module_info` outside");
+	refused_word(SYM(st_value), 1u << 30, "`td_module_info` outside");
+	refused_word(SYM(st_value), UINT64_MAX, "`td_module_info` outside");
+	refused_with(SYM(st_name), "\xff\xff\xff\xff", 4, "name outside of the strings");
+	refused_with(SYM(st_name), "\xff\xff\0", 4, "name outside of the strings");
+	info = ELF64_ST_INFO(STB_GLOBAL, STT_TLS);
+	refused_with(SYM(st_info), &info, 1, "thread-local variable `td_module_info`");
+	info = ELF64_ST_INFO(STB_GLOBAL, STT_GNU_IFUNC);
+	refused_with(SYM(st_info), &info, 1, "ifunc");
+	info = ELF64_ST_INFO(STB_GLOBAL, STT_LOOS + 3);
+	refused_with(SYM(st_info), &info, 1, "unknown type 13");
+	info = ELF64_ST_INFO(STB_GNU_UNIQUE, STT_OBJECT);
+	refused_with(SYM(st_info), &info, 1, "unknown binding 10");
+}
+
+#define RELA(field) at + offsetof(Elf64_Rela, field)
+
+static void test_relocations(void **state)
+{
+	struct td__elf *e = open_good();
+	const struct td__elf_part *parts;
+	uintptr_t text, data, end;
+	uint32_t type, symbol;
+	uint64_t info;
+	size_t at, n;
+
+	(void)state;
+	parts = td__elf_parts(e, &n);
+	td__elf_text(e, NULL, &text, &end);
+	td__elf_data(e, NULL, &data, &end);
+	at = find_relocation(R_X86_64_RELATIVE);
+	refused_word(RELA(r_offset), text, "not writable");
+	refused_word(RELA(r_offset), parts[0].start, "not writable");
+	refused_word(RELA(r_offset), data - 4, "across the end of relro");
+	refused_word(RELA(r_offset), td__elf_span(e) - 4, "outside of its segments");
+	refused_word(RELA(r_offset), UINT64_MAX - 3, "outside of its segments");
+	refused_word(RELA(r_addend), td__elf_span(e) + 1, "points outside");
+	refused_word(RELA(r_addend), UINT64_MAX, "points outside");
+	for (type = 0; type < 64; type++) {
+		static const bool wanted[64] = {
+			[R_X86_64_NONE] = true,	    [R_X86_64_64] = true,
+			[R_X86_64_GLOB_DAT] = true, [R_X86_64_JUMP_SLOT] = true,
+			[R_X86_64_RELATIVE] = true,
+		};
+		char expect[32];
+
+		snprintf(expect, sizeof(expect), "(%u), which no module", type);
+		if (!wanted[type])
+			refused_word(RELA(r_info), type, expect);
+	}
+	refused_word(RELA(r_info), R_X86_64_COPY, "a relocation COPY (5)");
+	refused_word(RELA(r_info), R_X86_64_DTPMOD64, "a relocation DTPMOD64 (16)");
+
+	at = find_relocation(R_X86_64_64); /* of `service`, to td_add */
+	memcpy(&info, good + RELA(r_info), sizeof(info));
+	symbol = ELF64_R_SYM(info);
+	assert_true(symbol > 0);
+	refused_word(RELA(r_addend), 8, "`td_add` with an offset");
+	refused_word(RELA(r_info), ELF64_R_INFO(0ull, R_X86_64_64), "by symbol 0 of");
+	refused_word(RELA(r_info), ELF64_R_INFO(99ull, R_X86_64_64), "by symbol 99 of");
+	refused_word(RELA(r_info), ELF64_R_INFO(0xffffffffull, R_X86_64_64),
+		     "by symbol 4294967295");
+	td__elf_close(e);
+}
+
 /* Every word of the headers, sections, dynamic section, symbols and relocations. */
 static void test_every_word(void **state)
 {
@@ -1166,6 +1421,7 @@ int main(void)
 		cmocka_unit_test(test_base_must_be_aligned),
 		cmocka_unit_test(test_symbols),
 		cmocka_unit_test(test_where),
+		cmocka_unit_test(test_where_labels),
 		cmocka_unit_test(test_id),
 		cmocka_unit_test_teardown(test_other_layouts, tell_replay),
 		cmocka_unit_test(test_no_such_file),
@@ -1177,6 +1433,10 @@ int main(void)
 		cmocka_unit_test_teardown(test_inspect, tell_replay),
 		cmocka_unit_test_teardown(test_header_fields, tell_replay),
 		cmocka_unit_test_teardown(test_program_headers, tell_replay),
+		cmocka_unit_test_teardown(test_dynamic_section, tell_replay),
+		cmocka_unit_test_teardown(test_hash_table, tell_replay),
+		cmocka_unit_test_teardown(test_dynamic_symbols, tell_replay),
+		cmocka_unit_test_teardown(test_relocations, tell_replay),
 		cmocka_unit_test_teardown(test_every_word, tell_replay),
 		cmocka_unit_test_teardown(test_truncated, tell_replay),
 		cmocka_unit_test_teardown(test_flipped_bits, tell_replay),
