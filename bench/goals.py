@@ -8,9 +8,9 @@ time of at most a half. A goal counts as met or missed only if four rounds of fi
 passthrough_ll stands in twice, since neither of its set-ups is the faster one for all workloads;
 to reach a goal is to reach it against both.
 
-The in-process benchmark, build/bench/inproc, prints a JSON object a line like `floor`: name, ns
-(the median time of one operation) and n. Its rows "null/LEVEL" and "warm_read/LEVEL" have goals; any
-other row is shown.
+The in-process benchmark, build/bench/inproc, prints JSON objects as `floor` does, one a line: name,
+ns (the median time of one operation) and n. Its rows "null/LEVEL" and "warm_read/LEVEL" have goals;
+any other row is shown.
 """
 
 from statistics import median
