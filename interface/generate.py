@@ -487,7 +487,7 @@ def emit_services_h(blocks):
             writes = "0" if a.way == "inbytes" else "1"
         else:
             m, size, writes = "0", "0", "0"
-        rows.append(f"\tX({s.name}, ({service_params(s)}), ({service_names(s)}), {m}, {size}, {writes})")
+        rows.append(f"\tX({s.name}, ({service_params(s) or 'void'}), ({service_names(s)}), {m}, {size}, {writes})")
     print(" \\\n".join(rows))
     print("""
 /*
