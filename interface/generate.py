@@ -204,7 +204,7 @@ def emit_sdk(blocks):
     iface = of(blocks, "interface")[0]
     banner(f"The {iface.name} interface: what a module implements and what it can ask for.")
     guard = f"TADAN_{iface.name.upper()}_IF_H"
-    print(f"#ifndef {guard}\n#define {guard}\n\n#include <tadan/types.h>\n")
+    print(f"#ifndef {guard}\n#define {guard}\n\n#include <tadan/module.h>\n")
     print(f"#define TD_{iface.name.upper()}_VERSION {iface.number}\n")
     for e in of(blocks, "enum"):
         print(f"/* {e.doc} */\nenum td_{e.name} {{")
@@ -257,7 +257,7 @@ def emit_sdk(blocks):
             if a.doc:
                 print(wrap(f"{a.name}: {a.doc}.", " * "))
         print(" * Errors: " + ", ".join(s.errors) + ".\n */")
-        print(f"TD_IMPORT int td__svc_{s.name}({service_params(s)});\n")
+        print(f"TD_IMPORT int td__svc_{s.name}({service_params(s) or 'void'});\n")
     print("#endif")
 
 
