@@ -28,10 +28,10 @@
 
 #include "../../walls/elf/elf.h"
 
-#define FLAGS                                                                                      \
-	"-O1 -g -shared -fPIC -ffreestanding -nostdlib -fno-stack-protector "                      \
-	"-fvisibility=hidden -fcf-protection=none -Wl,-Bsymbolic -Wl,-z,separate-code -Wl,-z,now " \
-	"-Wl,-z,noexecstack "
+#define FLAGS                                                                           \
+	"-O1 -g -shared -fPIC -ffreestanding -nostdlib -fno-stack-protector "           \
+	"-fvisibility=hidden -fcf-protection=none -Wl,-Bsymbolic -Wl,-z,separate-code " \
+	"-Wl,-z,now -Wl,-z,noexecstack -Wl,--hash-style=gnu "
 
 #define EXPORT "__attribute__((visibility(\"default\"))) "
 
@@ -642,9 +642,10 @@ static const struct {
 		 "int g(void) __attribute__((ifunc(\"r\")));" EXPORT "int h(void) { return g(); }",
 	  FLAGS, "relocation IRELATIVE (37)" },
 	{ "constructor",
-	  VICTIM "int x; __attribute__((constructor)) static void c(void) { x = 1; }", FLAGS,
-	  "constructors" },
-	{ "destructor", VICTIM "int x; __attribute__((destructor)) static void c(void) { x = 1; }",
+	  VICTIM "volatile int x; __attribute__((constructor)) static void c(void) { x = 1; }",
+	  FLAGS, "constructors" },
+	{ "destructor",
+	  VICTIM "volatile int x; __attribute__((destructor)) static void c(void) { x = 1; }",
 	  FLAGS, "constructors" },
 	{ "start file", VICTIM "void _init(void) {}", FLAGS, "constructors" },
 	{ "text relocation", VICTIM "__asm__(\".text\\n.quad td_module_info\\n\");",
@@ -662,9 +663,8 @@ static const struct {
 	{ "32 bits", "int f(int x) { return x; }", "-m32 -shared -nostdlib -ffreestanding -fno-pic",
 	  "64-bit" },
 	{ "nothing exported", "int f(int x) { return x; }", FLAGS, "exports no symbol" },
-	{ "absolute relocation",
-	  VICTIM "extern char a; void *p = &a; __asm__(\".globl a\\na = 4096\");",
-	  "-shared -fPIC -nostdlib -ffreestanding", "absolute symbol `a`" },
+	{ "absolute relocation", VICTIM "extern char a; void *p = &a;",
+	  "-shared -fPIC -nostdlib -ffreestanding -Wl,--defsym=a=4096", "absolute symbol `a`" },
 };
 
 static void test_unfit_modules(void **state)
@@ -1139,6 +1139,7 @@ static void test_dynamic_section(void **state)
 	refused_word(find_tag(DT_STRSZ), 0, "does not end in a zero");
 	refused_word(find_tag(DT_SYMENT), 16, "unknown form");
 	refused_word(find_tag(DT_RELASZ), 25, "ends within an entry");
+	refused_word(find_tag(DT_RELASZ), 24 * 500, "relocation table outside");
 	refused_word(find_tag(DT_RELAENT), 16, "relocations of 16 bytes");
 	refused_word(find_tag(DT_SYMTAB) - 8, DT_STRTAB, "dynamic tag 5 twice");
 	refused_word(find_tag(DT_SYMTAB) - 8, DT_NULL, "no dynamic");
@@ -1171,6 +1172,30 @@ static void test_hash_table(void **state)
 	refused_with(buckets, &value, 4, "hash table outside");
 	refused_with(at, &value, 4, "hash table outside");     /* buckets */
 	refused_with(at + 8, &value, 4, "hash table outside"); /* bloom filter */
+}
+
+/* The older table says how many symbols there are, whether it is true or not. */
+static void test_old_hash_table(void **state)
+{
+	uint8_t *kept = good;
+	size_t at, kept_size = good_size;
+	uint32_t value;
+
+	(void)state;
+	need_good();
+	assert_true(build("old.so", good_source, FLAGS "-Wl,--hash-style=sysv"));
+	good = slurp(path_of("old.so"), &good_size);
+	at = offset_at(tag_value(DT_HASH));
+	value = 0xffffffff;
+	refused_with(at, &value, 4, "hash table outside");
+	refused_with(at + 4, &value, 4, "hash table outside");
+	value = 1; /* so the relocations name symbols that do not exist */
+	refused_with(at + 4, &value, 4, "by symbol");
+	refused_word(find_tag(DT_HASH), UINT64_MAX - 3, "hash table outside");
+	refused_word(find_tag(DT_HASH) - 8, DT_DEBUG, "no hash table");
+	free(good);
+	good = kept;
+	good_size = kept_size;
 }
 
 #define SYM(field) at + offsetof(Elf64_Sym, field)
@@ -1435,6 +1460,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_program_headers, tell_replay),
 		cmocka_unit_test_teardown(test_dynamic_section, tell_replay),
 		cmocka_unit_test_teardown(test_hash_table, tell_replay),
+		cmocka_unit_test_teardown(test_old_hash_table, tell_replay),
 		cmocka_unit_test_teardown(test_dynamic_symbols, tell_replay),
 		cmocka_unit_test_teardown(test_relocations, tell_replay),
 		cmocka_unit_test_teardown(test_every_word, tell_replay),

@@ -6,8 +6,10 @@
  * user mode, so nothing but the absence of some instructions keeps it from taking
  * back the rights that its gate gave up.  A jump can land between instructions;
  * so every byte offset counts, whether an instruction begins there or the bytes
- * only meet in a constant.  A refusal by accident is possible, rare, and cured by
- * any change that moves the bytes.
+ * only meet in a constant.  That happens by accident too, about once in 200 KiB of
+ * compiled code, mostly in a distance (to a jump's target or to data); any change
+ * that moves the code cures it, so whoever builds a module can try again with
+ * another alignment.
  *
  * Refused:
  *	WRPKRU, XRSTOR		write the key rights
@@ -125,8 +127,8 @@ static int refuse(const struct td__elf *e, const struct td__elf_load *l, size_t 
 	return td__elf_refuse(w,
 			      "holds %s (%02x %02x %02x) at file offset 0x%llx, %s, which would "
 			      "open the pkey wall. If its source does not ask for it, the bytes "
-			      "met by accident: change or move that code, or compile it with "
-			      "another -O, and build again; or use the process wall",
+			      "met by accident: build it again with -falign-functions=64 or "
+			      "another -O, or change that code; or use the process wall",
 			      name, p[0], p[1], at + 2 < l->filesz ? p[2] : 0xcc,
 			      (unsigned long long)(l->offset + at), where);
 }
