@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Volumes: put a module, a device and a level together, and tick while they live.
+ *
+ *   module opened -> device made -> mounted -> ticking ... stopped ticking -> unmounted -> closed
+ */
+#include "inproc.h"
+
+#include <stdio.h>
+
+#include "../../core/device.h"
+#include "../../walls/walls.h"
+
+enum { DEFAULT_SIZE = 256 << 20, DEFAULT_BSIZE = 4096 };
+
+static int complain(int err, char *why, size_t size, const char *what)
+{
+	snprintf(why, size, "%s", what);
+	return err;
+}
+
+static int make_device(const struct td_volume_params *p, struct td__device **dev, char *why,
+		       size_t size)
+{
+	uint64_t bytes = p->size ? p->size : DEFAULT_SIZE;
+	uint32_t bsize = p->bsize ? p->bsize : DEFAULT_BSIZE;
+	struct td__disk *disk = NULL;
+	int err;
+
+	if (bsize < 512 || bsize > 65536 || bsize & (bsize - 1))
+		return complain(-EINVAL, why, size,
+				"a block has 512 to 65536 bytes, a power of two");
+	if (p->image) {
+		bytes = p->size;
+		err = td__port_disk_open(p->image, &bytes, &disk, why, size);
+		if (err)
+			return err;
+	}
+	err = td__device_create(bytes / bsize, bsize, disk, disk ? 0 : TD_DEV_ZEROED, dev);
+	if (!err)
+		return 0;
+	if (disk)
+		td__port_disk_close(disk);
+	return complain(err, why, size, "no device of that size can be made");
+}
+
+static void *tick(void *arg)
+{
+	struct td_volume *vol = arg;
+	struct timespec at;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	pthread_mutex_lock(&vol->lock);
+	while (!vol->stop) {
+		at.tv_nsec += TD_TICK_MS * 1000000L;
+		at.tv_sec += at.tv_nsec / 1000000000;
+		at.tv_nsec %= 1000000000;
+		while (!vol->stop && !pthread_cond_timedwait(&vol->stopped, &vol->lock, &at))
+			;
+		pthread_mutex_unlock(&vol->lock);
+		td_tick(vol->fs);
+		pthread_mutex_lock(&vol->lock);
+	}
+	pthread_mutex_unlock(&vol->lock);
+	return NULL;
+}
+
+static int start_ticking(struct td_volume *vol)
+{
+	pthread_condattr_t attr;
+	int err;
+
+	pthread_mutex_init(&vol->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&vol->stopped, &attr);
+	pthread_condattr_destroy(&attr);
+	err = pthread_create(&vol->ticker, NULL, tick, vol);
+	if (!err)
+		return 0;
+	pthread_cond_destroy(&vol->stopped);
+	pthread_mutex_destroy(&vol->lock);
+	return -err;
+}
+
+static void stop_ticking(struct td_volume *vol)
+{
+	pthread_mutex_lock(&vol->lock);
+	vol->stop = true;
+	pthread_cond_signal(&vol->stopped);
+	pthread_mutex_unlock(&vol->lock);
+	pthread_join(vol->ticker, NULL);
+	pthread_cond_destroy(&vol->stopped);
+	pthread_mutex_destroy(&vol->lock);
+}
+
+/* On success the device belongs to vol->fs. */
+static int mount_on(struct td_volume *vol, const struct td_volume_params *p,
+		    const struct td_level *level, char *why, size_t size)
+{
+	struct td_mount_params params = {
+		.module = vol->module,
+		.walls = td__walls,
+		.level = *level,
+		.format = !p->image || p->format,
+		.maxfiles = p->maxfiles,
+	};
+	int err = make_device(p, &params.device, why, size);
+
+	if (err)
+		return err;
+	err = td_mount(&params, &vol->fs, why, size);
+	if (err) {
+		td__device_destroy(params.device);
+		return err;
+	}
+	err = start_ticking(vol);
+	if (!err)
+		return 0;
+	td_unmount(vol->fs);
+	return complain(err, why, size, "no thread could be started");
+}
+
+int td_volume_open(const struct td_volume_params *p, struct td_volume **out, char *why, size_t size)
+{
+	struct td_level level;
+	struct td_volume *vol;
+	int err;
+
+	err = td_level_parse(p->level ? p->level : "trusted", &level, why, size);
+	if (err)
+		return err;
+	vol = calloc(1, sizeof(*vol));
+	if (!vol)
+		return complain(-ENOMEM, why, size, "out of memory");
+	err = td__module_open(p->module, &vol->module, why, size);
+	if (err)
+		goto bad;
+	err = mount_on(vol, p, &level, why, size);
+	if (err)
+		goto bad_module;
+	*out = vol;
+	return 0;
+
+bad_module:
+	td__module_close(vol->module);
+bad:
+	free(vol);
+	return err;
+}
+
+int td_volume_close(struct td_volume *vol)
+{
+	int err;
+
+	td__files_close(vol);
+	stop_ticking(vol);
+	err = td_unmount(vol->fs);
+	td__module_close(vol->module);
+	free(vol);
+	return err;
+}
+
+int td_volume_level(struct td_volume *vol, const char *text, uint64_t *pause_ns, char *why,
+		    size_t size)
+{
+	struct td_level level;
+	int err = td_level_parse(text, &level, why, size);
+
+	return err ? err : td_set_level(vol->fs, &level, pause_ns, why, size);
+}
+
+int td_volume_sync(struct td_volume *vol)
+{
+	return td_sync(vol->fs);
+}
+
+struct td__fs *td_volume_fs(struct td_volume *vol)
+{
+	return vol->fs;
+}
