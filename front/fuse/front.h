@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of the FUSE front end share.
+ *
+ * A node number of FUSE is a td_handle; only the root directory has number 1 there. A worker is a thread
+ * with its own channel to Linux; it reads a request, answers it through the core, and reads the next.
+ * Handlers run on workers only, so they find the request as Linux wrote it, and room to work, in td__fuse_me.
+ */
+#ifndef TADAN_FRONT_FUSE_FRONT_H
+#define TADAN_FRONT_FUSE_FRONT_H
+
+#define FUSE_USE_VERSION 35
+#include <fuse_lowlevel.h>
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#include "fuse.h"
+
+enum {
+	TD__FUSE_MAX_IO = 1 << 20, /* bytes of one read or write */
+	TD__FUSE_THREADS = 16,     /* unless the options say otherwise */
+	TD__FUSE_MAX_THREADS = 64, /* slots of a domain: more could not work at once */
+};
+
+struct td__fuse_worker {
+	struct td_fuse *front;
+	int fd; /* its channel; -1: the session's */
+	int started;
+	pthread_t thread;
+	struct fuse_buf request;
+	void *room; /* TD__FUSE_MAX_IO bytes, once needed */
+};
+
+struct td_fuse {
+	struct td__fs *fs;
+	td_handle root;
+	struct fuse_session *session;
+	char *dir; /* absolute */
+	double attr_timeout, entry_timeout;
+	int write_through;
+	int opens; /* the module wants to know of open and release */
+
+	/* Written while INIT is answered, before any other request. */
+	uint64_t init_unique;
+	uint32_t init_offers; /* FUSE_* flags that Linux knows */
+	int kill_priv;        /* Linux says with each request whether set-id bits must go */
+
+	/* Workers, see loop.c. */
+	struct td__fuse_worker *workers;
+	int nworkers, readers;
+	atomic_int reading, asleep;
+	sem_t rest; /* where workers sleep who need not read */
+	sem_t wake; /* serve sleeps here */
+	atomic_int stop, error;
+	int detached;
+};
+
+extern _Thread_local struct td__fuse_worker *td__fuse_me;
+
+/* The operations: attr.c, data.c, names.c, readdir.c. */
+void td__fuse_attr_ops(struct fuse_lowlevel_ops *ops);
+void td__fuse_data_ops(struct fuse_lowlevel_ops *ops);
+void td__fuse_name_ops(struct fuse_lowlevel_ops *ops);
+void td__fuse_readdir_ops(struct fuse_lowlevel_ops *ops);
+
+/* Agree with Linux on what it may do by itself: session.c. */
+int td__fuse_session(struct td_fuse *f, const struct td_fuse_options *o);
+/* Once the session is mounted: read and write the channel through our functions. */
+int td__fuse_channel(struct td_fuse *f);
+
+/* Can it be mounted there? 0 or -errno and why: check.c. *dir becomes the absolute path, to be freed. */
+int td__fuse_check(const struct td_fuse_options *o, char **dir, char *why, size_t size);
+
+/* This worker's room of TD__FUSE_MAX_IO bytes; 0 if memory ran out. */
+void *td__fuse_room(void);
+
+void td__fuse_stat(const td_attr *a, struct stat *st);
+void td__fuse_entry(const struct td_fuse *f, const td_attr *a, struct fuse_entry_param *e);
+
+static inline struct td_fuse *td__fuse_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static inline td_handle td__fuse_handle(const struct td_fuse *f, fuse_ino_t node)
+{
+	return node == FUSE_ROOT_ID ? f->root : node;
+}
+
+static inline struct td_name td__fuse_name(const char *name)
+{
+	return (struct td_name){ (const uint8_t *)name, (uint32_t)__builtin_strlen(name) };
+}
+
+/* Linux has checked permissions: the mount has default_permissions. */
+static inline struct td_cred td__fuse_cred(fuse_req_t req)
+{
+	const struct fuse_ctx *c = fuse_req_ctx(req);
+
+	return (struct td_cred){ .uid = c->uid, .gid = c->gid, .checked = 1 };
+}
+
+/* The arguments of the request that this worker answers, as Linux wrote them. */
+static inline const void *td__fuse_raw(void)
+{
+	return (const char *)td__fuse_me->request.mem + sizeof(struct fuse_in_header);
+}
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The workers, and how serving ends.
+ *
+ * Linux wakes the worker that has waited longest, so with many of them each request would wake a cold one.
+ * Only `readers` workers wait for requests; the others rest, and one is called when no worker is left
+ * reading, since those who read last may be busy for long. A worker that finds enough others reading rests.
+ *
+ * The end comes in one of these ways:
+ *	unmounted       Linux ends the channel; every read fails with ENODEV
+ *	td_fuse_stop    serve unmounts while the workers still answer, so that Linux can write back its cache
+ *	an error        of the channel; the worker that saw it leaves it in `error`
+ * Then workers that wait are cancelled, those that work finish first, and all are joined.
+ */
+#include "front.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* Rest while enough others read. Returns as one of the readers. */
+static void start_reading(struct td_fuse *f)
+{
+	int old;
+
+	while (atomic_fetch_add(&f->reading, 1) >= f->readers) {
+		atomic_fetch_add(&f->asleep, 1);
+		/* A reader that left before `asleep` counted us has called nobody: look again. */
+		if (atomic_fetch_sub(&f->reading, 1) > f->readers) {
+			pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
+			while (sem_wait(&f->rest) && errno == EINTR)
+				;
+			pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+		}
+		atomic_fetch_sub(&f->asleep, 1);
+	}
+}
+
+static void stop_reading(struct td_fuse *f)
+{
+	if (atomic_fetch_sub(&f->reading, 1) == 1 && atomic_load(&f->asleep) > 0)
+		sem_post(&f->rest);
+}
+
+static void *work(void *arg)
+{
+	struct td__fuse_worker *me = arg;
+	struct td_fuse *f = me->front;
+	int n = 0;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &n);
+	td__fuse_me = me;
+	while (!fuse_session_exited(f->session)) {
+		start_reading(f);
+		n = fuse_session_receive_buf(f->session, &me->request);
+		stop_reading(f);
+		if (n == -EINTR || n == -EAGAIN)
+			continue;
+		if (n <= 0)
+			break;
+		fuse_session_process_buf(f->session, &me->request);
+	}
+	if (n < 0)
+		atomic_store(&f->error, n);
+	fuse_session_exit(f->session);
+	sem_post(&f->wake);
+	return NULL;
+}
+
+/* A channel of its own spares a worker the lock of the others'. Without it works as well. */
+static int own_channel(const struct td_fuse *f)
+{
+	uint32_t from = fuse_session_fd(f->session);
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0 && ioctl(fd, FUSE_DEV_IOC_CLONE, &from)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static int start_workers(struct td_fuse *f)
+{
+	int error = 0;
+
+	for (int i = 0; i < f->nworkers && !error; i++) {
+		struct td__fuse_worker *w = &f->workers[i];
+
+		w->front = f;
+		w->fd = i ? own_channel(f) : -1;
+		error = -pthread_create(&w->thread, NULL, work, w);
+		w->started = !error;
+	}
+	/* Few threads are better than no file system. */
+	return f->workers[0].started ? 0 : error;
+}
+
+static void end_workers(struct td_fuse *f)
+{
+	for (int i = 0; i < f->nworkers; i++)
+		if (f->workers[i].started)
+			pthread_cancel(f->workers[i].thread);
+	for (int i = 0; i < f->nworkers; i++) {
+		struct td__fuse_worker *w = &f->workers[i];
+
+		if (w->started)
+			pthread_join(w->thread, NULL);
+		if (w->fd >= 0)
+			close(w->fd);
+		free(w->request.mem);
+		free(w->room);
+		memset(w, 0, sizeof(*w));
+		w->fd = -1;
+	}
+}
+
+/* As somebody who may not unmount by himself. */
+static int ask_fusermount(const char *dir, int lazy)
+{
+	char *const busy[] = { "fusermount3", "-u", "-q", "--", (char *)dir, NULL };
+	char *const now[] = { "fusermount3", "-u", "-q", "-z", "--", (char *)dir, NULL };
+	posix_spawn_file_actions_t quiet;
+	pid_t pid;
+	int status, error;
+
+	posix_spawn_file_actions_init(&quiet);
+	posix_spawn_file_actions_addopen(&quiet, 2, "/dev/null", O_WRONLY, 0);
+	error = posix_spawnp(&pid, "fusermount3", &quiet, NULL, lazy ? now : busy, environ);
+	posix_spawn_file_actions_destroy(&quiet);
+	if (error)
+		return -error;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return status ? -EBUSY : 0;
+}
+
+static int detach(const char *dir, int lazy)
+{
+	if (!umount2(dir, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)))
+		return 0;
+	return errno == EPERM ? ask_fusermount(dir, lazy) : -errno;
+}
+
+static void write_back(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	syncfs(fd);
+	close(fd);
+}
+
+/*
+ * The workers serve on while this goes on. Linux may keep the file system after an unmount, for a mount
+ * of it in another namespace: it gets a second to leave.
+ */
+static void leave(struct td_fuse *f)
+{
+	struct timespec until;
+
+	f->detached = 1;
+	if (detach(f->dir, 0)) {
+		write_back(f->dir);
+		detach(f->dir, 1);
+	} else {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec++;
+		while (!fuse_session_exited(f->session))
+			if (sem_timedwait(&f->wake, &until) && errno == ETIMEDOUT)
+				break;
+	}
+	fuse_session_exit(f->session);
+}
+
+int td_fuse_serve(struct td_fuse *f)
+{
+	int error = start_workers(f);
+
+	while (!error && !fuse_session_exited(f->session)) {
+		if (sem_wait(&f->wake) && errno != EINTR)
+			error = -errno;
+		if (atomic_load(&f->stop) && !fuse_session_exited(f->session))
+			leave(f);
+	}
+	fuse_session_exit(f->session);
+	end_workers(f);
+	return error ? error : atomic_load(&f->error);
+}
+
+void td_fuse_stop(struct td_fuse *f)
+{
+	int e = errno;
+
+	atomic_store(&f->stop, 1);
+	sem_post(&f->wake);
+	errno = e;
+}

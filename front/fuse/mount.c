@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Mounting and unmounting. What commonly goes wrong is looked for first, by check.c, since libfuse says
+ * it on standard error and in its own words; what is left is passed on in those words.
+ */
+#include "front.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What libfuse complains of, while a mount is under way; a process mounts one after the other. */
+static char complaint[256];
+
+__attribute__((format(printf, 2, 0)))
+static void listen_to(enum fuse_log_level level, const char *format, va_list ap)
+{
+	(void)level;
+	vsnprintf(complaint, sizeof(complaint), format, ap);
+	complaint[strcspn(complaint, "\n")] = 0;
+}
+
+static double timeout(double given)
+{
+	return given < 0 ? 0 : given > 0 ? given : 86400;
+}
+
+/* One reader more than there are cores: then one is always there to take the next request. */
+static void plan_workers(struct td_fuse *f, int threads)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	f->nworkers = threads <= 0 ? TD__FUSE_THREADS :
+		      threads > TD__FUSE_MAX_THREADS ? TD__FUSE_MAX_THREADS : threads;
+	f->readers = (cores < 1 ? 1 : (int)cores) + 1;
+	if (f->readers > f->nworkers)
+		f->readers = f->nworkers;
+}
+
+static struct td_fuse *create(struct td__fs *fs, const struct td_fuse_options *o, char *dir)
+{
+	struct td_fuse *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->fs = fs;
+	f->root = td_fs_root(fs);
+	f->dir = dir;
+	f->attr_timeout = timeout(o->attr_timeout);
+	f->entry_timeout = timeout(o->entry_timeout);
+	f->write_through = o->write_through;
+	f->opens = td_fs_binds(fs, TD_OP_open) || td_fs_binds(fs, TD_OP_release);
+	plan_workers(f, o->threads);
+	sem_init(&f->rest, 0, 0);
+	sem_init(&f->wake, 0, 0);
+	f->workers = calloc(f->nworkers, sizeof(*f->workers));
+	if (!f->workers || td__fuse_session(f, o)) {
+		free(f->workers);
+		free(f);
+		return NULL;
+	}
+	return f;
+}
+
+static int attach(struct td_fuse *f, char *why, size_t size)
+{
+	int error;
+
+	complaint[0] = 0;
+	fuse_set_log_func(listen_to);
+	error = fuse_session_mount(f->session, f->dir) ? -EIO : 0;
+	fuse_set_log_func(NULL);
+	if (error) {
+		snprintf(why, size, "%s: cannot mount: %s", f->dir,
+			 complaint[0] ? complaint : "fusermount3 refused, see above");
+		return error;
+	}
+	error = td__fuse_channel(f);
+	if (error)
+		snprintf(why, size, "%s: cannot talk to FUSE: %s", f->dir, strerror(-error));
+	return error;
+}
+
+int td_fuse_mount(struct td__fs *fs, const struct td_fuse_options *o, struct td_fuse **out,
+		  char *why, size_t size)
+{
+	struct td_fuse *f;
+	char *dir;
+	int error = td__fuse_check(o, &dir, why, size);
+
+	if (error)
+		return error;
+	f = create(fs, o, dir);
+	if (!f) {
+		free(dir);
+		snprintf(why, size, "out of memory");
+		return -ENOMEM;
+	}
+	error = attach(f, why, size);
+	if (error)
+		td_fuse_unmount(f);
+	else
+		*out = f;
+	return error;
+}
+
+void td_fuse_unmount(struct td_fuse *f)
+{
+	if (!f)
+		return;
+	fuse_session_unmount(f->session);
+	fuse_session_destroy(f->session);
+	sem_destroy(&f->rest);
+	sem_destroy(&f->wake);
+	free(f->workers);
+	free(f->dir);
+	free(f);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The session: what Linux and the front end agree on, and the channel between them.
+ *
+ * Linux may do nearly everything by itself, because nothing changes behind its back: it keeps names,
+ * attributes, absent names, symbolic links, directories and pages, gathers writes (the write-back cache), and
+ * neither opens nor closes files with us unless the module wants to know.
+ *
+ * One agreement is out of libfuse's reach: FUSE_HANDLE_KILLPRIV_V2. Without it Linux asks for the attribute
+ * security.capability before each write. libfuse 3.14 does not know the flag, so the functions of the
+ * channel add it to the answer to INIT where the request offers it.
+ */
+#include "front.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+_Thread_local struct td__fuse_worker *td__fuse_me;
+
+static const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
+			       FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+			       FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_WRITEBACK_CACHE |
+			       FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT;
+
+static void init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct td_fuse *f = userdata;
+	unsigned want = wanted;
+
+	if (f->write_through)
+		want &= ~FUSE_CAP_WRITEBACK_CACHE;
+	if (f->opens)
+		want &= ~FUSE_CAP_NO_OPEN_SUPPORT;
+	conn->want = conn->capable & want;
+	conn->max_write = TD__FUSE_MAX_IO;
+	conn->max_background = 64;
+	conn->congestion_threshold = 48;
+}
+
+static void note_init(struct td_fuse *f, const void *request, size_t size)
+{
+	const struct fuse_in_header *in = request;
+	const struct fuse_init_in *arg = (const void *)(in + 1);
+
+	if (size < sizeof(*in) + offsetof(struct fuse_init_in, flags) + sizeof(arg->flags) ||
+	    in->opcode != FUSE_INIT)
+		return;
+	f->init_unique = in->unique;
+	f->init_offers = arg->flags;
+}
+
+static void amend_init(struct td_fuse *f, const struct iovec *iov, int count)
+{
+	const struct fuse_out_header *out = iov[0].iov_base;
+	struct fuse_init_out *arg;
+
+	if (out->unique != f->init_unique || out->error || count < 2)
+		return;
+	arg = iov[1].iov_base;
+	f->init_unique = 0;
+	if (iov[1].iov_len < sizeof(*arg) || !(f->init_offers & FUSE_HANDLE_KILLPRIV_V2))
+		return;
+	arg->flags |= FUSE_HANDLE_KILLPRIV_V2;
+	f->kill_priv = 1;
+}
+
+/*
+ * A worker without work can be cancelled, and only there. Until INIT has been answered init_offers is 0;
+ * Linux sends no other request before that.
+ */
+static ssize_t channel_read(int fd, void *buf, size_t size, void *userdata)
+{
+	struct td_fuse *f = userdata;
+	ssize_t n;
+	int e;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &e);
+	n = read(td__fuse_me->fd >= 0 ? td__fuse_me->fd : fd, buf, size);
+	e = errno;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &(int){ 0 });
+	if (n > 0 && !f->init_offers)
+		note_init(f, buf, n);
+	errno = e;
+	return n;
+}
+
+static ssize_t channel_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	struct td_fuse *f = userdata;
+
+	if (f->init_unique)
+		amend_init(f, iov, count);
+	return writev(td__fuse_me && td__fuse_me->fd >= 0 ? td__fuse_me->fd : fd, iov, count);
+}
+
+int td__fuse_channel(struct td_fuse *f)
+{
+	static const struct fuse_custom_io io = { .read = channel_read, .writev = channel_writev };
+
+	return fuse_session_custom_io(f->session, &io, fuse_session_fd(f->session));
+}
+
+/* In mount options a comma ends an option, and a backslash takes its meaning away. */
+static void append_escaped(char *text, size_t size, const char *s)
+{
+	size_t n = strlen(text);
+
+	for (; *s && n + 3 < size; s++) {
+		if (*s == ',' || *s == '\\')
+			text[n++] = '\\';
+		text[n++] = *s;
+	}
+	text[n] = 0;
+}
+
+static int add_options(struct fuse_args *args, const struct td_fuse_options *o)
+{
+	char names[256] = "-osubtype=tadan";
+
+	if (o->source) {
+		strcat(names, ".");
+		append_escaped(names, 120, o->source);
+	}
+	strcat(names, ",fsname=");
+	append_escaped(names, sizeof(names), o->source ? o->source : "tadan");
+	if (fuse_opt_add_arg(args, "tadan") || fuse_opt_add_arg(args, names) ||
+	    fuse_opt_add_arg(args, "-odefault_permissions") ||
+	    (o->allow_other && fuse_opt_add_arg(args, "-oallow_other")) ||
+	    (o->read_only && fuse_opt_add_arg(args, "-oro")) ||
+	    (o->debug && fuse_opt_add_arg(args, "-odebug")))
+		return -ENOMEM;
+	return 0;
+}
+
+int td__fuse_session(struct td_fuse *f, const struct td_fuse_options *o)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct fuse_lowlevel_ops ops = { .init = init };
+	int error = add_options(&args, o);
+
+	td__fuse_attr_ops(&ops);
+	td__fuse_data_ops(&ops);
+	td__fuse_name_ops(&ops);
+	td__fuse_readdir_ops(&ops);
+	if (!error) {
+		f->session = fuse_session_new(&args, &ops, sizeof(ops), f);
+		error = f->session ? 0 : -ENOMEM;
+	}
+	fuse_opt_free_args(&args);
+	return error;
+}
+
+void *td__fuse_room(void)
+{
+	if (!td__fuse_me->room)
+		td__fuse_me->room = malloc(TD__FUSE_MAX_IO);
+	return td__fuse_me->room;
+}
