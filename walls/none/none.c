@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The wall `none`: the module is called, and calls, as any function.
+ *
+ * Nothing keeps a module from writing where it should not. What the gate gives all the same: a call
+ * can be ended from a service, and with trap=1 from a fault, an overflow of the stack or the time limit.
+ * With trap=0 no handler is installed and no thread attached: a fault is the process's.
+ *
+ * Modules see the device's blocks themselves, so views are live; frames and windows are ordinary memory.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include <fs_services.h>
+#include "../elf/elf.h"
+#include "../trap/trap.h"
+#include "../walls.h"
+
+enum {
+	/* The kernel's part of a call stands on the module's stack: so much must be left for it. */
+	STACK_FOR_SERVICES = 64 << 10,
+	CONTEXT = 4096,
+	SLOT = CONTEXT + TD_FRAME_SIZE + TD_WINDOW,
+};
+_Static_assert(sizeof(struct td__context) <= CONTEXT, "context");
+
+struct none {
+	int32_t (*enter)(struct td_frame *);
+	struct td__place place;
+	void *module, *heap, *calls;
+	size_t module_size, heap_size;
+	struct td__gate gates[TD__SLOTS];
+};
+
+/* ---- Services: what the module's imports lead to */
+
+/* The module is not to run on. `pc` and `fp` are where it was. */
+static _Noreturn void end_call(struct td__gate *g, void *pc, void **fp)
+{
+	if (g->stack.start)
+		td__trap_note_caller(g, (uintptr_t)pc, (uintptr_t)*fp);
+	td__gate_set(g, TD__GATE_OUTSIDE);
+	td__gate_leave(g);
+}
+
+static inline void check_stack(struct td__gate *g, void *pc, void **fp)
+{
+	if (__builtin_expect((uintptr_t)fp >= g->stack_least, 1))
+		return;
+	td__trap_report_stack(g, (uintptr_t)fp);
+	end_call(g, pc, fp);
+}
+
+static struct td__context *serve_context(void)
+{
+	return td__gate_current->context;
+}
+
+#define UNWRAP(...) __VA_OPT__(, ) __VA_ARGS__
+#define SERVE(name, params, args, ...)                                                             \
+	static int serve_##name params                                                             \
+	{                                                                                          \
+		struct td__gate *g = td__gate_current;                                             \
+		int err;                                                                           \
+                                                                                                   \
+		td__gate_set(g, TD__GATE_SERVICE);                                                 \
+		check_stack(g, __builtin_return_address(0), __builtin_frame_address(0));           \
+		err = td__svc_do_##name(g->call UNWRAP args);                                      \
+		if (__builtin_expect(__atomic_load_n(&g->call->doomed, __ATOMIC_RELAXED), 0))      \
+			end_call(g, __builtin_return_address(0), __builtin_frame_address(0));      \
+		td__gate_set(g, TD__GATE_MODULE);                                                  \
+		return err;                                                                        \
+	}
+TD__SERVICES_TYPED(SERVE)
+
+#define IMPORT(name) { "td__svc_" #name, (void *)serve_##name },
+static const struct td__import imports[] = { TD__SERVICES(IMPORT) IMPORT(context) };
+
+/* ---- Start and stop */
+
+static int none_available(char *why, size_t size)
+{
+	(void)why;
+	(void)size;
+	return 0;
+}
+
+static void *reserve(size_t size, int prot)
+{
+	void *p = mmap(0, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? 0 : p;
+}
+
+static struct td__range range(const void *start, size_t size)
+{
+	return (struct td__range){ (uintptr_t)start, (uintptr_t)start + size };
+}
+
+/* Address space for the module, aligned as its file wants it. */
+static int load(struct none *n, const struct td__elf *e, char *why, size_t size)
+{
+	size_t span = td__elf_span(e), align = td__elf_align(e);
+	uintptr_t base;
+	int err;
+
+	n->module_size = span + align;
+	n->module = reserve(n->module_size, PROT_NONE);
+	if (!n->module)
+		return -ENOMEM;
+	base = ((uintptr_t)n->module + align - 1) & ~(uintptr_t)(align - 1);
+	err = td__elf_map(e, (void *)base, imports, sizeof(imports) / sizeof(imports[0]), why, size);
+	if (err)
+		return err;
+	n->place.base = base;
+	n->place.module = range((void *)base, span);
+	td__elf_text(e, (void *)base, &n->place.text.start, &n->place.text.end);
+	td__elf_data(e, (void *)base, &n->place.data.start, &n->place.data.end);
+	n->enter = (int32_t(*)(struct td_frame *))td__elf_symbol(e, (void *)base, "td__enter", 0);
+	if (n->enter)
+		return 0;
+	snprintf(why, size, "the module has no td__enter");
+	return -ENOEXEC;
+}
+
+static void place_slots(struct none *n, struct td__domain *d)
+{
+	for (uint32_t i = 0; i < TD__SLOTS; i++) {
+		char *p = (char *)n->calls + (size_t)i * SLOT;
+
+		n->gates[i].context = (void *)p;
+		n->gates[i].place = &n->place;
+		d->slots[i].frame = (void *)(p + CONTEXT);
+		d->slots[i].window = p + CONTEXT + TD_FRAME_SIZE;
+		d->slots[i].window_at = TD_FRAME_SIZE;
+		d->slots[i].private = &n->gates[i];
+	}
+}
+
+static void release(struct none *n)
+{
+	if (n->module)
+		munmap(n->module, n->module_size);
+	if (n->heap)
+		munmap(n->heap, n->heap_size);
+	if (n->calls)
+		munmap(n->calls, (size_t)TD__SLOTS * SLOT);
+	free(n);
+}
+
+static int none_start(struct td__domain *d, char *why, size_t size)
+{
+	struct none *n = calloc(1, sizeof(*n));
+	int err;
+
+	if (!n)
+		return -ENOMEM;
+	snprintf(why, size, "not enough memory");
+	n->heap_size = (d->level.memory + 4095) & ~4095ull;
+	n->heap = n->heap_size ? reserve(n->heap_size, PROT_READ | PROT_WRITE) : 0;
+	n->calls = reserve((size_t)TD__SLOTS * SLOT, PROT_READ | PROT_WRITE);
+	err = (n->heap_size && !n->heap) || !n->calls ? -ENOMEM : 0;
+	if (!err && d->level.trap)
+		err = td__trap_install(why, size);
+	if (!err)
+		err = load(n, d->module->file, why, size);
+	if (err) {
+		release(n);
+		return err;
+	}
+	n->place.heap = range(n->heap, n->heap_size);
+	n->place.calls = range(n->calls, (size_t)TD__SLOTS * SLOT);
+	n->place.device = range(d->device->data.base, d->device->blocks * d->device->bsize);
+	n->place.bsize = d->device->bsize;
+	place_slots(n, d);
+	d->private = n;
+	d->views = TD_VIEW_LIVE;
+	d->nslots = TD__SLOTS;
+	return 0;
+}
+
+static void none_stop(struct td__domain *d)
+{
+	release(d->private);
+	d->private = 0;
+}
+
+/* ---- Calls */
+
+static int attach(struct td__gate *g)
+{
+	int err = td__trap_attach(0);
+
+	if (err)
+		return err;
+	g->stack = td__trap_stack();
+	g->stack_least = g->stack.start + STACK_FOR_SERVICES;
+	__atomic_store_n(&g->thread, td__trap_thread(), __ATOMIC_RELAXED);
+	return 0;
+}
+
+static void fill_hello(const struct none *n, struct td_frame *f)
+{
+	f->heap_at = n->heap ? (int64_t)((uintptr_t)n->heap - (uintptr_t)f) : 0;
+	((struct td_frame_hello *)f)->heap_size = n->heap_size;
+}
+
+static int none_enter(struct td__call *c)
+{
+	const struct none *n = c->domain->private;
+	struct td__gate *g = &((struct none *)c->domain->private)->gates[c->slot];
+	int64_t result;
+
+	if (c->op == TD_OP_HELLO)
+		fill_hello(n, c->frame);
+	if (c->domain->level.trap && attach(g)) {
+		c->fault.kind = TD_FAULT_START;
+		return TD__FAULTED;
+	}
+	g->call = c;
+	g->outer = td__gate_current;
+	td__gate_current = g;
+	td__gate_set(g, TD__GATE_MODULE);
+	result = td__gate_enter(g, n->enter, c->frame);
+	td__gate_set(g, TD__GATE_OUTSIDE);
+	td__gate_current = g->outer;
+	if (result == TD__GATE_LEFT)
+		return TD__FAULTED;
+	c->result = c->frame->error = (int32_t)result;
+	return TD__RETURNED;
+}
+
+static void none_interrupt(struct td__domain *d, struct td__call *c)
+{
+	/* Without trap there is nobody to hear it: the next service ends the call. */
+	if (d->level.trap)
+		td__trap_interrupt(&((struct none *)d->private)->gates[c->slot]);
+}
+
+const struct td__wall td__wall_none = {
+	.name = "none",
+	.kind = TD_WALL_NONE,
+	.available = none_available,
+	.start = none_start,
+	.enter = none_enter,
+	.interrupt = none_interrupt,
+	.stop = none_stop,
+};

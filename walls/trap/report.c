@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Evidence of a fault: what happened, where in the module, and what lay at the address.
+ *
+ * All of this runs in signal handlers, on a state that the module may have ruined: no lock, no
+ * allocation, no library, and no load from an address that has not been compared with a range that is there. So
+ * frames are followed on the stack that the module was given and nowhere else.
+ */
+#include <signal.h>
+
+#include "trap.h"
+
+#ifndef SEGV_PKUERR
+#define SEGV_PKUERR 4
+#endif
+
+enum {
+	TRAP_GENERAL_PROTECTION = 13,
+	ERROR_WRITE = 2,
+	ERROR_FETCH = 16,
+	NULL_REGION = 65536,
+	GUARD = 1 << 20, /* what below a stack counts as its guard */
+};
+
+static void put(char *to, size_t size, const char *text)
+{
+	size_t at = strlen(to);
+
+	while (*text && at + 1 < size)
+		to[at++] = *text++;
+	to[at] = 0;
+}
+
+static void put_number(char *to, size_t size, uint64_t n)
+{
+	char text[24], *p = text + sizeof(text);
+
+	*--p = 0;
+	do
+		*--p = (char)('0' + n % 10);
+	while (n /= 10);
+	put(to, size, p);
+}
+
+static uint64_t in_file(const struct td__gate *g, uintptr_t pc)
+{
+	return td__within(g->place->text, pc) ? pc - g->place->base : 0;
+}
+
+/* Load a word of the module's stack; 0 where it is not on it. */
+static uintptr_t on_stack(const struct td__gate *g, uintptr_t at)
+{
+	if (at % sizeof(at) || at < g->stack.start || g->stack.end - at < sizeof(at) ||
+	    at >= g->stack.end)
+		return 0;
+	return *(const uintptr_t *)at;
+}
+
+/* Return addresses, less one so that they lie in the call, along the frame pointers. */
+static void put_frames(const struct td__gate *g, uintptr_t fp)
+{
+	struct td_fault *f = &g->call->fault;
+	uintptr_t next;
+
+	while (f->nframes < TD_FAULT_FRAMES && in_file(g, on_stack(g, fp + 8))) {
+		f->frames[f->nframes++] = in_file(g, on_stack(g, fp + 8)) - 1;
+		next = on_stack(g, fp);
+		if (next <= fp)
+			break;
+		fp = next;
+	}
+}
+
+/* Where the module was: at pc, or, after a jump out of the text, behind the call that led there. */
+static void put_place(const struct td__gate *g, uintptr_t pc, uintptr_t sp, uintptr_t fp)
+{
+	struct td_fault *f = &g->call->fault;
+
+	f->nframes = 0;
+	f->pc = in_file(g, pc);
+	if (!f->pc && in_file(g, on_stack(g, sp)))
+		f->pc = in_file(g, on_stack(g, sp)) - 1;
+	if (f->pc)
+		f->frames[f->nframes++] = f->pc;
+	put_frames(g, fp);
+	if (!f->pc && f->nframes)
+		f->pc = f->frames[0];
+}
+
+int td__trap_from_module(const struct td__gate *g, const struct td__signal *s)
+{
+	uintptr_t fp = s->fp, next;
+
+	if (in_file(g, s->pc) || in_file(g, on_stack(g, s->sp)))
+		return 1;
+	for (int i = 0; i < TD_FAULT_FRAMES && fp; i++, fp = next) {
+		if (in_file(g, on_stack(g, fp + 8)))
+			return 1;
+		next = on_stack(g, fp);
+		if (next <= fp)
+			break;
+	}
+	return 0;
+}
+
+static int is_overflow(const struct td__gate *g, const struct td__signal *s)
+{
+	uintptr_t low = g->stack.start;
+
+	if (!low || s->number == SIGILL || s->number == SIGFPE || s->number == SIGTRAP)
+		return 0;
+	return s->address < low + 4096 && s->address + GUARD >= low;
+}
+
+static void put_lay(const struct td__gate *g, const struct td__signal *s)
+{
+	const struct td__place *p = g->place;
+	struct td_fault *f = &g->call->fault;
+	const char *what;
+
+	f->lay[0] = 0;
+	if (td__within(p->device, s->address)) {
+		put(f->lay, sizeof(f->lay), "buf of block ");
+		put_number(f->lay, sizeof(f->lay), (s->address - p->device.start) / p->bsize);
+		return;
+	}
+	if (td__within(p->text, s->address))
+		what = "module text";
+	else if (td__within(p->data, s->address))
+		what = "module data";
+	else if (td__within(p->module, s->address))
+		what = "module constants";
+	else if (td__within(p->heap, s->address))
+		what = "domain heap";
+	else if (is_overflow(g, s))
+		what = "the guard page of the stack";
+	else if (td__within(p->calls, s->address))
+		what = "frames and windows";
+	else if (s->address < NULL_REGION)
+		what = "nothing: a null pointer";
+	else if (s->number == SIGSEGV && s->code == SEGV_MAPERR)
+		what = "nothing";
+	else if (s->code == SEGV_PKUERR && s->key && (int)s->key != p->key)
+		what = "another domain";
+	else
+		what = "kernel memory";
+	put(f->lay, sizeof(f->lay), what);
+}
+
+/* Instructions of the kernel mode raise the same trap as addresses that no memory can have. */
+static int is_privileged(const struct td__gate *g, uintptr_t pc)
+{
+	const uint8_t *p = (const uint8_t *)pc;
+
+	if (!td__within(g->place->text, pc) || !td__within(g->place->text, pc + 2))
+		return 0;
+	while ((*p == 0x66 || *p == 0xf3 || *p == 0xf2 || (*p & 0xf0) == 0x40) &&
+	       td__within(g->place->text, (uintptr_t)p + 2))
+		p++;
+	switch (*p) {
+	case 0xf4:
+	case 0xfa:
+	case 0xfb: /* HLT CLI STI */
+	case 0x6c:
+	case 0x6d:
+	case 0x6e:
+	case 0x6f: /* INS OUTS */
+	case 0xe4:
+	case 0xe5:
+	case 0xe6:
+	case 0xe7:
+	case 0xec:
+	case 0xed:
+	case 0xee:
+	case 0xef: /* IN OUT */
+	case 0xcd: return 1; /* INT */
+	case 0x0f: break;
+	default: return 0;
+	}
+	switch (p[1]) {
+	case 0x00:
+	case 0x01:
+	case 0x06:
+	case 0x07:
+	case 0x08:
+	case 0x09:
+	case 0x20:
+	case 0x21:
+	case 0x22:
+	case 0x23:
+	case 0x30:
+	case 0x32:
+	case 0x33:
+	case 0x35: return 1;
+	default: return 0;
+	}
+}
+
+static const char *put_illegal(struct td_fault *f, const char *detail)
+{
+	f->kind = TD_FAULT_ILLEGAL;
+	return detail;
+}
+
+/* Kind, and in words what the kind does not say. */
+static const char *classify(const struct td__gate *g, const struct td__signal *s)
+{
+	struct td_fault *f = &g->call->fault;
+
+	switch (s->number) {
+	case SIGILL: return put_illegal(f, "undefined instruction");
+	case SIGFPE:
+		return put_illegal(f, s->code == FPE_INTDIV ? "integer division by zero, or its quotient too large" :
+							      "floating-point exception");
+	case SIGTRAP: return put_illegal(f, "breakpoint");
+	default: break;
+	}
+	if (s->trap == TRAP_GENERAL_PROTECTION && is_privileged(g, s->pc))
+		return put_illegal(f, "privileged instruction");
+	f->kind = s->code == SEGV_PKUERR && s->number == SIGSEGV ? TD_FAULT_WALL : TD_FAULT_ACCESS;
+	f->address = s->address;
+	f->write = s->error & ERROR_FETCH ? 2 : s->error & ERROR_WRITE ? 1 : 0;
+	if (s->trap == TRAP_GENERAL_PROTECTION) {
+		put(f->lay, sizeof(f->lay), "unknown");
+		return "an address that no memory can have, or a misaligned vector";
+	}
+	if (is_overflow(g, s))
+		f->kind = TD_FAULT_STACK;
+	put_lay(g, s);
+	if (s->number == SIGBUS)
+		return s->code == BUS_ADRALN ? "misaligned" : "no memory behind the page";
+	return "";
+}
+
+void td__trap_report(const struct td__gate *g, const struct td__signal *s)
+{
+	struct td_fault *f = &g->call->fault;
+
+	f->address = 0;
+	f->write = 0;
+	f->lay[0] = f->detail[0] = 0;
+	put(f->detail, sizeof(f->detail), classify(g, s));
+	put_place(g, s->pc, s->sp, s->fp);
+}
+
+void td__trap_report_time(const struct td__gate *g, const struct td__signal *s)
+{
+	struct td_fault *f = &g->call->fault;
+
+	if (f->kind == TD_FAULT_NONE)
+		f->kind = TD_FAULT_TIME;
+	put_place(g, s->pc, s->sp, s->fp);
+}
+
+void td__trap_report_stack(const struct td__gate *g, uintptr_t sp)
+{
+	struct td_fault *f = &g->call->fault;
+
+	f->kind = TD_FAULT_STACK;
+	f->address = sp;
+	put(f->lay, sizeof(f->lay), "the end of the stack");
+	put(f->detail, sizeof(f->detail), "too little stack left for a service");
+}
+
+void td__trap_note_caller(const struct td__gate *g, uintptr_t pc, uintptr_t fp)
+{
+	struct td_fault *f = &g->call->fault;
+
+	if (f->kind == TD_FAULT_NONE)
+		f->kind = g->call->doomed;
+	if (!f->pc)
+		put_place(g, pc - 1, 0, fp);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the walls of this address space share: how a thread goes into a module, and how it comes
+ * back when the module cannot return.
+ *
+ * A gate is the record of one call under way, one for each slot of a domain. Its state says whose
+ * code the thread runs:
+ *
+ *   OUTSIDE --enter--> MODULE --service--> SERVICE --return--> MODULE --return or fault--> OUTSIDE
+ *
+ * Whether a signal is the module's fault is decided by this state and by the program counter, never
+ * by the signal alone: a fault of the kernel itself goes to whoever handled that signal before.
+ *
+ * Rules:
+ * - A gate is written by the thread inside and by its signal handlers; interrupt() reads `thread`.
+ * - A thread that enters with `trap` has been attached: it has an alternate stack for signals, so
+ *   that an overflow of its stack can be told.
+ * - The way back (td__gate_leave, or the handler) drops all frames above the gate's. So no code
+ *   between the gate and the module may hold a lock while the module runs.
+ */
+#ifndef TD_WALLS_TRAP_H
+#define TD_WALLS_TRAP_H
+
+/* Places in struct td__gate that the assembly knows. */
+#define TD__GATE_SP	0
+#define TD__GATE_FLOAT	8
+#define TD__GATE_STATE	12
+#define TD__GATE_INNER	16
+#define TD__GATE_CLOSED 24
+
+#define TD__GATE_OUTSIDE 0
+#define TD__GATE_MODULE	 1
+#define TD__GATE_SERVICE 2
+
+#ifndef __ASSEMBLER__
+
+#include "../../core/gateway.h"
+#include "../../sdk/runtime/runtime.h"
+
+/* A range of addresses; empty where start == end. */
+struct td__range {
+	uintptr_t start, end;
+};
+
+static inline int td__within(struct td__range r, uintptr_t at)
+{
+	return at >= r.start && at < r.end;
+}
+
+/* Where a domain's things lie. Fixed from the domain's start to its stop. */
+struct td__place {
+	uintptr_t base; /* of the module: file address 0 */
+	struct td__range module, text, data;
+	struct td__range heap;
+	struct td__range calls; /* frames, windows, contexts; with keys: stacks too */
+	struct td__range device;
+	uint32_t bsize;
+	int32_t key; /* protection key of the domain; 0: the wall has none */
+	int32_t device_key;
+};
+
+struct td__gate {
+	uint64_t sp;         /* the kernel's stack pointer to come back to */
+	uint32_t floating;   /* MXCSR at the entry */
+	uint32_t state;      /* TD__GATE_* */
+	uint64_t inner;      /* with keys: the module's stack pointer during a service */
+	uint32_t closed;     /* with keys: rights while the module runs */
+	int32_t thread;      /* who is inside */
+	struct td__range stack;   /* that the module runs on; empty: not known */
+	uintptr_t stack_least;    /* a service needs its stack pointer above this */
+	struct td__call *call;
+	const struct td__place *place;
+	struct td__context *context;
+	struct td__gate *outer; /* what the thread was in before */
+};
+_Static_assert(__builtin_offsetof(struct td__gate, sp) == TD__GATE_SP, "gate");
+_Static_assert(__builtin_offsetof(struct td__gate, floating) == TD__GATE_FLOAT, "gate");
+_Static_assert(__builtin_offsetof(struct td__gate, state) == TD__GATE_STATE, "gate");
+_Static_assert(__builtin_offsetof(struct td__gate, inner) == TD__GATE_INNER, "gate");
+_Static_assert(__builtin_offsetof(struct td__gate, closed) == TD__GATE_CLOSED, "gate");
+
+/* What this thread is inside of; 0: nothing. */
+extern __thread struct td__gate *td__gate_current __attribute__((tls_model("initial-exec")));
+
+/* gate.S: run enter(frame). Its result, or TD__GATE_LEFT after td__gate_leave() or a fault. */
+#define TD__GATE_LEFT (1ll << 32)
+int64_t td__gate_enter(struct td__gate *g, int32_t (*enter)(struct td_frame *), struct td_frame *f);
+_Noreturn void td__gate_leave(struct td__gate *g);
+void td__gate_recover(void); /* a label, not a function: needs rdi = gate, rsp = gate->sp */
+
+/* Install the handlers, once a process. 0, or -errno and a reason. */
+int td__trap_install(char *why, size_t size);
+
+/*
+ * Get this thread ready to be brought back, at its first call. 0 or -errno. With `keys` it can also run
+ * where key 0 is closed.
+ */
+int td__trap_attach(int keys);
+
+/* The stack of this thread, which is attached, and its number. */
+struct td__range td__trap_stack(void);
+int32_t td__trap_thread(void);
+
+/* The thread in the gate is to look at its call's `doomed`. */
+void td__trap_interrupt(const struct td__gate *g);
+
+/*
+ * Where signal frames must be reachable with the rights of the module (Linux before 6.12), there is a
+ * key for alternate stacks: make it, 0 or -errno, before the first td__trap_attach() with keys; and ask for it, 0: none.
+ */
+int td__trap_need_signal_key(void);
+int td__trap_signal_key(void);
+
+/* ---- report.c: evidence */
+
+/* A signal as a handler gets it. */
+struct td__signal {
+	int number, code;
+	uint32_t key;
+	uintptr_t address, pc, sp, fp;
+	uint64_t error, trap; /* the processor's */
+};
+
+/* Write the fault of this signal into the gate's call. Safe in a handler. */
+void td__trap_report(const struct td__gate *g, const struct td__signal *s);
+
+/* The same for a call that is over its time, which is stopped where it is. */
+void td__trap_report_time(const struct td__gate *g, const struct td__signal *s);
+
+/* A service was called with too little stack left. */
+void td__trap_report_stack(const struct td__gate *g, uintptr_t sp);
+
+/* Where the module was when it asked for a service that ends its call: return address, frame pointer. */
+void td__trap_note_caller(const struct td__gate *g, uintptr_t pc, uintptr_t fp);
+
+/*
+ * Did the code at s->pc get there from the module? True in the module's text, and elsewhere where the return address or a frame
+ * on the module's stack leads there.
+ */
+int td__trap_from_module(const struct td__gate *g, const struct td__signal *s);
+
+/* ---- For the service thunks of walls */
+
+static inline void td__gate_set(struct td__gate *g, uint32_t state)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&g->state, state, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+#endif /* __ASSEMBLER__ */
+#endif
