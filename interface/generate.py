@@ -344,6 +344,8 @@ def emit_gateway_h(blocks):
         print(f"int td__fs_{op.name}({gate_params(op)});")
     print("\nextern const char *const td__op_names[TD_OP_MAX];")
     print("extern const char *const td__svc_names[TD_SVC_MAX];")
+    print("\n/* Bytes of an operation's frame: what walls that copy frames must copy. */")
+    print("extern const uint16_t td__frame_sizes[TD_OP_MAX];")
     for r in of(blocks, "record"):
         print(f"\n/* 0, or the name of the first field of the record whose value no good {r.name} can have. */")
         print(f"const char *td__check_{r.name}(const struct td_{r.name} *r);")
@@ -447,6 +449,9 @@ def emit_gateway(blocks):
     print("};\n\nconst char *const td__svc_names[TD_SVC_MAX] = {")
     for s in of(blocks, "service"):
         print(f"\t[TD_SVC_{s.name}] = \"{s.name}\",")
+    print("};\n\nconst uint16_t td__frame_sizes[TD_OP_MAX] = {\n\t[TD_OP_HELLO] = sizeof(struct td_frame_hello),")
+    for op in of(blocks, "op"):
+        print(f"\t[TD_OP_{op.name}] = sizeof(struct td_frame_{op.name}),")
     print("};\n")
     for r in of(blocks, "record"):
         emit_check(r)
@@ -561,6 +566,10 @@ def emit_remote(blocks):
             res = outs[0].name if outs else "0"
             out = f"{outb[0].name}, {outb[0].name}_len" if outb else "0, 0"
             print(f"\treturn td__ask(&m, {data}, {res}, {out});\n}}\n")
+    print("const struct td__import td__remote_imports[] = {")
+    for s in of(blocks, "service"):
+        print(f"\t{{ \"td__svc_{s.name}\", td__remote_{s.name} }},")
+    print("};\nconst size_t td__remote_nimports = sizeof(td__remote_imports) / sizeof(td__remote_imports[0]);")
 
 
 def emit_page(blocks):
