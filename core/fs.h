@@ -52,7 +52,6 @@ struct td__vnode {
 	/* Cached extents, sorted, without overlap; changed under the exclusive lock only. */
 	struct td_extent *extents;
 	uint32_t nextents, room;
-	uint32_t ahead; /* blocks to ask for beyond an appending write; grows while a file grows */
 };
 
 /* The vnodes whose fids hash alike. */
@@ -81,6 +80,7 @@ struct td__fs {
 	uint32_t state;  /* enum td_state */
 	uint32_t closed; /* calls must wait */
 	uint32_t starter; /* td__port_thread() + 1 of who may call nevertheless */
+	uint32_t nslots;  /* of the domain */
 	struct td__device *device;
 	const struct td__module *module;
 	const struct td__wall *const *walls;
@@ -91,6 +91,7 @@ struct td__fs {
 	struct td__vnode *root;
 
 	struct td__mutex life; /* start, restart, change of level */
+	struct td__mutex tick_mutex; /* a domain in use by td_tick() does not end */
 	struct td__mutex gate_mutex;
 	struct td__cond gate; /* the gate opened, or a slot was given back while it was closed */
 	uint32_t slot_waiters;
@@ -101,13 +102,14 @@ struct td__fs {
 	struct td__vnode **chunks; /* TD__CHUNKS pointers */
 	struct td__mutex table_mutex; /* guards the table's growth and free list */
 	uint32_t nvnodes;
+	uint32_t kept; /* references that the domain keeps, atomic */
 	struct td__vnode *free_vnodes;
 	struct td__stripe *stripes; /* TD__STRIPES */
 
 	struct td__mutex faults_mutex;
 	struct td_fault *faults; /* ring of TD_FAULTS_KEPT */
 	uint64_t nfaults;
-	uint64_t fault_times[64]; /* of the last restarts, for the limit */
+	uint64_t restart_times[64]; /* of the last restarts, for the limit */
 	uint64_t restarts, level_changes, domains;
 	int64_t since_sec;
 	uint64_t last_pause_ns;
@@ -164,6 +166,10 @@ void td__extents_drop(struct td__vnode *v);
 int td__extents_load(struct td__vnode *v, uint64_t lblk, uint64_t count);
 /* Have the module fill holes. NEW extents are given to `fresh`, at most 32, *n of them. */
 int td__extents_alloc(struct td__vnode *v, uint64_t lblk, uint64_t count, struct td_extent *fresh, uint32_t *n);
+
+/* ---- file.c: set the size. The exclusive lock is held. */
+
+int td__truncate(struct td__vnode *v, uint64_t size);
 
 /* ---- name.c: what names stand for; a cache that may forget. The directory's lock is held, exclusive for set. */
 

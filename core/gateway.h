@@ -86,6 +86,7 @@ struct td__call {
 	uint32_t slot;
 	uint32_t op;
 	int32_t result;    /* what the module returned */
+	uint32_t died;     /* the domain ended under the call */
 	uint32_t in_place; /* records are the kernel's own: check=off, and a wall in this address space */
 	uint32_t nvnodes;
 	uint32_t open_top; /* bufs[] used so far */

@@ -35,7 +35,6 @@ void td__cond_fini(struct td__cond *c);
 void td__rwlock_init(struct td__rwlock *l);
 void td__rwlock_shared(struct td__rwlock *l);
 void td__rwlock_exclusive(struct td__rwlock *l);
-int td__rwlock_try_exclusive(struct td__rwlock *l); /* 1: taken */
 void td__rwlock_unlock(struct td__rwlock *l);
 void td__rwlock_fini(struct td__rwlock *l);
 

@@ -80,7 +80,7 @@ int td_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, str
 int td_readlink(struct td__fs *fs, td_handle v, void *target, uint32_t size);
 
 /*
- * Entries from `cookie` on (0: beginning) as struct td_dirent, see <tadan/fs.h>; `.` and `..` first with cookies 1 and 2.
+ * Entries from `cookie` on (0: beginning) as struct td_dirent; `.` and `..` first with cookies 1 and 2.
  * Returns the bytes put into `entries` (0: the end). size: up to TD_WINDOW. With `attrs` (room for `nattrs`),
  * one attribute record for each entry, with a reference each but for `.` and `..` (handle 0: could not be had); *nattrs is set.
  */

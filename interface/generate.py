@@ -395,7 +395,7 @@ def emit_gate_op(op):
     print(f"\tif (!td__hook_bound(fs, TD_OP_{op.name}))\n\t\treturn {gate_default(op)};")
     print("\tstruct td__call *c;\n\tint err;\n\n\ttd__attempts tries = { 0 };\n\tdo {")
     print(f"\t\terr = td__call_begin(fs, TD_OP_{op.name}, &c);\n\t\tif (err)\n\t\t\treturn err;")
-    print(f"\t\tstruct td_frame_{op.name} *f = (void *)c->frame;\n")
+    print(f"\t\tstruct td_frame_{op.name} *f = (void *)c->frame;\n\n\t\t(void)f;")
     for a in op.args:
         if a.way == "vnode" and a.lock == "new":
             print(f"\t\ttd__put_new(c, &f->{a.name}_at, &f->{a.name}, {a.name});")
@@ -550,7 +550,7 @@ def emit_remote(blocks):
     banner("Services as messages, on the module's side of a wall that cannot call.")
     print("#include <tadan/fs_if.h>\n#include \"remote.h\"\n")
     for s in of(blocks, "service"):
-        print(f"int td__remote_{s.name}({service_params(s)})\n{{")
+        print(f"int td__remote_{s.name}({service_params(s) or 'void'})\n{{")
         scalars = [a for a in s.args if a.way == "in"]
         inb = [a for a in s.args if a.way == "inbytes"]
         outb = [a for a in s.args if a.way == "outbytes"]

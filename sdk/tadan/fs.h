@@ -77,14 +77,6 @@ int td_uio_move(uint32_t uio, void *data, uint32_t len);
 int td_readdir_emit(struct td_out *out, uint64_t fid, uint64_t cookie, uint32_t type,
 		    struct td_name name);
 
-/* How an entry looks in readdir's `entries`: this, then the name, padded to 8 bytes. */
-struct td_dirent {
-	uint64_t fid;
-	uint64_t cookie;
-	uint32_t type;
-	uint32_t len;
-};
-
 /* For modules that make their vnodes up: type, mode and size, all times now, one link (two for a directory). */
 int td_vnode_init(struct td_vnode *v, uint32_t type, uint32_t mode, uint64_t size);
 

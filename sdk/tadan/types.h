@@ -152,6 +152,14 @@ struct td_msg {
 } __attribute__((aligned(8)));
 _Static_assert(sizeof(struct td_msg) == 48, "message");
 
+/* How an entry looks in readdir's `entries`: this, then the name, padded to 8 bytes. */
+struct td_dirent {
+	uint64_t fid;
+	uint64_t cookie;
+	uint32_t type;
+	uint32_t len;
+};
+
 /* What a module file says about itself: exported as `td_module_info`, without pointers. */
 struct td_module_info {
 	uint32_t magic;     /* TD_MAGIC */

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Operations on attributes, extended attributes and references. */
+#include "fs.h"
+
+td_handle td_fs_root(struct td__fs *fs)
+{
+	return td__vnode_handle(fs->root);
+}
+
+int td_fs_binds(struct td__fs *fs, uint32_t op)
+{
+	return td__hook_bound(fs, op);
+}
+
+void td_forget(struct td__fs *fs, td_handle h, uint64_t n)
+{
+	struct td__vnode *v = td__vnode_get(fs, h);
+
+	if (v)
+		td__vnode_put(v, n + 1);
+}
+
+int td_ref(struct td__fs *fs, td_handle h)
+{
+	return td__vnode_get(fs, h) ? 0 : -TD_ESTALE;
+}
+
+int td_getattr(struct td__fs *fs, td_handle h, td_attr *out)
+{
+	struct td__vnode *v = td__vnode_get(fs, h);
+	int err = 0;
+
+	if (!v)
+		return -TD_ESTALE;
+	if (td__hook_bound(fs, TD_OP_getattr)) {
+		td__rwlock_exclusive(&v->lock);
+		err = td__fs_getattr(fs, v);
+	} else {
+		td__rwlock_shared(&v->lock);
+	}
+	*out = v->rec;
+	td__rwlock_unlock(&v->lock);
+	td__vnode_put(v, 1);
+	return err;
+}
+
+int td_access(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint32_t mask)
+{
+	struct td__vnode *v = td__vnode_get(fs, h);
+	int err;
+
+	if (!v)
+		return -TD_ESTALE;
+	td__rwlock_shared(&v->lock);
+	err = td__may(cred, &v->rec, mask);
+	td__rwlock_unlock(&v->lock);
+	td__vnode_put(v, 1);
+	return err;
+}
+
+/* ---- Setting attributes */
+
+static int may_set(const struct td_cred *cred, const struct td_vnode *r, uint32_t want, const td_attr *set)
+{
+	if (cred->checked)
+		return 0;
+	if (want & (TD_SET_MODE | TD_SET_ATIME | TD_SET_MTIME) && !td__is_owner(cred, r))
+		return -TD_EPERM;
+	if (want & (TD_SET_ATIME_NOW | TD_SET_MTIME_NOW) && !td__is_owner(cred, r) && td__may(cred, r, 2))
+		return -TD_EACCES;
+	if (want & TD_SET_UID && cred->uid && (cred->uid != r->uid || set->uid != r->uid))
+		return -TD_EPERM;
+	if (want & TD_SET_GID && cred->uid && (cred->uid != r->uid || !td__in_group(cred, set->gid)))
+		return set->gid == r->gid && cred->uid == r->uid ? 0 : -TD_EPERM;
+	if (want & TD_SET_SIZE)
+		return td__may(cred, r, 2);
+	return 0;
+}
+
+static void kill_set_id(struct td_vnode *r)
+{
+	r->mode &= ~04000u;
+	if ((r->mode & 02010) == 02010)
+		r->mode &= ~02000u;
+}
+
+static void change(const struct td_cred *cred, struct td_vnode *r, uint32_t want, const td_attr *set)
+{
+	struct td_time t = { 0 };
+
+	td__port_now(&t.sec, &t.nsec);
+	if (want & (TD_SET_UID | TD_SET_GID) && r->type != TD_DIR)
+		kill_set_id(r);
+	if (want & TD_SET_UID)
+		r->uid = set->uid;
+	if (want & TD_SET_GID)
+		r->gid = set->gid;
+	if (want & TD_SET_MODE) {
+		r->mode = set->mode & 07777;
+		if (!cred->checked && cred->uid && !td__in_group(cred, r->gid))
+			r->mode &= ~02000u;
+	}
+	if (want & TD_SET_KILL_SUID)
+		kill_set_id(r);
+	if (want & (TD_SET_ATIME | TD_SET_ATIME_NOW))
+		r->atime = want & TD_SET_ATIME_NOW ? t : set->atime;
+	if (want & (TD_SET_MTIME | TD_SET_MTIME_NOW))
+		r->mtime = want & TD_SET_MTIME_NOW ? t : set->mtime;
+	r->ctime = want & TD_SET_CTIME ? set->ctime : t;
+}
+
+static int setattr_locked(struct td__vnode *v, const struct td_cred *cred, uint32_t want, const td_attr *set)
+{
+	struct td_vnode wanted;
+	uint64_t size = set->size;
+	int err = may_set(cred, &v->rec, want, set);
+
+	if (!err && want & TD_SET_SIZE) {
+		err = td__truncate(v, size);
+		if (!err && !cred->checked && cred->uid)
+			kill_set_id(&v->rec);
+	}
+	if (err || !(want & ~(uint32_t)TD_SET_SIZE))
+		return err;
+	wanted = v->rec;
+	change(cred, &wanted, want, set);
+	if (td__check_vnode(&wanted))
+		return -TD_EINVAL;
+	if (td__hook_bound(v->fs, TD_OP_setattr))
+		err = td__fs_setattr(v->fs, v, &wanted);
+	if (err)
+		return err;
+	v->rec = wanted;
+	td__vnode_dirty(v);
+	return 0;
+}
+
+int td_setattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint32_t want, const td_attr *set, td_attr *out)
+{
+	struct td__vnode *v = td__vnode_get(fs, h);
+	int err;
+
+	if (!v)
+		return -TD_ESTALE;
+	td__rwlock_exclusive(&v->lock);
+	err = setattr_locked(v, cred, want, set);
+	*out = v->rec;
+	td__rwlock_unlock(&v->lock);
+	td__vnode_put(v, 1);
+	return err;
+}
+
+/* ---- Open files, which are a module's business only if it says so */
+
+int td_open(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint32_t flags)
+{
+	struct td__vnode *v = td__vnode_get(fs, h);
+	int err;
+
+	if (!v)
+		return -TD_ESTALE;
+	td__rwlock_shared(&v->lock);
+	err = td__may(cred, &v->rec, (flags & TD_OPEN_READ ? 4 : 0) | (flags & TD_OPEN_WRITE ? 2 : 0));
+	if (!err && td__hook_bound(fs, TD_OP_open))
+		err = td__fs_open(fs, v, flags);
+	td__rwlock_unlock(&v->lock);
+	td__vnode_put(v, 1);
+	return err;
+}
+
+int td_release(struct td__fs *fs, td_handle h)
+{
+	struct td__vnode *v = td__vnode_get(fs, h);
+	int err;
+
+	if (!v)
+		return -TD_ESTALE;
+	td__rwlock_shared(&v->lock);
+	err = td__fs_release(fs, v);
+	td__rwlock_unlock(&v->lock);
+	td__vnode_put(v, 1);
+	return err;
+}
+
+int td_fsync(struct td__fs *fs, td_handle h)
+{
+	struct td__vnode *v = td__vnode_get(fs, h);
+	int err;
+
+	if (!v)
+		return -TD_ESTALE;
+	td__rwlock_exclusive(&v->lock);
+	err = td__vnode_update(v);
+	if (!err)
+		err = td__fs_fsync(fs, v);
+	td__rwlock_unlock(&v->lock);
+	td__vnode_put(v, 1);
+	return err ? err : td__device_flush(fs->device);
+}
+
+int td_sync(struct td__fs *fs)
+{
+	int err = td__vnodes_update(fs), err2 = td__device_flush(fs->device);
+
+	return err ? err : err2;
+}
+
+int td_statfs(struct td__fs *fs, struct td_fsinfo *out)
+{
+	int err;
+
+	*out = fs->info;
+	err = td__fs_statfs(fs, out);
+	return err == -TD_ENOSYS ? 0 : err;
+}
+
+/* ---- Extended attributes */
+
+static int starts(struct td_name n, const char *prefix)
+{
+	uint32_t len = (uint32_t)strlen(prefix);
+
+	return n.len > len && !memcmp(n.bytes, prefix, len);
+}
+
+/* Who may read or write an attribute of this name? Linux's rules, xattr(7). */
+static int xattr_allowed(const struct td_cred *cred, const struct td_vnode *r, struct td_name name, int write)
+{
+	if (!name.len)
+		return -TD_ERANGE;
+	if (name.len > TD_NAME_MAX)
+		return -TD_ERANGE;
+	if (starts(name, "user.")) {
+		if (r->type != TD_REG && r->type != TD_DIR)
+			return write ? -TD_EPERM : -TD_ENODATA;
+		if (write && r->type == TD_DIR && r->mode & 01000 && !td__is_owner(cred, r))
+			return -TD_EPERM;
+		return td__may(cred, r, write ? 2 : 4);
+	}
+	if (starts(name, "trusted."))
+		return cred->uid ? (write ? -TD_EPERM : -TD_ENODATA) : 0;
+	if (starts(name, "security."))
+		return write && cred->uid && !cred->checked ? -TD_EPERM : 0;
+	return -TD_EOPNOTSUPP; /* system.posix_acl_* among them: the mode bits are all there is */
+}
+
+/* One pattern for the four: get the vnode, lock it, see who asks. */
+static struct td__vnode *begin_xattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, int write,
+				     int *err)
+{
+	struct td__vnode *v = td__vnode_get(fs, h);
+
+	*err = -TD_ESTALE;
+	if (!v)
+		return 0;
+	if (write)
+		td__rwlock_exclusive(&v->lock);
+	else
+		td__rwlock_shared(&v->lock);
+	*err = name.bytes ? xattr_allowed(cred, &v->rec, name, write) : 0;
+	return v;
+}
+
+static int end_xattr(struct td__vnode *v, int err, int write)
+{
+	if (!err && write) {
+		td__port_now(&v->rec.ctime.sec, &v->rec.ctime.nsec);
+		td__vnode_dirty(v);
+	}
+	td__rwlock_unlock(&v->lock);
+	td__vnode_put(v, 1);
+	return err;
+}
+
+/* size 0 asks for the length only: the module fills a buffer of the largest size all the same. */
+enum { XATTR_MAX = 65536 };
+
+static int into(void *to, uint32_t size, struct td_out *out, int err)
+{
+	if (!err && size && out->used > size)
+		err = -TD_ERANGE;
+	if (!err && size)
+		memcpy(to, out->data, out->used);
+	td__port_free(out->data, XATTR_MAX);
+	return err ? err : (int)out->used;
+}
+
+int td_getxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, void *value, uint32_t size)
+{
+	struct td_out out = { 0, XATTR_MAX, 0 };
+	struct td__vnode *v;
+	int err;
+
+	if (!td__hook_bound(fs, TD_OP_getxattr))
+		return -TD_EOPNOTSUPP;
+	v = begin_xattr(fs, cred, h, name, 0, &err);
+	if (!v)
+		return err;
+	if (!err) {
+		out.data = td__port_alloc(out.size);
+		err = out.data ? td__fs_getxattr(fs, v, name, &out) : -TD_ENOMEM;
+		if (out.data)
+			err = into(value, size, &out, err);
+	}
+	return end_xattr(v, err, 0);
+}
+
+int td_setxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, struct td_in value,
+		uint32_t flags)
+{
+	struct td__vnode *v;
+	int err;
+
+	if (value.len > XATTR_MAX)
+		return -TD_E2BIG;
+	v = begin_xattr(fs, cred, h, name, 1, &err);
+	if (!v)
+		return err;
+	if (!err)
+		err = td__fs_setxattr(fs, v, name, value, flags);
+	return end_xattr(v, err, 1);
+}
+
+/* `trusted.` names are root's to see. */
+static uint32_t keep_visible(char *names, uint32_t len)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t at = 0; at < len;) {
+		uint32_t n = 0;
+
+		while (at + n < len && names[at + n])
+			n++;
+		if (at + n == len)
+			break; /* a last name without an end is none */
+		struct td_name name = { (uint8_t *)names + at, n };
+		if (!starts(name, "trusted.")) {
+			memmove(names + kept, names + at, n + 1);
+			kept += n + 1;
+		}
+		at += n + 1;
+	}
+	return kept;
+}
+
+int td_listxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, void *names, uint32_t size)
+{
+	struct td_out out = { 0, XATTR_MAX, 0 };
+	struct td__vnode *v;
+	int err;
+
+	if (!td__hook_bound(fs, TD_OP_listxattr))
+		return -TD_EOPNOTSUPP;
+	v = begin_xattr(fs, cred, h, (struct td_name){ 0, 0 }, 0, &err);
+	if (!v)
+		return err;
+	out.data = td__port_alloc(out.size);
+	err = out.data ? td__fs_listxattr(fs, v, &out) : -TD_ENOMEM;
+	if (!err && cred->uid)
+		out.used = keep_visible(out.data, out.used);
+	if (out.data)
+		err = into(names, size, &out, err);
+	return end_xattr(v, err, 0);
+}
+
+int td_removexattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name)
+{
+	struct td__vnode *v;
+	int err;
+
+	v = begin_xattr(fs, cred, h, name, 1, &err);
+	if (!v)
+		return err;
+	if (!err)
+		err = td__fs_removexattr(fs, v, name);
+	return end_xattr(v, err, 1);
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of domains. A mount has one at a time; it is replaced after a fault and for a change of level:
+ *
+ *   start the new one (load the module; calls go on in the old one, if it still lives)
+ *   close the gate, wait until no slot is claimed
+ *   unmount in the old one, if it is in good order
+ *   the new one takes the place; hello and mount
+ *   open the gate; end the old one
+ *
+ * What the module needs is in the bufs, so nothing is carried over. Who waits at the gate notices only the delay.
+ */
+#include "fs.h"
+
+static struct td__domain *make(struct td__fs *fs, const struct td_level *level, char *why, size_t size, int *err)
+{
+	const struct td__wall *wall = level->wall < TD_WALL_KINDS ? fs->walls[level->wall] : 0;
+	struct td__domain *d = 0;
+
+	*err = -TD_EOPNOTSUPP;
+	if (!wall) {
+		td__why(why, size, "this build has no wall '", td_wall_names[level->wall], "'; see `tadan levels` for what there is");
+		return 0;
+	}
+	*err = wall->available(why, size);
+	if (*err)
+		return 0;
+	d = td__port_alloc(sizeof(*d));
+	*err = -TD_ENOMEM;
+	if (!d) {
+		td__why(why, size, "not enough memory for a domain", 0, 0);
+		return 0;
+	}
+	d->fs = fs;
+	d->wall = wall;
+	d->module = fs->module;
+	d->device = fs->device;
+	d->level = *level;
+	d->id = ++fs->domains;
+	*err = wall->start(d, why, size);
+	if (!*err)
+		return d;
+	td__port_free(d, sizeof(*d));
+	return 0;
+}
+
+static void end(struct td__fs *fs, struct td__domain *d)
+{
+	if (!d)
+		return;
+	td__mutex_lock(&fs->tick_mutex);
+	d->wall->stop(d);
+	td__mutex_unlock(&fs->tick_mutex);
+	td__port_free(d, sizeof(*d));
+}
+
+static int all_idle(const struct td__fs *fs)
+{
+	for (uint32_t i = 0; i < TD__SLOTS; i++)
+		if (__atomic_load_n(&fs->calls[i].busy, __ATOMIC_SEQ_CST))
+			return 0;
+	return 1;
+}
+
+static void close_gate(struct td__fs *fs)
+{
+	fs->state = TD_STATE_CHANGING;
+	__atomic_store_n(&fs->closed, 1, __ATOMIC_SEQ_CST);
+	td__mutex_lock(&fs->gate_mutex);
+	while (!all_idle(fs))
+		td__cond_wait(&fs->gate, &fs->gate_mutex, 1);
+	td__mutex_unlock(&fs->gate_mutex);
+}
+
+static void open_gate(struct td__fs *fs, uint32_t state)
+{
+	td__mutex_lock(&fs->gate_mutex);
+	__atomic_store_n(&fs->state, state, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&fs->closed, 0, __ATOMIC_SEQ_CST);
+	td__cond_broadcast(&fs->gate);
+	td__mutex_unlock(&fs->gate_mutex);
+}
+
+static void install(struct td__fs *fs, struct td__domain *d)
+{
+	td__mutex_lock(&fs->tick_mutex);
+	fs->domain = d;
+	fs->bound = d ? d->bound : 0;
+	__atomic_store_n(&fs->nslots, d ? d->nslots : 0, __ATOMIC_SEQ_CST);
+	td__mutex_unlock(&fs->tick_mutex);
+}
+
+/* The calls that only the starter makes, with the gate closed. */
+static int hello(struct td__fs *fs, char *why, size_t size)
+{
+	td__attempts tries = { 0 };
+	struct td__call *c;
+	int err = td__call_begin(fs, TD_OP_HELLO, &c);
+
+	if (err)
+		return err;
+	err = td__call_enter(c);
+	if (!err)
+		fs->domain->bound = c->frame->bound & ((1ull << TD_OP_MAX) - 1);
+	td__call_end(c, &tries, &err);
+	fs->bound = fs->domain->bound;
+	if (!err && (!td__hook_bound(fs, TD_OP_mount) || !td__hook_bound(fs, TD_OP_getvnode))) {
+		td__why(why, size, "the module '", fs->module->info.name, "' has no mount or no getvnode operation");
+		err = -TD_ENOEXEC;
+	} else if (err) {
+		td__why(why, size, "the module '", fs->module->info.name, "' failed in its first call; see `tadan faults`");
+	}
+	return err;
+}
+
+static const char *mount_remedy(int err)
+{
+	switch (-err) {
+	case TD_EMEDIUMTYPE:
+		return "the image holds no file system of this module; give the right module, or an empty image to be formatted";
+	case TD_EUCLEAN:
+		return "the file system in the image is damaged";
+	case TD_ENOSPC:
+		return "the device is too small for a file system";
+	case TD_EIO:
+		return "the module failed while mounting, or the image cannot be read";
+	default:
+		return "the module refused to mount";
+	}
+}
+
+static int mount(struct td__fs *fs, uint32_t format, char *why, size_t size)
+{
+	struct td_device dev = { fs->device->blocks, fs->device->bsize, fs->device->flags, fs->maxfiles, 0 };
+	struct td_fsinfo info;
+	int err = td__fs_mount(fs, &dev, format, &info);
+
+	if (err) {
+		td__why(why, size, mount_remedy(err), 0, 0);
+		return err;
+	}
+	if (fs->root && info.root != fs->info.root) {
+		td__why(why, size, "the module names another root directory than before", 0, 0);
+		return -TD_EUCLEAN;
+	}
+	fs->info = info;
+	return 0;
+}
+
+/* Put d in the mount's place and bring it to life. The gate is closed. */
+static int bring_up(struct td__fs *fs, struct td__domain *d, uint32_t format, char *why, size_t size)
+{
+	int err;
+
+	install(fs, d);
+	err = hello(fs, why, size);
+	if (!err)
+		err = mount(fs, format, why, size);
+	return err;
+}
+
+static void say_goodbye(struct td__fs *fs)
+{
+	if (fs->domain && td__hook_bound(fs, TD_OP_unmount))
+		td__fs_unmount(fs);
+}
+
+int td__domain_first(struct td__fs *fs, const struct td_level *level, uint32_t format, char *why, size_t size)
+{
+	struct td__domain *d;
+	int err;
+
+	d = make(fs, level, why, size, &err);
+	if (!d)
+		return err;
+	fs->starter = td__port_thread() + 1;
+	close_gate(fs);
+	err = bring_up(fs, d, format, why, size);
+	fs->starter = 0;
+	if (err) {
+		install(fs, 0);
+		end(fs, d);
+		return err;
+	}
+	int64_t sec;
+	uint32_t nsec;
+	td__port_now(&sec, &nsec);
+	fs->since_sec = sec;
+	open_gate(fs, TD_STATE_RUNNING);
+	return 0;
+}
+
+void td__domain_last(struct td__fs *fs)
+{
+	struct td__domain *d;
+
+	td__mutex_lock(&fs->life);
+	d = fs->domain;
+	if (d) {
+		fs->starter = td__port_thread() + 1;
+		close_gate(fs);
+		say_goodbye(fs);
+		fs->starter = 0;
+		install(fs, 0);
+		end(fs, d);
+	}
+	td__mutex_unlock(&fs->life);
+}
+
+/* Is one more restart within the limit? */
+static int may_restart(struct td__fs *fs, const struct td_level *level)
+{
+	enum { KEPT = sizeof(fs->restart_times) / sizeof(fs->restart_times[0]) };
+	uint64_t now = td__port_monotonic(), recent = 0;
+
+	for (uint32_t i = 0; i < KEPT; i++)
+		recent += fs->restart_times[i] && now - fs->restart_times[i] < level->restart_s * 1000000000ull;
+	if (recent >= level->restarts && level->restarts < KEPT)
+		return 0;
+	if (!level->restarts)
+		return 0;
+	fs->restart_times[fs->restarts % KEPT] = now;
+	return 1;
+}
+
+static void detach(struct td__fs *fs, struct td__domain *old)
+{
+	install(fs, 0);
+	open_gate(fs, TD_STATE_DETACHED);
+	end(fs, old);
+	td__port_log(3, "the module keeps failing and has been detached; its callers get EIO. See `tadan faults`; "
+			"`tadan level` attaches it again");
+}
+
+static int after_fault(struct td__fs *fs, struct td_fault *fault, char *why, size_t size)
+{
+	struct td__domain *old = fs->domain, *new = 0;
+	struct td_level level = old->level;
+	int err = 0, allowed = may_restart(fs, &level);
+
+	if (allowed)
+		new = make(fs, &level, why, size, &err);
+	fs->starter = td__port_thread() + 1;
+	close_gate(fs);
+	td__vnodes_unkeep_all(fs);
+	if (new)
+		err = bring_up(fs, new, 0, why, size);
+	fs->starter = 0;
+	if (!new || err) {
+		if (fault)
+			td__copy_text(fault->action, sizeof(fault->action),
+				      allowed ? "detached: cannot be started again" : "detached: failed too often");
+		detach(fs, old);
+		if (new)
+			end(fs, new);
+		return err ? err : -TD_EIO;
+	}
+	fs->restarts++;
+	open_gate(fs, TD_STATE_RUNNING);
+	end(fs, old);
+	return 0;
+}
+
+static int move(struct td__fs *fs, const struct td_level *level, uint64_t *closed_at, char *why, size_t size)
+{
+	struct td__domain *old = fs->domain, *new;
+	uint32_t state = fs->state;
+	int err;
+
+	new = make(fs, level, why, size, &err);
+	if (!new)
+		return err;
+	fs->starter = td__port_thread() + 1;
+	*closed_at = td__port_monotonic();
+	close_gate(fs);
+	say_goodbye(fs);
+	err = bring_up(fs, new, 0, why, size);
+	if (err && old) {
+		char ignored[128];
+
+		if (bring_up(fs, old, 0, ignored, sizeof(ignored)))
+			state = TD_STATE_DETACHED;
+	}
+	fs->starter = 0;
+	if (err) {
+		if (!old || state == TD_STATE_DETACHED)
+			install(fs, 0);
+		open_gate(fs, old ? state : TD_STATE_DETACHED);
+		end(fs, new);
+		if (old && state == TD_STATE_DETACHED)
+			end(fs, old);
+		return err;
+	}
+	td__vnodes_unkeep_all(fs);
+	uint32_t nsec;
+	td__port_now(&fs->since_sec, &nsec);
+	fs->level_changes++;
+	for (uint32_t i = 0; i < sizeof(fs->restart_times) / sizeof(fs->restart_times[0]); i++)
+		fs->restart_times[i] = 0;
+	open_gate(fs, TD_STATE_RUNNING);
+	fs->last_pause_ns = td__port_monotonic() - *closed_at;
+	end(fs, old);
+	return 0;
+}
+
+int td__domain_replace(struct td__fs *fs, uint64_t id, const struct td_level *level, struct td_fault *fault,
+		       char *why, size_t size)
+{
+	uint64_t begin = td__port_monotonic(), closed_at = begin;
+	int err = 0;
+
+	td__mutex_lock(&fs->life);
+	if (level)
+		err = move(fs, level, &closed_at, why, size);
+	else if (fs->domain && fs->domain->id == id)
+		err = after_fault(fs, fault, why, size);
+	if (fault) {
+		fault->recovery_ns = td__port_monotonic() - begin;
+		td__fault_note(fs, fault);
+	}
+	td__mutex_unlock(&fs->life);
+	return err;
+}
+
+int td_set_level(struct td__fs *fs, const struct td_level *level, uint64_t *pause_ns, char *why, size_t size)
+{
+	int err = td__domain_replace(fs, 0, level, 0, why, size);
+
+	if (pause_ns)
+		*pause_ns = err ? 0 : fs->last_pause_ns;
+	return err;
+}
+
+/* ---- The ticker */
+
+static void check_time(struct td__fs *fs, struct td__call *c, uint64_t now)
+{
+	uint64_t started = __atomic_load_n(&c->started, __ATOMIC_ACQUIRE);
+	struct td__domain *d;
+
+	if (!(started & 1) || started != c->seen) {
+		c->seen = started;
+		c->seen_at = now;
+		return;
+	}
+	d = __atomic_load_n(&c->domain, __ATOMIC_RELAXED);
+	if (!d || (d != fs->domain) || !d->level.time_ms || now - c->seen_at < d->level.time_ms * 1000000ull)
+		return;
+	if (!__atomic_load_n(&c->doomed, __ATOMIC_RELAXED))
+		__atomic_store_n(&c->doomed, TD_FAULT_TIME, __ATOMIC_RELEASE);
+	if (d->wall->interrupt)
+		d->wall->interrupt(d, c);
+}
+
+void td_tick(struct td__fs *fs)
+{
+	uint64_t now = td__port_monotonic();
+
+	td__mutex_lock(&fs->tick_mutex);
+	for (uint32_t i = 0; i < fs->nslots; i++)
+		check_time(fs, &fs->calls[i], now);
+	if (fs->domain && fs->domain->level.deadlock_ms &&
+	    now - fs->last_deadlock_check >= fs->domain->level.deadlock_ms * 1000000ull) {
+		fs->last_deadlock_check = now;
+		td__locks_check(fs);
+	}
+	td__mutex_unlock(&fs->tick_mutex);
+}

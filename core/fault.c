@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Fault records, and the little text handling that a freestanding core needs. */
+#include "fs.h"
+
+const char *const td_fault_names[TD_FAULT_KINDS] = {
+	[TD_FAULT_NONE] = "none",
+	[TD_FAULT_ACCESS] = "bad memory access",
+	[TD_FAULT_WALL] = "access beyond the wall",
+	[TD_FAULT_ILLEGAL] = "illegal instruction",
+	[TD_FAULT_STACK] = "stack overflow",
+	[TD_FAULT_TIME] = "over the time limit",
+	[TD_FAULT_RECORD] = "impossible record",
+	[TD_FAULT_RESULT] = "impossible result",
+	[TD_FAULT_SERVICE] = "misuse of a service",
+	[TD_FAULT_LOCK] = "misuse of a lock",
+	[TD_FAULT_MESSAGE] = "malformed message",
+	[TD_FAULT_GONE] = "process gone",
+	[TD_FAULT_START] = "cannot be started",
+};
+
+void td__copy_text(char *to, size_t size, const char *from)
+{
+	size_t i = 0;
+
+	if (!size)
+		return;
+	for (; from && from[i] && i + 1 < size; i++)
+		to[i] = from[i];
+	to[i] = 0;
+}
+
+void td__why(char *why, size_t size, const char *a, const char *b, const char *c)
+{
+	const char *parts[3] = { a, b, c };
+	size_t used = 0;
+
+	if (!size)
+		return;
+	why[0] = 0;
+	for (int i = 0; i < 3 && used + 1 < size; i++)
+		if (parts[i]) {
+			td__copy_text(why + used, size - used, parts[i]);
+			used += strlen(why + used);
+		}
+}
+
+void td__fault_note(struct td__fs *fs, struct td_fault *f)
+{
+	td__mutex_lock(&fs->faults_mutex);
+	f->number = ++fs->nfaults;
+	fs->faults[(f->number - 1) % TD_FAULTS_KEPT] = *f;
+	td__mutex_unlock(&fs->faults_mutex);
+}
+
+uint32_t td_get_faults(struct td__fs *fs, uint64_t after, struct td_fault *out, uint32_t n)
+{
+	uint32_t got = 0;
+	uint64_t first;
+
+	td__mutex_lock(&fs->faults_mutex);
+	first = fs->nfaults > TD_FAULTS_KEPT ? fs->nfaults - TD_FAULTS_KEPT : 0;
+	for (uint64_t i = after > first ? after : first; i < fs->nfaults && got < n; i++)
+		out[got++] = fs->faults[i % TD_FAULTS_KEPT];
+	td__mutex_unlock(&fs->faults_mutex);
+	return got;
+}

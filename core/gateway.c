@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The gateway: see gateway.h. */
+#include "fs.h"
+#include "journal.h"
+
+enum { MISTAKES_MAX = 16, REPEATS_MAX = 1000 };
+
+int td__hook_bound(const struct td__fs *fs, uint32_t op)
+{
+	return (int)(fs->bound >> op & 1);
+}
+
+/* ---- Slots */
+
+static struct td__call *claim(struct td__fs *fs)
+{
+	uint32_t n = __atomic_load_n(&fs->nslots, __ATOMIC_RELAXED);
+	uint32_t first = n ? td__port_thread() % n : 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t slot = first + i < n ? first + i : first + i - n;
+		struct td__call *c = &fs->calls[slot];
+		uint32_t free = 0;
+
+		if (!__atomic_load_n(&c->busy, __ATOMIC_RELAXED) &&
+		    __atomic_compare_exchange_n(&c->busy, &free, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+			return c;
+	}
+	return 0;
+}
+
+static void unclaim(struct td__call *c)
+{
+	struct td__fs *fs = c->fs;
+
+	__atomic_store_n(&c->busy, 0, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&fs->closed, __ATOMIC_SEQ_CST) || __atomic_load_n(&fs->slot_waiters, __ATOMIC_SEQ_CST)) {
+		td__mutex_lock(&fs->gate_mutex);
+		td__cond_broadcast(&fs->gate);
+		td__mutex_unlock(&fs->gate_mutex);
+	}
+}
+
+static int let_in(const struct td__fs *fs)
+{
+	return !__atomic_load_n(&fs->closed, __ATOMIC_SEQ_CST) || fs->starter == td__port_thread() + 1;
+}
+
+/* A slot with the gate open. */
+static int enter_gate(struct td__fs *fs, struct td__call **out)
+{
+	for (;;) {
+		struct td__call *c = claim(fs);
+
+		if (c && let_in(fs) && c->slot < fs->nslots) {
+			if (fs->state != TD_STATE_DETACHED) {
+				*out = c;
+				return 0;
+			}
+			unclaim(c);
+			return -TD_EIO;
+		}
+		if (c)
+			unclaim(c);
+		else if (__atomic_load_n(&fs->state, __ATOMIC_RELAXED) == TD_STATE_DETACHED)
+			return -TD_EIO;
+		td__mutex_lock(&fs->gate_mutex);
+		__atomic_add_fetch(&fs->slot_waiters, 1, __ATOMIC_SEQ_CST);
+		td__cond_wait(&fs->gate, &fs->gate_mutex, 2);
+		__atomic_sub_fetch(&fs->slot_waiters, 1, __ATOMIC_SEQ_CST);
+		td__mutex_unlock(&fs->gate_mutex);
+	}
+}
+
+int td__call_begin(struct td__fs *fs, uint32_t op, struct td__call **out)
+{
+	struct td__call *c;
+	int err = enter_gate(fs, &c);
+
+	if (err)
+		return err;
+	c->domain = fs->domain;
+	c->frame = c->domain->slots[c->slot].frame;
+	c->in_place = c->domain->level.check == TD_CHECK_OFF && c->domain->level.wall == TD_WALL_NONE &&
+		      c->domain->level.journal != TD_JOURNAL_ALL;
+	c->op = op;
+	c->result = 0;
+	c->doomed = c->aborted = c->died = 0;
+	c->nvnodes = c->open_top = c->window_used = c->out_at = c->out_size = c->mistakes = 0;
+	c->uio = 0;
+	c->fresh = 0;
+	*out = c;
+	return 0;
+}
+
+/* ---- Packing */
+
+void td__put_vnode(struct td__call *c, int64_t *at, struct td_vnode *rec, struct td__vnode *v, uint32_t mode)
+{
+	struct td__call_vnode *cv;
+
+	*at = 0;
+	if (!v)
+		return;
+	for (uint32_t i = 0; i < c->nvnodes; i++)
+		if (c->vnodes[i].v == v) {
+			*at = (char *)c->vnodes[i].rec - (char *)c->frame;
+			return;
+		}
+	TD__ASSERT(c->nvnodes < TD__CALL_VNODES);
+	cv = &c->vnodes[c->nvnodes++];
+	cv->v = v;
+	cv->mode = mode;
+	cv->rec = c->in_place ? &v->rec : rec;
+	if (!c->in_place)
+		*rec = v->rec;
+	*at = (char *)cv->rec - (char *)c->frame;
+}
+
+void td__put_new(struct td__call *c, int64_t *at, struct td_vnode *rec, struct td_vnode *v)
+{
+	*rec = *v;
+	*at = (char *)rec - (char *)c->frame;
+	c->fresh = v;
+	c->fresh_rec = rec;
+}
+
+uint32_t td__put_name(uint8_t to[256], struct td_name name)
+{
+	memcpy(to, name.bytes, name.len);
+	to[name.len] = 0;
+	return name.len;
+}
+
+uint32_t td__put_uio(struct td__call *c, struct td__uio *uio)
+{
+	uio->moved = 0;
+	c->uio = uio;
+	return 1;
+}
+
+static int reserve(struct td__call *c, int64_t *at, uint32_t size)
+{
+	if (size > TD_WINDOW - c->window_used)
+		return -TD_EINVAL;
+	*at = c->domain->slots[c->slot].window_at + c->window_used;
+	c->window_used += (size + 7) & ~7u;
+	return 0;
+}
+
+int td__put_bytes(struct td__call *c, int64_t *at, uint32_t *len, struct td_in in)
+{
+	uint32_t where = c->window_used;
+	int err = reserve(c, at, in.len);
+
+	if (err)
+		return err;
+	memcpy((char *)c->domain->slots[c->slot].window + where, in.data, in.len);
+	*len = in.len;
+	return 0;
+}
+
+int td__put_out(struct td__call *c, int64_t *at, uint32_t *room, uint32_t size)
+{
+	c->out_at = c->window_used;
+	c->out_size = size;
+	*room = size;
+	return reserve(c, at, size);
+}
+
+/* ---- Faults and mistakes */
+
+void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const char *detail)
+{
+	if (!c->fault.kind) {
+		c->fault.kind = kind;
+		td__why(c->fault.detail, sizeof(c->fault.detail), what, detail ? ": " : 0, detail);
+	}
+	__atomic_store_n(&c->doomed, kind, __ATOMIC_RELEASE);
+}
+
+int td__careless(struct td__call *c, int error, const char *what)
+{
+	c->careless++;
+	if (++c->mistakes > MISTAKES_MAX && c->domain->level.check != TD_CHECK_OFF)
+		td__call_fault(c, TD_FAULT_SERVICE, what, 0);
+	return -error;
+}
+
+int td__call_check(struct td__call *c, const char *record, const char *wrong)
+{
+	if (!wrong)
+		return 0;
+	td__call_fault(c, TD_FAULT_RECORD, record, wrong);
+	return -TD_EIO;
+}
+
+/* ---- Crossing */
+
+/* Results that come back are checked unless the level says not to; what a process sends always is. */
+static int checks(const struct td__call *c)
+{
+	return c->domain->level.check != TD_CHECK_OFF || c->domain->level.wall == TD_WALL_PROCESS;
+}
+
+static void check_result(struct td__call *c)
+{
+	if (c->result > 0 || c->result < -4095)
+		td__call_fault(c, TD_FAULT_RESULT, "neither 0 nor an error", 0);
+	else if (c->result && c->domain->level.check == TD_CHECK_DEEP && c->op != TD_OP_HELLO &&
+		 !td__op_may_fail(c->op, -c->result))
+		td__call_fault(c, TD_FAULT_RESULT, "an error that the operation cannot have", 0);
+}
+
+static const char *wrong_fresh(const struct td_vnode *was, const struct td_vnode *is)
+{
+	const char *wrong = td__check_vnode(is);
+
+	if (wrong)
+		return wrong;
+	if (was->fid ? is->fid != was->fid : !is->fid)
+		return "fid";
+	if (was->type ? is->type != was->type : is->type < TD_REG || is->type > TD_SOCK)
+		return "type";
+	return is->handle != was->handle ? "handle" : 0;
+}
+
+/* Copy what the module may have changed, then check the copy. */
+static int take_records(struct td__call *c)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < c->nvnodes && !err; i++) {
+		struct td__call_vnode *cv = &c->vnodes[i];
+
+		if (c->in_place || cv->mode != TD_EXCLUSIVE)
+			continue;
+		cv->back = *cv->rec;
+		if (checks(c)) {
+			err = td__call_check(c, "vnode", td__fixed_vnode(&cv->v->rec, &cv->back));
+			if (!err)
+				err = td__call_check(c, "vnode", td__check_vnode(&cv->back));
+		}
+	}
+	if (c->fresh && !err) {
+		struct td_vnode back = *c->fresh_rec;
+
+		err = td__call_check(c, "vnode", wrong_fresh(c->fresh, &back));
+		if (!err)
+			*c->fresh = back;
+	}
+	return err;
+}
+
+int td__call_enter(struct td__call *c)
+{
+	struct td_frame *f = c->frame;
+	int outcome;
+
+	f->op = c->op;
+	f->error = 0;
+	f->slot = c->slot;
+	f->views = c->domain->views;
+	f->bsize = c->fs->device->bsize;
+	td__port_now(&f->now_sec, &f->now_nsec);
+	c->calls_by_op[c->op]++;
+	td__port_set_call(c);
+	__atomic_store_n(&c->started, c->started + 1, __ATOMIC_RELEASE);
+	outcome = c->domain->wall->enter(c);
+	__atomic_store_n(&c->started, c->started + 1, __ATOMIC_RELEASE);
+	td__port_set_call(0);
+	if (outcome == TD__DIED) {
+		c->died = 1;
+		return -TD_EIO;
+	}
+	if (outcome == TD__RETURNED && !c->aborted) {
+		if (c->doomed && !c->fault.kind)
+			td__call_fault(c, c->doomed, "returned only after its time", 0);
+		if (checks(c))
+			check_result(c);
+		if (!c->fault.kind && !c->result)
+			return take_records(c);
+	}
+	if (c->fault.kind || c->aborted || outcome == TD__FAULTED)
+		return -TD_EIO;
+	return c->result;
+}
+
+int td__take_count(struct td__call *c, const char *what, uint32_t got, uint32_t most, uint32_t *count)
+{
+	*count = got;
+	return td__call_check(c, what, got > most ? "count" : 0);
+}
+
+int td__take_bytes(struct td__call *c, uint32_t len, struct td_out *out)
+{
+	if (len > c->out_size)
+		return td__call_check(c, "bytes", "length");
+	memcpy(out->data, (char *)c->domain->slots[c->slot].window + c->out_at, len);
+	out->used = len;
+	return 0;
+}
+
+/* ---- Ending */
+
+/* Give back what the call still holds; what the module should have given back itself is counted. */
+static void tidy(struct td__call *c)
+{
+	for (uint32_t i = 0; i < c->open_top; i++)
+		c->careless += c->bufs[i].open;
+	c->careless += td__locks_give_all(c);
+}
+
+static void commit(struct td__call *c)
+{
+	for (uint32_t i = 0; i < c->nvnodes; i++)
+		if (!c->in_place && c->vnodes[i].mode == TD_EXCLUSIVE)
+			c->vnodes[i].v->rec = c->vnodes[i].back;
+	td__journal_commit(c);
+	tidy(c);
+}
+
+static void describe(struct td__call *c, struct td_fault *f, uint32_t attempt)
+{
+	td__port_now(&f->sec, &f->nsec);
+	f->op = c->op;
+	f->attempt = attempt;
+	if (c->nvnodes) {
+		f->vnode = td__vnode_handle(c->vnodes[0].v);
+		f->fid = c->vnodes[0].v->rec.fid;
+	}
+	td__copy_text(f->level, sizeof(f->level), c->domain->level.name);
+	td__copy_text(f->module, sizeof(f->module), c->fs->module->info.name);
+}
+
+/* The call did not come to an end of its own: undo it, replace the domain if need be, and say whether to try again. */
+static int failed(struct td__call *c, td__attempts *tries, int *err)
+{
+	struct td__fs *fs = c->fs;
+	uint64_t id = c->domain->id;
+	struct td_fault fault = c->fault;
+	int faulted = fault.kind != TD_FAULT_NONE, died = c->died;
+
+	td__journal_undo(c, faulted ? &fault : 0);
+	td__locks_give_all(c);
+	if (faulted)
+		describe(c, &fault, tries->faults + 1);
+	c->fault.kind = TD_FAULT_NONE;
+	memset(&c->fault, 0, sizeof(c->fault));
+	*err = -TD_EIO;
+	int starting = fs->starter == td__port_thread() + 1;
+	unclaim(c);
+	if (starting) {
+		if (faulted) {
+			td__copy_text(fault.action, sizeof(fault.action), "start given up");
+			td__fault_note(fs, &fault);
+		}
+		return 0;
+	}
+	if (faulted)
+		tries->faults++;
+	else
+		tries->repeats++;
+	int again = faulted ? tries->faults < 2 : tries->repeats < REPEATS_MAX;
+	if (faulted)
+		td__copy_text(fault.action, sizeof(fault.action),
+			      again ? "restarted, call made again" : "restarted, call failed with EIO");
+	if (faulted || died) {
+		char why[8];
+
+		td__domain_replace(fs, id, 0, faulted ? &fault : 0, why, sizeof(why));
+	}
+	return again;
+}
+
+int td__call_end(struct td__call *c, td__attempts *tries, int *err)
+{
+	if (c->fault.kind || c->died || c->aborted)
+		return failed(c, tries, err);
+	if (!*err) {
+		commit(c);
+	} else {
+		if (c->domain->level.journal == TD_JOURNAL_ALL)
+			td__journal_undo(c, 0);
+		else
+			c->journal.used = c->journal.last = c->journal.entries = 0;
+		tidy(c);
+	}
+	unclaim(c);
+	return 0;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The journal: see journal.h. */
+#include "journal.h"
+#include "fs.h"
+
+static int grow(struct td__journal *j, uint32_t need)
+{
+	uint32_t size = j->size ? j->size : 16384;
+	uint8_t *data;
+
+	while (size - j->used < need && size < TD__JOURNAL_MAX)
+		size *= 2;
+	if (size - j->used < need)
+		return -TD_ENOMEM;
+	data = td__port_alloc(size);
+	if (!data)
+		return -TD_ENOMEM;
+	if (j->size) {
+		memcpy(data, j->data, j->used);
+		td__port_free(j->data, j->size);
+	}
+	j->data = data;
+	j->size = size;
+	return 0;
+}
+
+static struct td__entry *append(struct td__journal *j, uint32_t kind, uint32_t len)
+{
+	uint32_t need = (uint32_t)sizeof(struct td__entry) + ((len + 7) & ~7u);
+	struct td__entry *e;
+
+	if (j->size - j->used < need && grow(j, need))
+		return 0;
+	e = (struct td__entry *)(j->data + j->used);
+	e->kind = kind;
+	e->len = len;
+	e->off = 0;
+	e->prev = j->entries ? j->used - j->last : 0;
+	e->blkno = e->count = 0;
+	j->last = j->used;
+	j->used += need;
+	j->entries++;
+	return e;
+}
+
+int td__journal_bytes(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t len)
+{
+	struct td__entry *e = append(&c->journal, TD__ENTRY_BYTES, len);
+
+	if (!e)
+		return -TD_ENOMEM;
+	e->blkno = blkno;
+	e->off = off;
+	memcpy(e + 1, td__device_at(c->fs->device, blkno) + off, len);
+	return 0;
+}
+
+static int all_zero(const uint64_t *p, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < bytes / 8; i++)
+		if (p[i])
+			return 0;
+	return 1;
+}
+
+int td__journal_block(struct td__call *c, uint64_t blkno)
+{
+	struct td__device *dev = c->fs->device;
+	const void *block = td__device_at(dev, blkno);
+	uint32_t len = all_zero(block, dev->bsize) ? 0 : dev->bsize;
+	struct td__entry *e = append(&c->journal, TD__ENTRY_ZEROED, len);
+
+	if (!e)
+		return -TD_ENOMEM;
+	e->blkno = blkno;
+	memcpy(e + 1, block, len);
+	return 0;
+}
+
+int td__journal_mark(struct td__call *c, uint32_t kind, uint64_t blkno, uint64_t count)
+{
+	struct td__entry *e = append(&c->journal, kind, 0);
+
+	if (!e)
+		return -TD_ENOMEM;
+	e->blkno = blkno;
+	e->count = count;
+	return 0;
+}
+
+static void clear(struct td__journal *j)
+{
+	j->used = j->last = j->entries = 0;
+}
+
+void td__journal_commit(struct td__call *c)
+{
+	struct td__journal *j = &c->journal;
+
+	for (uint32_t at = 0; at < j->used;) {
+		struct td__entry *e = (struct td__entry *)(j->data + at);
+
+		if (e->kind == TD__ENTRY_DISCARD)
+			td__device_discard(c->fs->device, e->blkno, e->count);
+		else if (e->kind == TD__ENTRY_UNREF)
+			td__vnode_unkeep(c->fs, e->blkno);
+		at += (uint32_t)sizeof(*e) + ((e->len + 7) & ~7u);
+	}
+	clear(j);
+}
+
+static void undo_entry(struct td__call *c, const struct td__entry *e)
+{
+	struct td__device *dev = c->fs->device;
+	uint8_t *block = td__device_at(dev, e->blkno);
+
+	switch (e->kind) {
+	case TD__ENTRY_BYTES:
+		memcpy(block + e->off, e + 1, e->len);
+		break;
+	case TD__ENTRY_ZEROED:
+		if (e->len)
+			memcpy(block, e + 1, e->len);
+		else
+			memset(block, 0, dev->bsize);
+		break;
+	case TD__ENTRY_REF:
+		td__vnode_unkeep(c->fs, e->blkno);
+		break;
+	}
+}
+
+void td__journal_undo(struct td__call *c, struct td_fault *f)
+{
+	struct td__journal *j = &c->journal;
+	uint32_t at = j->last;
+
+	for (uint32_t left = j->entries; left; left--) {
+		struct td__entry *e = (struct td__entry *)(j->data + at);
+
+		undo_entry(c, e);
+		if (f) {
+			if (f->entries < TD_FAULT_ENTRIES)
+				f->last[f->entries++] = (struct td_fault_entry){
+					e->kind, e->kind == TD__ENTRY_ZEROED ? c->fs->device->bsize : e->len,
+					e->blkno, e->off, 0
+				};
+			f->undone++;
+			f->undone_bytes += e->len;
+		}
+		at -= e->prev;
+	}
+	clear(j);
+}

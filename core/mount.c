@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Making and unmaking a mount: see mount.h. */
+#include "fs.h"
+
+static void fini(struct td__fs *fs)
+{
+	for (uint32_t i = 0; fs->calls && i < TD__SLOTS; i++)
+		if (fs->calls[i].journal.size)
+			td__port_free(fs->calls[i].journal.data, fs->calls[i].journal.size);
+	td__vnodes_fini(fs);
+	td__names_fini(fs);
+	td__locks_fini(&fs->locks);
+	td__mutex_fini(&fs->life);
+	td__mutex_fini(&fs->tick_mutex);
+	td__mutex_fini(&fs->gate_mutex);
+	td__cond_fini(&fs->gate);
+	td__mutex_fini(&fs->renames);
+	td__mutex_fini(&fs->faults_mutex);
+	if (fs->calls)
+		td__port_free(fs->calls, TD__SLOTS * sizeof(*fs->calls));
+	if (fs->faults)
+		td__port_free(fs->faults, TD_FAULTS_KEPT * sizeof(*fs->faults));
+	td__port_free(fs, sizeof(*fs));
+}
+
+static int init(struct td__fs *fs)
+{
+	td__mutex_init(&fs->life);
+	td__mutex_init(&fs->tick_mutex);
+	td__mutex_init(&fs->gate_mutex);
+	td__cond_init(&fs->gate);
+	td__mutex_init(&fs->renames);
+	td__mutex_init(&fs->faults_mutex);
+	td__locks_init(&fs->locks);
+	fs->calls = td__port_alloc(TD__SLOTS * sizeof(*fs->calls));
+	fs->faults = td__port_alloc(TD_FAULTS_KEPT * sizeof(*fs->faults));
+	if (!fs->calls || !fs->faults)
+		return -TD_ENOMEM;
+	for (uint32_t i = 0; i < TD__SLOTS; i++) {
+		fs->calls[i].fs = fs;
+		fs->calls[i].slot = i;
+	}
+	int err = td__vnodes_init(fs);
+
+	return err ? err : td__names_init(fs);
+}
+
+static int find_root(struct td__fs *fs, char *why, size_t size)
+{
+	int err = td__vnode_by_fid(fs, fs->info.root, &fs->root);
+
+	if (!err && fs->root->rec.type != TD_DIR)
+		err = -TD_EUCLEAN;
+	if (err)
+		td__why(why, size, "the root directory cannot be read", 0, 0);
+	return err;
+}
+
+int td_mount(const struct td_mount_params *p, struct td__fs **out, char *why, size_t size)
+{
+	struct td__fs *fs = td__port_alloc(sizeof(*fs));
+	int err;
+
+	if (size)
+		why[0] = 0;
+	if (!fs)
+		return -TD_ENOMEM;
+	fs->device = p->device;
+	fs->module = p->module;
+	fs->walls = p->walls;
+	fs->maxfiles = p->maxfiles;
+	fs->state = TD_STATE_DETACHED;
+	err = init(fs);
+	if (err)
+		td__why(why, size, "not enough memory", 0, 0);
+	if (!err)
+		err = td__domain_first(fs, &p->level, p->format, why, size);
+	if (!err)
+		err = find_root(fs, why, size);
+	if (err) {
+		td__domain_last(fs);
+		fini(fs);
+		return err;
+	}
+	*out = fs;
+	return 0;
+}
+
+int td_unmount(struct td__fs *fs)
+{
+	int err = td__vnodes_update(fs), err2;
+
+	td__domain_last(fs);
+	err2 = td__device_flush(fs->device);
+	td__device_destroy(fs->device);
+	fini(fs);
+	return err ? err : err2;
+}
+
+void td_get_status(struct td__fs *fs, struct td_status *out)
+{
+	td__zero(out, sizeof(*out));
+	td__mutex_lock(&fs->tick_mutex);
+	if (fs->domain) {
+		out->level = fs->domain->level;
+		out->process = fs->domain->process;
+	}
+	td__mutex_unlock(&fs->tick_mutex);
+	td__copy_text(out->module, sizeof(out->module), fs->module->info.name);
+	out->build = fs->module->build;
+	out->state = __atomic_load_n(&fs->state, __ATOMIC_RELAXED);
+	out->since_sec = fs->since_sec;
+	out->faults = fs->nfaults;
+	out->restarts = fs->restarts;
+	out->level_changes = fs->level_changes;
+	out->deadlocks = fs->locks.resolved;
+	out->vnodes = td__vnodes_count(fs);
+	out->last_pause_ns = fs->last_pause_ns;
+	for (uint32_t i = 0; i < TD__SLOTS; i++) {
+		const struct td__call *c = &fs->calls[i];
+
+		out->careless += __atomic_load_n(&c->careless, __ATOMIC_RELAXED);
+		for (uint32_t op = 0; op < TD_OP_MAX; op++) {
+			uint64_t n = __atomic_load_n(&c->calls_by_op[op], __ATOMIC_RELAXED);
+
+			out->calls += n;
+			out->calls_by_op[op] += n;
+		}
+	}
+}

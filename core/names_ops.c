@@ -1,0 +1,666 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Operations on names: what front ends call to look up, make, link, remove and rename. They hold the locks that the
+ * interface promises to the module, check permissions unless the front end has, and keep the name cache and
+ * the directories' times.
+ */
+#include "fs.h"
+
+static struct td_name text_name(const char *text)
+{
+	return (struct td_name){ (const uint8_t *)text, (uint32_t)strlen(text) };
+}
+
+static int is_dots(struct td_name n)
+{
+	return (n.len == 1 && n.bytes[0] == '.') || (n.len == 2 && n.bytes[0] == '.' && n.bytes[1] == '.');
+}
+
+static int check_name(const struct td__fs *fs, struct td_name n)
+{
+	if (!n.len)
+		return -TD_ENOENT;
+	if (n.len > TD_NAME_MAX || n.len > fs->info.namemax)
+		return -TD_ENAMETOOLONG;
+	for (uint32_t i = 0; i < n.len; i++)
+		if (!n.bytes[i] || n.bytes[i] == '/')
+			return -TD_EINVAL;
+	return 0;
+}
+
+/* The vnode of a directory's handle, and a name that may stand in it. */
+static int enter(struct td__fs *fs, td_handle h, struct td_name name, struct td__vnode **dir)
+{
+	int err = check_name(fs, name);
+
+	if (err)
+		return err;
+	*dir = td__vnode_get(fs, h);
+	if (!*dir)
+		return -TD_ESTALE;
+	if ((*dir)->rec.type == TD_DIR)
+		return 0;
+	td__vnode_put(*dir, 1);
+	return -TD_ENOTDIR;
+}
+
+static void show(struct td__vnode *v, td_attr *out)
+{
+	td__rwlock_shared(&v->lock);
+	*out = v->rec;
+	td__rwlock_unlock(&v->lock);
+}
+
+static void touch_dir(struct td__vnode *dir)
+{
+	td__port_now(&dir->rec.mtime.sec, &dir->rec.mtime.nsec);
+	dir->rec.ctime = dir->rec.mtime;
+	td__vnode_dirty(dir);
+}
+
+static void touch_change(struct td__vnode *v)
+{
+	td__port_now(&v->rec.ctime.sec, &v->rec.ctime.nsec);
+	td__vnode_dirty(v);
+}
+
+/* ---- Lookup */
+
+/* What the name stands for. The directory's lock is held. */
+static int find_fid(struct td__fs *fs, struct td__vnode *dir, struct td_name name, uint64_t *fid)
+{
+	int known = td__name_get(dir, name, fid), err;
+
+	if (known == TD__NAME_ABSENT)
+		return -TD_ENOENT;
+	if (known == TD__NAME_KNOWN)
+		return 0;
+	err = td__fs_lookup(fs, dir, name, fid);
+	if (!err || err == -TD_ENOENT)
+		td__name_set(dir, name, err ? 0 : *fid);
+	return err;
+}
+
+static int find_vnode(struct td__fs *fs, struct td__vnode *dir, struct td_name name, struct td__vnode **out)
+{
+	uint64_t fid;
+	int err = find_fid(fs, dir, name, &fid);
+
+	if (!err && fid == dir->rec.fid) {
+		td__vnode_hold(dir);
+		*out = dir;
+		return 0;
+	}
+	return err ? err : td__vnode_by_fid(fs, fid, out);
+}
+
+int td_lookup(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, td_attr *out)
+{
+	struct td__vnode *dir, *v = 0;
+	int err = enter(fs, h, name, &dir);
+
+	if (err)
+		return err;
+	td__rwlock_shared(&dir->lock);
+	err = td__may(cred, &dir->rec, 1);
+	if (!err && is_dots(name) && (name.len == 1 || dir == fs->root)) {
+		td__vnode_hold(dir);
+		v = dir;
+	} else if (!err) {
+		err = find_vnode(fs, dir, name, &v);
+	}
+	td__rwlock_unlock(&dir->lock);
+	if (!err)
+		show(v, out);
+	td__vnode_put(dir, 1);
+	return err;
+}
+
+/* ---- Make */
+
+static int new_record(const struct td__vnode *dir, const struct td_cred *cred, uint32_t type, uint32_t mode, uint32_t rdev,
+		      struct td_vnode *rec)
+{
+	td__zero(rec, sizeof(*rec));
+	rec->type = type;
+	rec->mode = mode & 07777;
+	rec->uid = cred->uid;
+	rec->gid = cred->gid;
+	rec->nlink = type == TD_DIR ? 2 : 1;
+	rec->rdev = type == TD_CHR || type == TD_BLK ? rdev : 0;
+	if (dir->rec.mode & 02000) { /* a set-group-id directory hands its group down */
+		rec->gid = dir->rec.gid;
+		if (type == TD_DIR)
+			rec->mode |= 02000;
+		else if ((rec->mode & 02010) == 02010 && cred->uid && !td__in_group(cred, rec->gid))
+			rec->mode &= ~02000u;
+	}
+	td__port_now(&rec->mtime.sec, &rec->mtime.nsec);
+	rec->atime = rec->ctime = rec->btime = rec->mtime;
+	return type < TD_REG || type > TD_SOCK ? -TD_EINVAL : 0;
+}
+
+static int make_by_type(struct td__fs *fs, struct td__vnode *dir, struct td_name name, struct td_in target,
+			struct td_vnode *rec)
+{
+	switch (rec->type) {
+	case TD_REG:
+		return td__fs_create(fs, dir, name, rec);
+	case TD_DIR:
+		return td__fs_mkdir(fs, dir, name, rec);
+	case TD_LNK:
+		rec->mode = 0777;
+		rec->size = target.len;
+		return td__fs_symlink(fs, dir, name, rec, target);
+	default:
+		return td__fs_mknod(fs, dir, name, rec);
+	}
+}
+
+static int make_locked(struct td__fs *fs, const struct td_cred *cred, struct td__vnode *dir, struct td_name name,
+		       struct td_vnode *rec, struct td_in target, struct td__vnode **v)
+{
+	uint64_t fid;
+	int err = td__may(cred, &dir->rec, 1);
+
+	if (!err && (is_dots(name) || td__name_get(dir, name, &fid) == TD__NAME_KNOWN))
+		return -TD_EEXIST;
+	if (!err && !dir->rec.nlink)
+		return -TD_ENOENT;
+	if (!err && td__may(cred, &dir->rec, 2))
+		err = td__name_get(dir, name, &fid) == TD__NAME_ABSENT || td__fs_lookup(fs, dir, name, &fid) ? -TD_EACCES :
+													      -TD_EEXIST;
+	if (err)
+		return err;
+	err = make_by_type(fs, dir, name, target, rec);
+	if (err)
+		return err;
+	touch_dir(dir);
+	td__name_set(dir, name, rec->fid);
+	return td__vnode_adopt(fs, rec, v);
+}
+
+int td_make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, uint32_t type, uint32_t mode,
+	    uint32_t rdev, struct td_in target, td_attr *out)
+{
+	struct td__vnode *dir, *v;
+	struct td_vnode rec;
+	int err = enter(fs, h, name, &dir);
+
+	if (err)
+		return err;
+	td__rwlock_exclusive(&dir->lock);
+	err = new_record(dir, cred, type, mode, rdev, &rec);
+	if (!err && type == TD_LNK && (!target.len || target.len > TD_PATH_MAX))
+		err = target.len ? -TD_ENAMETOOLONG : -TD_ENOENT;
+	if (!err)
+		err = make_locked(fs, cred, dir, name, &rec, target, &v);
+	td__rwlock_unlock(&dir->lock);
+	if (!err)
+		show(v, out);
+	td__vnode_put(dir, 1);
+	return err;
+}
+
+int td_readlink(struct td__fs *fs, td_handle h, void *target, uint32_t size)
+{
+	struct td__vnode *v = td__vnode_get(fs, h);
+	struct td_out out = { target, size < TD_PATH_MAX ? size : TD_PATH_MAX, 0 };
+	int err;
+
+	if (!v)
+		return -TD_ESTALE;
+	td__rwlock_shared(&v->lock);
+	if (v->rec.type != TD_LNK)
+		err = -TD_EINVAL;
+	else
+		err = v->rec.size > size ? -TD_ERANGE : td__fs_readlink(fs, v, &out);
+	td__rwlock_unlock(&v->lock);
+	td__vnode_put(v, 1);
+	return err ? err : (int)out.used;
+}
+
+/* ---- Link and remove. Directory first, then what it contains. */
+
+int td_link(struct td__fs *fs, const struct td_cred *cred, td_handle h, td_handle hdir, struct td_name name, td_attr *out)
+{
+	struct td__vnode *dir, *v;
+	int err = enter(fs, hdir, name, &dir);
+
+	if (err)
+		return err;
+	v = td__vnode_get(fs, h);
+	if (!v) {
+		td__vnode_put(dir, 1);
+		return -TD_ESTALE;
+	}
+	if (v->rec.type == TD_DIR) {
+		td__vnode_put(v, 1);
+		td__vnode_put(dir, 1);
+		return -TD_EPERM;
+	}
+	td__rwlock_exclusive(&dir->lock);
+	td__rwlock_exclusive(&v->lock);
+	err = td__may(cred, &dir->rec, 1);
+	if (!err && is_dots(name))
+		err = -TD_EEXIST;
+	if (!err) {
+		uint64_t fid;
+
+		err = find_fid(fs, dir, name, &fid);
+		err = err == -TD_ENOENT ? 0 : err ? err : -TD_EEXIST;
+	}
+	if (!err)
+		err = td__may(cred, &dir->rec, 2);
+	if (!err && (!v->rec.nlink || !dir->rec.nlink))
+		err = -TD_ENOENT;
+	if (!err && v->rec.nlink >= fs->info.maxlink)
+		err = -TD_EMLINK;
+	if (!err)
+		err = td__fs_link(fs, dir, name, v);
+	if (!err) {
+		touch_dir(dir);
+		touch_change(v);
+		td__name_set(dir, name, v->rec.fid);
+		*out = v->rec;
+	}
+	td__rwlock_unlock(&v->lock);
+	td__rwlock_unlock(&dir->lock);
+	td__vnode_put(dir, 1);
+	if (err)
+		td__vnode_put(v, 1);
+	return err;
+}
+
+static int remove_locked(struct td__fs *fs, const struct td_cred *cred, struct td__vnode *dir, struct td_name name,
+			 struct td__vnode *v, int directory)
+{
+	int err = td__may(cred, &dir->rec, 3);
+
+	if (!err)
+		err = td__may_remove(cred, &dir->rec, &v->rec);
+	if (!err && directory != (v->rec.type == TD_DIR))
+		err = directory ? -TD_ENOTDIR : -TD_EISDIR;
+	if (!err && v == fs->root)
+		err = -TD_EBUSY;
+	if (!err)
+		err = directory ? td__fs_rmdir(fs, dir, name, v) : td__fs_unlink(fs, dir, name, v);
+	if (err)
+		return err;
+	td__name_set(dir, name, 0);
+	touch_dir(dir);
+	touch_change(v);
+	return 0;
+}
+
+static int remove_name(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, int directory)
+{
+	struct td__vnode *dir, *v;
+	int err;
+
+	if (is_dots(name))
+		return !directory ? -TD_EISDIR : name.len == 1 ? -TD_EINVAL : -TD_ENOTEMPTY;
+	err = enter(fs, h, name, &dir);
+	if (err)
+		return err;
+	td__rwlock_exclusive(&dir->lock);
+	err = td__may(cred, &dir->rec, 1);
+	if (!err)
+		err = find_vnode(fs, dir, name, &v);
+	if (!err) {
+		td__rwlock_exclusive(&v->lock);
+		err = remove_locked(fs, cred, dir, name, v, directory);
+		td__rwlock_unlock(&v->lock);
+		td__rwlock_unlock(&dir->lock);
+		td__vnode_put(v, 1);
+	} else {
+		td__rwlock_unlock(&dir->lock);
+	}
+	td__vnode_put(dir, 1);
+	return err;
+}
+
+int td_unlink(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name)
+{
+	return remove_name(fs, cred, dir, name, 0);
+}
+
+int td_rmdir(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name)
+{
+	return remove_name(fs, cred, dir, name, 1);
+}
+
+/* ---- Rename */
+
+struct rename {
+	struct td__fs *fs;
+	const struct td_cred *cred;
+	struct td__vnode *from, *to, *v, *target; /* target: 0 if the new name is free */
+	struct td_name old, new;
+	uint32_t flags;
+};
+
+/* Is `dir` the directory `v`, or below it? Climbs by `..`; fs->renames keeps the tree as it is. */
+static int is_below(struct td__fs *fs, struct td__vnode *dir, const struct td__vnode *v)
+{
+	td__vnode_hold(dir);
+	for (;;) {
+		struct td__vnode *up;
+		uint64_t fid;
+		int err;
+
+		if (dir == v || dir == fs->root) {
+			int below = dir == v;
+
+			td__vnode_put(dir, 1);
+			return below;
+		}
+		td__rwlock_shared(&dir->lock);
+		err = td__fs_lookup(fs, dir, text_name(".."), &fid);
+		td__rwlock_unlock(&dir->lock);
+		if (!err)
+			err = td__vnode_by_fid(fs, fid, &up);
+		td__vnode_put(dir, 1);
+		if (err)
+			return err;
+		dir = up;
+	}
+}
+
+/* At most four vnodes, each once, directories first; among equals by index, the parent directories by who is above. */
+static uint32_t in_order(const struct rename *r, int to_above, struct td__vnode **out)
+{
+	struct td__vnode *all[4] = { to_above ? r->to : r->from, to_above ? r->from : r->to, r->v, r->target };
+	uint32_t n = 0;
+
+	if (r->target && r->v->index > r->target->index) {
+		all[2] = r->target;
+		all[3] = r->v;
+	}
+	for (int i = 0; i < 4; i++) {
+		uint32_t k = 0;
+
+		while (k < n && out[k] != all[i])
+			k++;
+		if (all[i] && k == n)
+			out[n++] = all[i];
+	}
+	return n;
+}
+
+static int rename_allowed(const struct rename *r)
+{
+	const struct td_cred *cred = r->cred;
+	int err = td__may(cred, &r->from->rec, 3);
+	int dir = r->v->rec.type == TD_DIR;
+
+	if (!err)
+		err = td__may(cred, &r->to->rec, 3);
+	if (!err)
+		err = td__may_remove(cred, &r->from->rec, &r->v->rec);
+	if (!err && r->target)
+		err = td__may_remove(cred, &r->to->rec, &r->target->rec);
+	if (!err && dir && r->from != r->to && !td__is_owner(cred, &r->v->rec))
+		err = td__may(cred, &r->v->rec, 2); /* its `..` changes */
+	if (!err && !r->to->rec.nlink)
+		err = -TD_ENOENT;
+	if (err || !r->target)
+		return err;
+	if (r->flags & TD_RENAME_EXCHANGE) {
+		if (r->target->rec.type == TD_DIR && r->from != r->to && !td__is_owner(cred, &r->target->rec))
+			err = td__may(cred, &r->target->rec, 2);
+		return err;
+	}
+	if (dir && r->target->rec.type != TD_DIR)
+		return -TD_ENOTDIR;
+	if (!dir && r->target->rec.type == TD_DIR)
+		return -TD_EISDIR;
+	return 0;
+}
+
+static int rename_call(const struct rename *r)
+{
+	int err = td__fs_rename(r->fs, r->from, r->old, r->to, r->new, r->v, r->target, r->flags & TD_RENAME_EXCHANGE);
+
+	if (err)
+		return err;
+	td__name_set(r->to, r->new, r->v->rec.fid);
+	td__name_set(r->from, r->old, r->flags & TD_RENAME_EXCHANGE ? r->target->rec.fid : 0);
+	td__name_set(r->v, text_name(".."), r->to->rec.fid);
+	touch_dir(r->from);
+	touch_dir(r->to);
+	touch_change(r->v);
+	if (r->target) {
+		if (r->flags & TD_RENAME_EXCHANGE)
+			td__name_set(r->target, text_name(".."), r->from->rec.fid);
+		touch_change(r->target);
+	}
+	return 0;
+}
+
+static int peek(struct td__fs *fs, const struct td_cred *cred, struct td__vnode *dir, struct td_name name,
+		struct td__vnode **v)
+{
+	int err;
+
+	td__rwlock_shared(&dir->lock);
+	err = td__may(cred, &dir->rec, 1);
+	if (!err)
+		err = find_vnode(fs, dir, name, v);
+	td__rwlock_unlock(&dir->lock);
+	return err;
+}
+
+/* The names were looked up before all locks were taken: do they still stand for the same? */
+static int still_so(const struct rename *r)
+{
+	uint64_t fid;
+	int err = find_fid(r->fs, r->from, r->old, &fid);
+
+	if (err || fid != r->v->rec.fid)
+		return 0;
+	err = find_fid(r->fs, r->to, r->new, &fid);
+	return r->target ? !err && fid == r->target->rec.fid : err == -TD_ENOENT;
+}
+
+enum { AGAIN = 1 };
+
+/* One attempt: find the vnodes, lock them all, see that nothing has changed, move. */
+static int try_rename(struct rename *r)
+{
+	struct td__vnode *order[4];
+	int err, to_above = 0;
+	uint32_t n;
+
+	r->v = r->target = 0;
+	err = peek(r->fs, r->cred, r->from, r->old, &r->v);
+	if (!err) {
+		err = peek(r->fs, r->cred, r->to, r->new, &r->target);
+		if (err == -TD_ENOENT && !(r->flags & TD_RENAME_EXCHANGE))
+			err = 0;
+	}
+	if (!err && r->target && r->flags & TD_RENAME_NOREPLACE)
+		err = -TD_EEXIST;
+	if (!err && r->from != r->to) {
+		to_above = is_below(r->fs, r->from, r->to);
+		err = to_above < 0 ? to_above : 0;
+		if (!err && r->v->rec.type == TD_DIR && (err = is_below(r->fs, r->to, r->v)) > 0)
+			err = -TD_EINVAL;
+		if (!err && r->target && r->target->rec.type == TD_DIR && (err = is_below(r->fs, r->from, r->target)) > 0)
+			err = r->flags & TD_RENAME_EXCHANGE ? -TD_EINVAL : -TD_ENOTEMPTY;
+		if (!err && !to_above && !is_below(r->fs, r->to, r->from) && r->to->index < r->from->index)
+			to_above = 1;
+	}
+	if (err)
+		goto out;
+	n = in_order(r, to_above, order);
+	for (uint32_t i = 0; i < n; i++)
+		td__rwlock_exclusive(&order[i]->lock);
+	if (!still_so(r))
+		err = AGAIN;
+	else if (r->v == r->target)
+		err = td__may(r->cred, &r->from->rec, 3); /* two names of one file: nothing to do */
+	else
+		err = rename_allowed(r);
+	if (!err && r->v != r->target)
+		err = rename_call(r);
+	while (n--)
+		td__rwlock_unlock(&order[n]->lock);
+out:
+	if (r->v)
+		td__vnode_put(r->v, 1);
+	if (r->target)
+		td__vnode_put(r->target, 1);
+	return err;
+}
+
+int td_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, struct td_name old, td_handle to,
+	      struct td_name new, uint32_t flags)
+{
+	struct rename r = { .fs = fs, .cred = cred, .old = old, .new = new, .flags = flags };
+	int err;
+
+	if (flags & ~(uint32_t)(TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE) ||
+	    flags == (TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE))
+		return -TD_EINVAL;
+	if (is_dots(old) || is_dots(new))
+		return flags & TD_RENAME_NOREPLACE && is_dots(new) ? -TD_EEXIST : -TD_EBUSY;
+	err = enter(fs, from, old, &r.from);
+	if (err)
+		return err;
+	err = enter(fs, to, new, &r.to);
+	if (err) {
+		td__vnode_put(r.from, 1);
+		return err;
+	}
+	if (r.from != r.to)
+		td__mutex_lock(&fs->renames);
+	do
+		err = try_rename(&r);
+	while (err == AGAIN);
+	if (r.from != r.to)
+		td__mutex_unlock(&fs->renames);
+	td__vnode_put(r.from, 1);
+	td__vnode_put(r.to, 1);
+	return err;
+}
+
+/* ---- Reading directories */
+
+struct listing {
+	uint8_t *to;
+	uint32_t size, used, n;
+};
+
+static int add_entry(struct listing *l, uint64_t fid, uint64_t cookie, uint32_t type, const void *name, uint32_t len)
+{
+	struct td_dirent d = { fid, cookie, type, len };
+	uint32_t padded = (len + 7) & ~7u;
+
+	if (sizeof(d) + padded > l->size - l->used)
+		return 0;
+	memcpy(l->to + l->used, &d, sizeof(d));
+	memset(l->to + l->used + sizeof(d), 0, padded);
+	memcpy(l->to + l->used + sizeof(d), name, len);
+	l->used += (uint32_t)sizeof(d) + padded;
+	l->n++;
+	return 1;
+}
+
+/*
+ * Cookies 0, 1 and 2 are the kernel's: the beginning, behind `.`, behind `..`. A module's cookie c is shown
+ * as c + 2, so that it may use any number from 1 on.
+ */
+enum { DOTS = 2 };
+
+/* What the module listed is its own affair, but its form is not: every name legal, every cookie a new one. */
+static int take_entries(struct listing *l, const uint8_t *from, uint32_t len)
+{
+	uint64_t before = 0;
+
+	for (uint32_t at = 0; at < len;) {
+		struct td_dirent d;
+		const uint8_t *name = from + at + sizeof(d);
+
+		if (len - at < sizeof(d))
+			return -TD_EIO;
+		memcpy(&d, from + at, sizeof(d));
+		if (!d.len || d.len > TD_NAME_MAX || ((d.len + 7) & ~7u) > len - at - sizeof(d) || !d.fid ||
+		    d.type > TD_SOCK || !d.cookie || d.cookie == before || d.cookie > TD_TO_END - DOTS)
+			return -TD_EIO;
+		for (uint32_t i = 0; i < d.len; i++)
+			if (!name[i] || name[i] == '/')
+				return -TD_EIO;
+		if (!add_entry(l, d.fid, d.cookie + DOTS, d.type, name, d.len))
+			return 0;
+		before = d.cookie;
+		at += (uint32_t)sizeof(d) + ((d.len + 7) & ~7u);
+	}
+	return 0;
+}
+
+static int list(struct td__fs *fs, struct td__vnode *dir, uint64_t cookie, struct listing *l)
+{
+	uint32_t room = l->size < TD_WINDOW ? l->size : TD_WINDOW;
+	struct td_out out = { 0, room, 0 };
+	uint64_t parent = dir->rec.fid;
+	int err = 0;
+
+	if (dir != fs->root && cookie < DOTS)
+		err = find_fid(fs, dir, text_name(".."), &parent);
+	if (err)
+		return err;
+	if (cookie < 1 && !add_entry(l, dir->rec.fid, 1, TD_DIR, ".", 1))
+		return -TD_EINVAL;
+	if (cookie < 2 && !add_entry(l, parent, 2, TD_DIR, "..", 2))
+		return 0;
+	out.data = td__port_alloc(room);
+	if (!out.data)
+		return -TD_ENOMEM;
+	err = td__fs_readdir(fs, dir, cookie <= DOTS ? 0 : cookie - DOTS, parent, &out);
+	if (!err)
+		err = take_entries(l, out.data, out.used);
+	td__port_free(out.data, room);
+	return err;
+}
+
+/* Attributes of what was listed; a name that has gone meanwhile gets none. */
+static void attributes(struct td__fs *fs, const struct listing *l, td_attr *attrs, uint32_t most)
+{
+	uint32_t at = 0;
+
+	for (uint32_t i = 0; i < l->n && i < most; i++) {
+		struct td__vnode *v;
+		struct td_dirent d;
+		const char *name = (const char *)l->to + at + sizeof(d);
+
+		memcpy(&d, l->to + at, sizeof(d));
+		td__zero(&attrs[i], sizeof(attrs[i]));
+		if (!(d.len == 1 && name[0] == '.') && !(d.len == 2 && name[0] == '.' && name[1] == '.') &&
+		    !td__vnode_by_fid(fs, d.fid, &v))
+			show(v, &attrs[i]);
+		at += (uint32_t)sizeof(d) + ((d.len + 7) & ~7u);
+	}
+}
+
+int td_readdir(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint64_t cookie, void *entries, uint32_t size,
+	       td_attr *attrs, uint32_t *nattrs)
+{
+	struct listing l = { entries, size, 0, 0 };
+	struct td__vnode *dir = td__vnode_get(fs, h);
+	int err;
+
+	if (!dir)
+		return -TD_ESTALE;
+	td__rwlock_shared(&dir->lock);
+	err = dir->rec.type != TD_DIR ? -TD_ENOTDIR : td__may(cred, &dir->rec, 4);
+	if (!err && dir->rec.nlink)
+		err = list(fs, dir, cookie, &l);
+	td__rwlock_unlock(&dir->lock);
+	if (!err && attrs)
+		attributes(fs, &l, attrs, *nattrs);
+	if (nattrs)
+		*nattrs = l.n;
+	td__vnode_put(dir, 1);
+	return err ? err : (int)l.used;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The services: what a module may ask of the kernel during a call. Each checks its handle and arguments,
+ * writes the inverse of what it is about to do to the journal, and does it. Memory that the module named is
+ * touched through td__port_copy() only. The wall has seen to it that the memory is the module's.
+ */
+#include "fs.h"
+#include "journal.h"
+#include "fs_services.h"
+
+/* A call that has been aborted or doomed does nothing more. */
+static int over(const struct td__call *c)
+{
+	return __atomic_load_n(&c->aborted, __ATOMIC_RELAXED) || __atomic_load_n(&c->doomed, __ATOMIC_RELAXED);
+}
+
+static struct td__open_buf *open_buf(struct td__call *c, uint32_t buf)
+{
+	uint32_t index = buf & 255;
+
+	if (index >= c->open_top || !c->bufs[index].open || c->bufs[index].opened != buf >> 8)
+		return 0;
+	return &c->bufs[index];
+}
+
+/* The buf's block, if the range lies within it; 0 after counting the mistake. */
+static struct td__open_buf *range_of(struct td__call *c, uint32_t buf, uint32_t off, uint32_t len, int *err)
+{
+	struct td__open_buf *b = open_buf(c, buf);
+	uint32_t bsize = c->fs->device->bsize;
+
+	*err = 0;
+	if (over(c))
+		*err = -TD_EDEADLK;
+	else if (!b)
+		*err = td__careless(c, TD_ESTALE, "buf: no such handle is open");
+	else if (off > bsize || len > bsize - off)
+		*err = td__careless(c, TD_EINVAL, "buf: a range outside the block");
+	return *err ? 0 : b;
+}
+
+int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t fresh, uint64_t *view)
+{
+	struct td__device *dev = c->fs->device;
+	uint32_t index = buf & 255;
+	struct td__open_buf *b = &c->bufs[index & (TD_BUF_MAX - 1)];
+	int err = 0;
+
+	if (over(c))
+		return -TD_EDEADLK;
+	if (index >= TD_BUF_MAX)
+		return td__careless(c, TD_EMFILE, "bread: a handle out of range");
+	for (; c->open_top <= index; c->open_top++)
+		c->bufs[c->open_top] = (struct td__open_buf){ 0 };
+	if (b->open || buf >> 8 != b->opened + 1)
+		return td__careless(c, TD_EINVAL, "bread: a handle that is in use or out of turn");
+	if (blkno >= dev->blocks)
+		return td__careless(c, TD_EINVAL, "bread: a block beyond the device");
+	if (!td__device_present(dev, blkno))
+		err = td__device_load(dev, blkno, 1);
+	if (!err && fresh && c->domain->level.journal == TD_JOURNAL_ALL)
+		err = td__journal_block(c, blkno);
+	if (err)
+		return err == -TD_EIO ? err : -TD_EMFILE;
+	if (fresh) {
+		td__device_dirty(dev, blkno, 1);
+		memset(td__device_at(dev, blkno), 0, dev->bsize);
+	}
+	*b = (struct td__open_buf){ blkno, buf >> 8, 1 };
+	*view = (uintptr_t)td__device_at(dev, blkno);
+	return 0;
+}
+
+int td__svc_do_brelse(struct td__call *c, uint32_t buf)
+{
+	struct td__open_buf *b = open_buf(c, buf);
+
+	if (!b)
+		return over(c) ? -TD_EDEADLK : td__careless(c, TD_ESTALE, "brelse: no such handle is open");
+	b->open = 0;
+	return 0;
+}
+
+int td__svc_do_buf_read(struct td__call *c, uint32_t buf, uint32_t off, void *data, uint32_t len)
+{
+	int err;
+	struct td__open_buf *b = range_of(c, buf, off, len, &err);
+
+	if (err)
+		return err;
+	if (td__port_copy(data, td__device_at(c->fs->device, b->blkno) + off, len))
+		return td__careless(c, TD_EINVAL, "buf_read: memory that is not there");
+	return 0;
+}
+
+/* Journal and mark a range that is about to change. */
+static uint8_t *about_to_change(struct td__call *c, uint32_t buf, uint32_t off, uint32_t len, int *err)
+{
+	struct td__open_buf *b = range_of(c, buf, off, len, err);
+
+	if (!b)
+		return 0;
+	if (c->domain->level.journal == TD_JOURNAL_ALL) {
+		*err = td__journal_bytes(c, b->blkno, off, len);
+		if (*err) {
+			*err = td__careless(c, TD_EINVAL, "journal: over the limit of one call");
+			return 0;
+		}
+	}
+	td__device_dirty(c->fs->device, b->blkno, 1);
+	return td__device_at(c->fs->device, b->blkno) + off;
+}
+
+int td__svc_do_buf_write(struct td__call *c, uint32_t buf, uint32_t off, const void *data, uint32_t len)
+{
+	int err;
+	uint8_t *to = about_to_change(c, buf, off, len, &err);
+
+	if (!to)
+		return err;
+	if (td__port_copy(to, data, len))
+		return td__careless(c, TD_EINVAL, "buf_write: memory that is not there");
+	return 0;
+}
+
+int td__svc_do_buf_fill(struct td__call *c, uint32_t buf, uint32_t off, uint32_t len, uint32_t value)
+{
+	int err;
+	uint8_t *to = about_to_change(c, buf, off, len, &err);
+
+	if (!to)
+		return err;
+	memset(to, (int)(value & 255), len);
+	return 0;
+}
+
+int td__svc_do_buf_move(struct td__call *c, uint32_t buf, uint32_t to, uint32_t from, uint32_t len)
+{
+	int err;
+	uint8_t *target;
+
+	if (!range_of(c, buf, from, len, &err))
+		return err;
+	target = about_to_change(c, buf, to, len, &err);
+	if (!target)
+		return err;
+	memmove(target, target - to + from, len);
+	return 0;
+}
+
+int td__svc_do_discard(struct td__call *c, uint64_t blkno, uint64_t count)
+{
+	const struct td__device *dev = c->fs->device;
+
+	if (over(c))
+		return -TD_EDEADLK;
+	if (blkno > dev->blocks || count > dev->blocks - blkno)
+		return td__careless(c, TD_EINVAL, "discard: blocks beyond the device");
+	if (td__journal_mark(c, TD__ENTRY_DISCARD, blkno, count))
+		return td__careless(c, TD_EINVAL, "journal: over the limit of one call");
+	return 0;
+}
+
+int td__svc_do_lock(struct td__call *c, uint32_t lock, uint32_t mode)
+{
+	return td__lock_take(c, lock, mode);
+}
+
+int td__svc_do_unlock(struct td__call *c, uint32_t lock)
+{
+	if (over(c))
+		return -TD_EDEADLK;
+	td__lock_give(c, lock);
+	return 0;
+}
+
+static int uio_move(struct td__call *c, uint32_t uio, uint32_t len, uint8_t **at)
+{
+	if (over(c))
+		return -TD_EDEADLK;
+	if (!c->uio || uio != 1)
+		return td__careless(c, TD_ESTALE, "uio: no such handle");
+	if (len > c->uio->len - c->uio->moved)
+		return td__careless(c, TD_EINVAL, "uio: more than the caller's buffer holds");
+	*at = c->uio->data + c->uio->moved;
+	return 0;
+}
+
+int td__svc_do_uio_read(struct td__call *c, uint32_t uio, void *data, uint32_t len)
+{
+	uint8_t *at;
+	int err = c->op == TD_OP_write ? uio_move(c, uio, len, &at) :
+					 td__careless(c, TD_EINVAL, "uio_read: the call does not write");
+
+	if (err)
+		return err;
+	if (td__port_copy(data, at, len))
+		return td__careless(c, TD_EINVAL, "uio_read: memory that is not there");
+	c->uio->moved += len;
+	return 0;
+}
+
+int td__svc_do_uio_write(struct td__call *c, uint32_t uio, const void *data, uint32_t len)
+{
+	uint8_t *at;
+	int err = c->op == TD_OP_read ? uio_move(c, uio, len, &at) :
+					td__careless(c, TD_EINVAL, "uio_write: the call does not read");
+
+	if (err)
+		return err;
+	if (td__port_copy(at, data, len))
+		return td__careless(c, TD_EINVAL, "uio_write: memory that is not there");
+	c->uio->moved += len;
+	return 0;
+}
+
+int td__svc_do_vref(struct td__call *c, uint64_t vnode)
+{
+	int err = over(c) ? -TD_EDEADLK : td__vnode_keep(c->fs, vnode);
+
+	if (err)
+		return td__careless(c, -err, "vref: no such vnode, or too many");
+	if (td__journal_mark(c, TD__ENTRY_REF, vnode, 1)) {
+		td__vnode_unkeep(c->fs, vnode);
+		return -TD_EMFILE;
+	}
+	return 0;
+}
+
+/* Giving back can end a vnode, which is no work for the middle of a call: done at commit. */
+int td__svc_do_vrele(struct td__call *c, uint64_t vnode)
+{
+	if (over(c))
+		return -TD_EDEADLK;
+	if (td__journal_mark(c, TD__ENTRY_UNREF, vnode, 1))
+		return -TD_ESTALE;
+	return 0;
+}
+
+int td__svc_do_log(struct td__call *c, uint32_t priority, const void *text, uint32_t len)
+{
+	char line[256];
+	uint32_t at = 0;
+
+	if (len > 200)
+		return td__careless(c, TD_EINVAL, "log: more than 200 bytes");
+	td__copy_text(line, 40, c->fs->module->info.name);
+	at = (uint32_t)strlen(line);
+	line[at++] = ':';
+	line[at++] = ' ';
+	if (td__port_copy(line + at, text, len))
+		return td__careless(c, TD_EINVAL, "log: memory that is not there");
+	for (uint32_t i = at; i < at + len; i++)
+		if ((uint8_t)line[i] < ' ' || line[i] == 127)
+			line[i] = '?';
+	line[at + len] = 0;
+	td__port_log(priority > 7 ? 7 : priority, line);
+	return 0;
+}
+
+int td__svc_do_sync(struct td__call *c)
+{
+	return over(c) ? -TD_EDEADLK : 0;
+}

@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Vnodes: the table of handles, the cache by fid, references. States and locks: see fs.h. */
+#include "fs.h"
+
+/* ---- Lists */
+
+static void list_init(struct td__list *l)
+{
+	l->next = l->prev = l;
+}
+
+static void list_add(struct td__list *head, struct td__list *l)
+{
+	l->prev = head->prev;
+	l->next = head;
+	head->prev->next = l;
+	head->prev = l;
+}
+
+static void list_del(struct td__list *l)
+{
+	l->prev->next = l->next;
+	l->next->prev = l->prev;
+	l->next = l->prev = 0;
+}
+
+#define FROM(l, field) ((struct td__vnode *)((char *)(l) - __builtin_offsetof(struct td__vnode, field)))
+
+/* ---- The table of handles */
+
+static struct td__vnode *at(struct td__fs *fs, uint32_t index)
+{
+	struct td__vnode *chunk;
+
+	if (index / TD__CHUNK >= TD__CHUNKS)
+		return 0;
+	chunk = __atomic_load_n(&fs->chunks[index / TD__CHUNK], __ATOMIC_ACQUIRE);
+	return chunk ? &chunk[index % TD__CHUNK] : 0;
+}
+
+/* Called with the table's mutex. Index 0 and 1 are never given out: FUSE's root is 1. */
+static int more_vnodes(struct td__fs *fs)
+{
+	uint32_t n = fs->nvnodes / TD__CHUNK;
+	struct td__vnode *chunk;
+
+	if (n >= TD__CHUNKS)
+		return -TD_ENOMEM;
+	chunk = td__port_alloc(TD__CHUNK * sizeof(*chunk));
+	if (!chunk)
+		return -TD_ENOMEM;
+	for (uint32_t i = TD__CHUNK; i-- > 0;) {
+		struct td__vnode *v = &chunk[i];
+
+		v->fs = fs;
+		v->index = n * TD__CHUNK + i;
+		td__rwlock_init(&v->lock);
+		if (v->index > 1) {
+			v->chain = fs->free_vnodes;
+			fs->free_vnodes = v;
+		}
+	}
+	fs->nvnodes += TD__CHUNK;
+	__atomic_store_n(&fs->chunks[n], chunk, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* A free vnode with a new generation, so a new handle. */
+static struct td__vnode *take_vnode(struct td__fs *fs)
+{
+	struct td__vnode *v = 0;
+
+	td__mutex_lock(&fs->table_mutex);
+	if (fs->free_vnodes || !more_vnodes(fs)) {
+		v = fs->free_vnodes;
+		fs->free_vnodes = v->chain;
+	}
+	td__mutex_unlock(&fs->table_mutex);
+	if (v) {
+		uint64_t generation = (v->rec.handle >> 32) + 1;
+
+		td__zero(&v->rec, sizeof(v->rec));
+		v->rec.handle = generation << 32 | v->index;
+		v->kept = 0;
+	}
+	return v;
+}
+
+static void free_vnode(struct td__vnode *v)
+{
+	struct td__fs *fs = v->fs;
+
+	td__extents_drop(v);
+	td__mutex_lock(&fs->table_mutex);
+	v->chain = fs->free_vnodes;
+	fs->free_vnodes = v;
+	td__mutex_unlock(&fs->table_mutex);
+}
+
+struct td__vnode *td__vnode_get(struct td__fs *fs, td_handle h)
+{
+	struct td__vnode *v = at(fs, (uint32_t)h);
+	uint64_t refs;
+
+	if (!v)
+		return 0;
+	refs = __atomic_load_n(&v->refs, __ATOMIC_ACQUIRE);
+	do {
+		if (!refs)
+			return 0;
+	} while (!__atomic_compare_exchange_n(&v->refs, &refs, refs + 1, 1, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+	if (v->rec.handle == h)
+		return v;
+	td__vnode_put(v, 1);
+	return 0;
+}
+
+void td__vnode_hold(struct td__vnode *v)
+{
+	__atomic_add_fetch(&v->refs, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- The cache by fid */
+
+static struct td__vnode **bucket(struct td__stripe *s, uint64_t fid)
+{
+	return &s->buckets[(fid * 0x9e3779b97f4a7c15ull >> 20) & (s->nbuckets - 1)];
+}
+
+static void grow_stripe(struct td__stripe *s)
+{
+	uint32_t n = s->nbuckets, old = n;
+	struct td__vnode **was = s->buckets, **now = td__port_alloc(2 * (size_t)n * sizeof(*now));
+
+	if (!now)
+		return; /* longer chains, no harm */
+	s->buckets = now;
+	s->nbuckets = 2 * n;
+	for (uint32_t i = 0; i < old; i++)
+		for (struct td__vnode *v = was[i], *next; v; v = next) {
+			struct td__vnode **b = bucket(s, v->rec.fid);
+
+			next = v->chain;
+			v->chain = *b;
+			*b = v;
+		}
+	td__port_free(was, old * sizeof(*was));
+}
+
+static void hash_in(struct td__stripe *s, struct td__vnode *v)
+{
+	struct td__vnode **b;
+
+	if (s->count >= s->nbuckets)
+		grow_stripe(s);
+	b = bucket(s, v->rec.fid);
+	v->chain = *b;
+	*b = v;
+	s->count++;
+}
+
+static void hash_out(struct td__stripe *s, struct td__vnode *v)
+{
+	struct td__vnode **b = bucket(s, v->rec.fid);
+
+	while (*b != v)
+		b = &(*b)->chain;
+	*b = v->chain;
+	s->count--;
+}
+
+static struct td__vnode *find(struct td__stripe *s, uint64_t fid)
+{
+	struct td__vnode *v = *bucket(s, fid);
+
+	while (v && v->rec.fid != fid)
+		v = v->chain;
+	return v;
+}
+
+/* Under the stripe's mutex: out of every list, ready to be freed. */
+static void remove_vnode(struct td__stripe *s, struct td__vnode *v)
+{
+	hash_out(s, v);
+	if (v->idle.next) {
+		list_del(&v->idle);
+		s->nidle--;
+	}
+	if (v->dirty) {
+		list_del(&v->dirties);
+		v->dirty = 0;
+	}
+	v->state = TD__FREE;
+	__atomic_store_n(&v->refs, 0, __ATOMIC_RELEASE);
+}
+
+void td__vnode_dirty(struct td__vnode *v)
+{
+	struct td__stripe *s;
+
+	if (__atomic_load_n(&v->dirty, __ATOMIC_RELAXED))
+		return;
+	s = td__stripe_of(v->fs, v->rec.fid);
+	td__mutex_lock(&s->mutex);
+	if (!v->dirty) {
+		__atomic_store_n(&v->dirty, 1, __ATOMIC_RELAXED);
+		list_add(&s->dirties, &v->dirties);
+	}
+	td__mutex_unlock(&s->mutex);
+}
+
+int td__vnode_update(struct td__vnode *v)
+{
+	struct td__stripe *s = td__stripe_of(v->fs, v->rec.fid);
+	int err;
+
+	td__mutex_lock(&s->mutex);
+	if (!v->dirty) {
+		td__mutex_unlock(&s->mutex);
+		return 0;
+	}
+	__atomic_store_n(&v->dirty, 0, __ATOMIC_RELAXED);
+	list_del(&v->dirties);
+	td__mutex_unlock(&s->mutex);
+	err = td__fs_update(v->fs, v);
+	if (err)
+		td__vnode_dirty(v);
+	return err;
+}
+
+/* Only what was dirty at the beginning: writers that go on must not keep us here. */
+static int update_stripe(struct td__fs *fs, struct td__stripe *s)
+{
+	uint32_t left = 0;
+	int first = 0;
+
+	td__mutex_lock(&s->mutex);
+	for (struct td__list *l = s->dirties.next; l != &s->dirties; l = l->next)
+		left++;
+	while (left-- && s->dirties.next != &s->dirties) {
+		struct td__vnode *v = FROM(s->dirties.next, dirties);
+
+		if (v->idle.next) {
+			list_del(&v->idle);
+			s->nidle--;
+		}
+		__atomic_add_fetch(&v->refs, 1, __ATOMIC_RELAXED);
+		td__mutex_unlock(&s->mutex);
+		td__rwlock_exclusive(&v->lock);
+		int err = v->rec.nlink ? td__vnode_update(v) : 0;
+		td__rwlock_unlock(&v->lock);
+		if (!v->rec.nlink) { /* it goes with its last reference: nothing to write */
+			td__mutex_lock(&s->mutex);
+			if (v->dirty) {
+				list_del(&v->dirties);
+				__atomic_store_n(&v->dirty, 0, __ATOMIC_RELAXED);
+			}
+			td__mutex_unlock(&s->mutex);
+		}
+		if (err && !first)
+			first = err;
+		td__vnode_put(v, 1);
+		td__mutex_lock(&s->mutex);
+	}
+	td__mutex_unlock(&s->mutex);
+	(void)fs;
+	return first;
+}
+
+int td__vnodes_update(struct td__fs *fs)
+{
+	int first = 0;
+
+	for (uint32_t i = 0; i < TD__STRIPES; i++) {
+		int err = update_stripe(fs, &fs->stripes[i]);
+
+		if (err && !first)
+			first = err;
+	}
+	return first;
+}
+
+/* ---- References that end */
+
+/* No name, no reference: the module frees what it holds. We own the only reference, the state is DYING. */
+static void bury(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v)
+{
+	td__rwlock_exclusive(&v->lock);
+	td__extents_drop(v);
+	td__fs_inactive(fs, v);
+	td__rwlock_unlock(&v->lock);
+	td__mutex_lock(&s->mutex);
+	remove_vnode(s, v);
+	td__mutex_unlock(&s->mutex);
+	free_vnode(v);
+}
+
+/* Too many idle vnodes: forget the one that was used longest ago. Called and returns with the mutex. */
+static void evict(struct td__fs *fs, struct td__stripe *s)
+{
+	struct td__vnode *v = FROM(s->idle.next, idle);
+	int err = 0;
+
+	list_del(&v->idle);
+	s->nidle--;
+	if (v->dirty || td__hook_bound(fs, TD_OP_reclaim)) {
+		v->refs = 1;
+		td__mutex_unlock(&s->mutex);
+		td__rwlock_exclusive(&v->lock);
+		err = td__vnode_update(v);
+		td__rwlock_unlock(&v->lock);
+		td__mutex_lock(&s->mutex);
+		if (__atomic_load_n(&v->refs, __ATOMIC_RELAXED) > 1 || err) {
+			/* Wanted again, or not to be written now: it stays. */
+			if (!__atomic_sub_fetch(&v->refs, 1, __ATOMIC_RELAXED)) {
+				list_add(&s->idle, &v->idle);
+				s->nidle++;
+			}
+			return;
+		}
+		td__mutex_unlock(&s->mutex);
+		td__rwlock_exclusive(&v->lock);
+		td__fs_reclaim(fs, v);
+		td__rwlock_unlock(&v->lock);
+		td__mutex_lock(&s->mutex);
+		if (__atomic_load_n(&v->refs, __ATOMIC_RELAXED) > 1) {
+			__atomic_sub_fetch(&v->refs, 1, __ATOMIC_RELAXED);
+			return;
+		}
+	}
+	remove_vnode(s, v);
+	td__mutex_unlock(&s->mutex);
+	free_vnode(v);
+	td__mutex_lock(&s->mutex);
+}
+
+/* The last reference. */
+static void put_last(struct td__vnode *v, uint64_t n)
+{
+	struct td__fs *fs = v->fs;
+	struct td__stripe *s = td__stripe_of(fs, v->rec.fid);
+	uint64_t refs;
+
+	td__mutex_lock(&s->mutex);
+	refs = __atomic_load_n(&v->refs, __ATOMIC_RELAXED);
+	for (;;) {
+		uint64_t left = n < refs ? refs - n : 0;
+
+		if (!left && !v->rec.nlink && v->state == TD__ACTIVE) {
+			if (!__atomic_compare_exchange_n(&v->refs, &refs, 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+				continue;
+			v->state = TD__DYING;
+			td__mutex_unlock(&s->mutex);
+			bury(fs, s, v);
+			return;
+		}
+		if (!__atomic_compare_exchange_n(&v->refs, &refs, left, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			continue;
+		break;
+	}
+	if (refs && refs <= n && v->state == TD__FREE) { /* its load had failed */
+		td__mutex_unlock(&s->mutex);
+		free_vnode(v);
+		return;
+	}
+	if (refs && refs <= n) {
+		list_add(&s->idle, &v->idle);
+		s->nidle++;
+	}
+	if (s->nidle > TD__IDLE_MAX)
+		evict(fs, s);
+	td__mutex_unlock(&s->mutex);
+}
+
+void td__vnode_put(struct td__vnode *v, uint64_t n)
+{
+	uint64_t refs = __atomic_load_n(&v->refs, __ATOMIC_ACQUIRE);
+
+	while (refs > n)
+		if (__atomic_compare_exchange_n(&v->refs, &refs, refs - n, 1, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			return;
+	put_last(v, n);
+}
+
+/* ---- From fid to vnode */
+
+/* Somebody else is loading it, or has: wait, then see. The reference is ours. */
+static int wait_loaded(struct td__vnode *v, struct td__vnode **out)
+{
+	int ok;
+
+	if (__atomic_load_n(&v->state, __ATOMIC_ACQUIRE) == TD__LOADING) {
+		td__rwlock_shared(&v->lock);
+		td__rwlock_unlock(&v->lock);
+	}
+	ok = __atomic_load_n(&v->state, __ATOMIC_ACQUIRE) == TD__ACTIVE;
+	if (ok)
+		*out = v;
+	else
+		td__vnode_put(v, 1);
+	return ok ? 0 : -TD_ESTALE;
+}
+
+/* The load failed: out of the cache; who waited gets ESTALE and gives its reference back, the last one frees. */
+static void unload(struct td__stripe *s, struct td__vnode *v)
+{
+	uint64_t refs;
+
+	td__mutex_lock(&s->mutex);
+	hash_out(s, v);
+	__atomic_store_n(&v->state, TD__FREE, __ATOMIC_RELEASE);
+	refs = __atomic_sub_fetch(&v->refs, 1, __ATOMIC_ACQ_REL);
+	td__mutex_unlock(&s->mutex);
+	td__rwlock_unlock(&v->lock);
+	if (!refs)
+		free_vnode(v);
+}
+
+static int load(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v, const struct td_vnode *rec,
+		struct td__vnode **out)
+{
+	struct td_vnode r = v->rec;
+	int err = 0;
+
+	if (rec) {
+		r = *rec;
+		r.handle = v->rec.handle;
+	} else {
+		err = td__fs_getvnode(fs, r.fid, &r);
+	}
+	if (err) {
+		unload(s, v);
+		return err;
+	}
+	v->rec = r;
+	__atomic_store_n(&v->state, TD__ACTIVE, __ATOMIC_RELEASE);
+	td__rwlock_unlock(&v->lock);
+	*out = v;
+	return 0;
+}
+
+static int by_fid(struct td__fs *fs, uint64_t fid, const struct td_vnode *rec, struct td__vnode **out)
+{
+	struct td__stripe *s = td__stripe_of(fs, fid);
+	struct td__vnode *v;
+
+	if (!fid)
+		return -TD_EIO;
+	td__mutex_lock(&s->mutex);
+	v = find(s, fid);
+	if (v && (rec || v->state == TD__DYING)) {
+		td__mutex_unlock(&s->mutex);
+		return rec ? -TD_EIO : -TD_ESTALE; /* a new file with a fid that is in use */
+	}
+	if (v) {
+		if (v->idle.next) {
+			list_del(&v->idle);
+			s->nidle--;
+		}
+		__atomic_add_fetch(&v->refs, 1, __ATOMIC_ACQ_REL);
+		td__mutex_unlock(&s->mutex);
+		return wait_loaded(v, out);
+	}
+	v = take_vnode(fs);
+	if (!v) {
+		td__mutex_unlock(&s->mutex);
+		return -TD_ENOMEM;
+	}
+	td__rwlock_exclusive(&v->lock);
+	v->rec.fid = fid;
+	v->state = TD__LOADING;
+	__atomic_store_n(&v->refs, 1, __ATOMIC_RELEASE);
+	hash_in(s, v);
+	td__mutex_unlock(&s->mutex);
+	return load(fs, s, v, rec, out);
+}
+
+int td__vnode_by_fid(struct td__fs *fs, uint64_t fid, struct td__vnode **out)
+{
+	return by_fid(fs, fid, 0, out);
+}
+
+int td__vnode_adopt(struct td__fs *fs, const struct td_vnode *rec, struct td__vnode **out)
+{
+	return by_fid(fs, rec->fid, rec, out);
+}
+
+/* ---- References of the module */
+
+int td__vnode_keep(struct td__fs *fs, td_handle h)
+{
+	struct td__vnode *v = td__vnode_get(fs, h);
+	struct td__stripe *s;
+
+	if (!v)
+		return -TD_ESTALE;
+	s = td__stripe_of(fs, v->rec.fid);
+	td__mutex_lock(&s->mutex);
+	uint32_t limit = fs->domain->level.handles;
+	if (limit && fs->kept >= limit) {
+		td__mutex_unlock(&s->mutex);
+		td__vnode_put(v, 1);
+		return -TD_EMFILE;
+	}
+	v->kept++;
+	__atomic_add_fetch(&fs->kept, 1, __ATOMIC_RELAXED);
+	td__mutex_unlock(&s->mutex);
+	return 0;
+}
+
+int td__vnode_unkeep(struct td__fs *fs, td_handle h)
+{
+	struct td__vnode *v = td__vnode_get(fs, h);
+	struct td__stripe *s;
+	uint32_t kept;
+
+	if (!v)
+		return -TD_ESTALE;
+	s = td__stripe_of(fs, v->rec.fid);
+	td__mutex_lock(&s->mutex);
+	kept = v->kept;
+	if (kept) {
+		v->kept--;
+		__atomic_sub_fetch(&fs->kept, 1, __ATOMIC_RELAXED);
+	}
+	td__mutex_unlock(&s->mutex);
+	td__vnode_put(v, kept ? 2 : 1);
+	return kept ? 0 : -TD_ESTALE;
+}
+
+void td__vnodes_unkeep_all(struct td__fs *fs)
+{
+	for (uint32_t i = 0; fs->kept && i < fs->nvnodes; i++) {
+		struct td__vnode *v = at(fs, i);
+
+		while (v->kept && !td__vnode_unkeep(fs, v->rec.handle))
+			;
+	}
+}
+
+/* ---- Begin and end */
+
+int td__vnodes_init(struct td__fs *fs)
+{
+	fs->chunks = td__port_alloc(TD__CHUNKS * sizeof(*fs->chunks));
+	fs->stripes = td__port_alloc(TD__STRIPES * sizeof(*fs->stripes));
+	if (!fs->chunks || !fs->stripes)
+		return -TD_ENOMEM;
+	td__mutex_init(&fs->table_mutex);
+	for (uint32_t i = 0; i < TD__STRIPES; i++) {
+		struct td__stripe *s = &fs->stripes[i];
+
+		td__mutex_init(&s->mutex);
+		list_init(&s->idle);
+		list_init(&s->dirties);
+		s->nbuckets = 16;
+		s->buckets = td__port_alloc(s->nbuckets * sizeof(*s->buckets));
+		if (!s->buckets)
+			return -TD_ENOMEM;
+	}
+	return 0;
+}
+
+void td__vnodes_fini(struct td__fs *fs)
+{
+	for (uint32_t n = 0; fs->chunks && n < fs->nvnodes / TD__CHUNK; n++) {
+		for (uint32_t i = 0; i < TD__CHUNK; i++) {
+			td__extents_drop(&fs->chunks[n][i]);
+			td__rwlock_fini(&fs->chunks[n][i].lock);
+		}
+		td__port_free(fs->chunks[n], TD__CHUNK * sizeof(*fs->chunks[n]));
+	}
+	if (fs->chunks)
+		td__port_free(fs->chunks, TD__CHUNKS * sizeof(*fs->chunks));
+	for (uint32_t i = 0; fs->stripes && i < TD__STRIPES; i++)
+		if (fs->stripes[i].buckets) {
+			td__port_free(fs->stripes[i].buckets,
+				      fs->stripes[i].nbuckets * sizeof(*fs->stripes[i].buckets));
+			td__mutex_fini(&fs->stripes[i].mutex);
+		}
+	if (fs->stripes)
+		td__port_free(fs->stripes, TD__STRIPES * sizeof(*fs->stripes));
+}
+
+uint64_t td__vnodes_count(struct td__fs *fs)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < TD__STRIPES; i++)
+		n += __atomic_load_n(&fs->stripes[i].count, __ATOMIC_RELAXED);
+	return n;
+}
