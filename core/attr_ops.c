@@ -116,7 +116,7 @@ static int setattr_locked(struct td__vnode *v, const struct td_cred *cred, uint3
 	int err = may_set(cred, &v->rec, want, set);
 
 	if (!err && want & TD_SET_SIZE) {
-		err = td__truncate(v, size);
+		err = td__vnode_truncate(v, size);
 		if (!err && !cred->checked && cred->uid)
 			kill_set_id(&v->rec);
 	}

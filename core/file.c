@@ -432,7 +432,7 @@ static int shorten(struct td__vnode *v, uint64_t size)
 	return err;
 }
 
-int td__truncate(struct td__vnode *v, uint64_t size)
+int td__vnode_truncate(struct td__vnode *v, uint64_t size)
 {
 	int err = 0;
 

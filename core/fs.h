@@ -169,7 +169,7 @@ int td__extents_alloc(struct td__vnode *v, uint64_t lblk, uint64_t count, struct
 
 /* ---- file.c: set the size. The exclusive lock is held. */
 
-int td__truncate(struct td__vnode *v, uint64_t size);
+int td__vnode_truncate(struct td__vnode *v, uint64_t size);
 
 /* ---- name.c: what names stand for; a cache that may forget. The directory's lock is held, exclusive for set. */
 

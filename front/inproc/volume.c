@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "../../core/device.h"
+#include "../../port/user/disk.h"
 #include "../../walls/walls.h"
 
 enum { DEFAULT_SIZE = 256 << 20, DEFAULT_BSIZE = 4096 };
@@ -31,8 +32,9 @@ static int make_device(const struct td_volume_params *p, struct td__device **dev
 		return complain(-EINVAL, why, size,
 				"a block has 512 to 65536 bytes, a power of two");
 	if (p->image) {
-		bytes = p->size;
-		err = td__port_disk_open(p->image, &bytes, &disk, why, size);
+		int blank;
+
+		err = td__port_disk_open(p->image, p->size, 0, &disk, &bytes, &blank, why, size);
 		if (err)
 			return err;
 	}

@@ -7,6 +7,9 @@
  * How a block is seen depends on the wall. LIVE: the view is the block itself. SNAPSHOT: the view shows
  * the block as it was when the call began, because writes are applied when it ends: the first write makes a
  * private copy. No view at all: the copy is made at once. Two opens of one block share an entry unless views are live.
+ *
+ * A copy that was written to is kept when its buf is released: the call may open the block again. One that was only
+ * read is forgotten, so that a block opened again under a lock shows what others have done to it meanwhile.
  */
 #include "runtime.h"
 
@@ -41,6 +44,8 @@ static struct td_buf *vacant(struct td__context *ctx)
 	return unused(ctx);
 }
 
+enum { COPY_CLEAN = 1, COPY_WRITTEN = 2 };
+
 /* Make the entry's view a private copy of what it shows now, or zeroes. */
 static int take_copy(struct td__context *ctx, struct td_buf *b, const void *from)
 {
@@ -53,7 +58,7 @@ static int take_copy(struct td__context *ctx, struct td_buf *b, const void *from
 	if (from)
 		memcpy(*copy, from, ctx->bsize);
 	b->view = *copy;
-	b->copied = 1;
+	b->copied = COPY_CLEAN;
 	return 0;
 }
 
@@ -87,8 +92,10 @@ static int open_buf(uint64_t blkno, uint32_t fresh, struct td_buf **out)
 		if (!err && !view && !fresh)
 			err = td__svc_buf_read(b->handle, 0, (void *)b->view, ctx->bsize);
 	}
-	if (!err && fresh && b->copied)
+	if (!err && fresh && b->copied) {
 		memset((void *)b->view, 0, ctx->bsize);
+		b->copied = COPY_WRITTEN;
+	}
 	if (err) {
 		b->copied = 0;
 		td_brelse(b);
@@ -118,6 +125,8 @@ void td_brelse(struct td_buf *b)
 {
 	if (!b || --b->refs)
 		return;
+	if (b->copied == COPY_CLEAN)
+		b->copied = 0;
 	td__svc_brelse(b->handle);
 }
 
@@ -136,6 +145,7 @@ static int writable(struct td_buf *b, uint32_t off, uint32_t len, uint8_t **copy
 		if (err)
 			return err;
 	}
+	b->copied = COPY_WRITTEN;
 	*copy = (uint8_t *)b->view;
 	return 0;
 }

@@ -38,6 +38,9 @@ void td__heap_init(void *memory, size_t size)
 
 	heap.next = (char *)start;
 	heap.end = (char *)memory + size;
+	for (uint32_t i = 0; i < CLASSES; i++)
+		heap.freed[i] = 0;
+	heap.locked = 0;
 }
 
 static uint32_t class_of(size_t size)
