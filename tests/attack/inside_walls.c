@@ -348,7 +348,8 @@ static void *thread_main(void *arg)
 	uint64_t found;
 
 	for (int i = 0; i < 200; i++) {
-		if (inside_act(s->domain, 7, ACT_WRITE, 0, &c, &found) != TD__FAULTED)
+		if (inside_act(s->domain, 7, ACT_WRITE, 0, &c, &found) != TD__FAULTED ||
+		    c->fault.kind != TD_FAULT_ACCESS)
 			failed("a fault in another thread is lost");
 		if (inside_act(s->domain, 7, ACT_GREET, 0, &c, &found) != TD__RETURNED)
 			failed("a call in another thread is lost");

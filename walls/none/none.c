@@ -21,6 +21,8 @@
 enum {
 	/* The kernel's part of a call stands on the module's stack: so much must be left for it. */
 	STACK_FOR_SERVICES = 64 << 10,
+	/* Below a thread's stack lies a guard page; below the first thread's, much space. */
+	GUARD = 1 << 20,
 	CONTEXT = 4096,
 	SLOT = CONTEXT + TD_FRAME_SIZE + TD_WINDOW,
 };
@@ -100,8 +102,10 @@ static struct td__range range(const void *start, size_t size)
 }
 
 /* Address space for the module, aligned as its file wants it. */
-static int load(struct none *n, const struct td__elf *e, char *why, size_t size)
+static int load(struct none *n, const struct td__module *m, char *why, size_t size)
 {
+	const struct td__elf *e = m->file;
+	char reason[TD__ELF_WHY] = "";
 	size_t span = td__elf_span(e), align = td__elf_align(e);
 	uintptr_t base;
 	int err;
@@ -111,9 +115,11 @@ static int load(struct none *n, const struct td__elf *e, char *why, size_t size)
 	if (!n->module)
 		return -ENOMEM;
 	base = ((uintptr_t)n->module + align - 1) & ~(uintptr_t)(align - 1);
-	err = td__elf_map(e, (void *)base, imports, sizeof(imports) / sizeof(imports[0]), why, size);
-	if (err)
+	err = td__elf_map(e, (void *)base, imports, sizeof(imports) / sizeof(imports[0]), reason, sizeof(reason));
+	if (err) {
+		snprintf(why, size, "%s %s", m->path, reason);
 		return err;
+	}
 	n->place.base = base;
 	n->place.module = range((void *)base, span);
 	td__elf_text(e, (void *)base, &n->place.text.start, &n->place.text.end);
@@ -132,6 +138,8 @@ static void place_slots(struct none *n, struct td__domain *d)
 
 		n->gates[i].context = (void *)p;
 		n->gates[i].place = &n->place;
+		n->gates[i].recover = td__gate_recover;
+		n->gates[i].guard = GUARD;
 		d->slots[i].frame = (void *)(p + CONTEXT);
 		d->slots[i].window = p + CONTEXT + TD_FRAME_SIZE;
 		d->slots[i].window_at = TD_FRAME_SIZE;
@@ -165,7 +173,7 @@ static int none_start(struct td__domain *d, char *why, size_t size)
 	if (!err && d->level.trap)
 		err = td__trap_install(why, size);
 	if (!err)
-		err = load(n, d->module->file, why, size);
+		err = load(n, d->module, why, size);
 	if (err) {
 		release(n);
 		return err;

@@ -12,8 +12,8 @@
 #include "trap.h"
 
 	.text
-	.globl td__gate_enter, td__gate_leave, td__gate_recover
-	.hidden td__gate_enter, td__gate_leave, td__gate_recover
+	.globl td__gate_enter, td__gate_leave, td__gate_recover, td__gate_out
+	.hidden td__gate_enter, td__gate_leave, td__gate_recover, td__gate_out
 
 	.type td__gate_enter, @function
 	.p2align 5
@@ -36,7 +36,7 @@ td__gate_enter:
 	mov	%rdx, %rdi
 	call	*%rax
 	cltq
-out:
+td__gate_out:
 	pop	%rdi
 	pop	%r15
 	pop	%r14
@@ -52,14 +52,14 @@ out:
 	.type td__gate_leave, @function
 	.p2align 4
 td__gate_leave:
-	mov	TD__GATE_SP(%rdi), %rsp
 td__gate_recover:
+	mov	TD__GATE_SP(%rdi), %rsp
 	cld
 	fninit
 	ldmxcsr	TD__GATE_FLOAT(%rdi)
 	mov	$1, %eax
 	shl	$32, %rax
-	jmp	out
+	jmp	td__gate_out
 	.size td__gate_leave, . - td__gate_leave
 
 /*

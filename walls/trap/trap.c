@@ -28,11 +28,15 @@
 #include <ucontext.h>
 #include <unistd.h>
 #include <cpuid.h>
+#include <string.h>
 
 #include "trap.h"
 
 /* Newer than some C libraries' headers. */
 enum { AT_RSEQ_FEATURE_SIZE_ = 27, AT_RSEQ_ALIGN_ = 28 };
+
+/* Layout of the processor's state in a signal's frame. */
+enum { XSAVE_SOFTWARE = 464, XSAVE_HEADER = 512, XSAVE_MAGIC = 0x46505853, XSAVE_PKRU = 1 << 9 };
 
 enum { ALTERNATE = 64 << 10, GUARD = 4096, LEAST = 16 << 10 };
 
@@ -53,6 +57,7 @@ struct self {
 	int keys;
 	struct td__range stack;
 	void *alternate; /* ours; 0: the thread had one */
+	struct td__range signals; /* the alternate stack, whosever it is */
 };
 static __thread struct self self __attribute__((tls_model("initial-exec")));
 
@@ -62,10 +67,28 @@ enum { FAULTS = sizeof(faults) / sizeof(faults[0]) };
 static struct sigaction before[FAULTS];
 static int time_signal;
 static int install_error;
+static uint32_t rights_place; /* of PKRU in the processor's saved state; 0: there are no keys */
 static int signal_key;
 static pthread_key_t detach_key;
 
 /* ---- Going back */
+
+/* PKRU of the interrupted code, from the processor's state in the signal's frame. */
+static uint32_t read_rights(const ucontext_t *uc)
+{
+	const uint8_t *area = (const uint8_t *)uc->uc_mcontext.fpregs;
+	uint64_t present;
+	uint32_t magic, rights;
+
+	if (!area)
+		return 0;
+	memcpy(&magic, area + XSAVE_SOFTWARE, sizeof(magic));
+	memcpy(&present, area + XSAVE_HEADER, sizeof(present));
+	if (magic != XSAVE_MAGIC || !(present & XSAVE_PKRU))
+		return 0;
+	memcpy(&rights, area + rights_place, sizeof(rights));
+	return rights;
+}
 
 static void read_signal(struct td__signal *s, int number, const siginfo_t *info, const ucontext_t *uc)
 {
@@ -80,6 +103,7 @@ static void read_signal(struct td__signal *s, int number, const siginfo_t *info,
 	s->fp = (uintptr_t)r[REG_RBP];
 	s->error = (uint64_t)r[REG_ERR];
 	s->trap = (uint64_t)r[REG_TRAPNO];
+	s->rights = rights_place ? read_rights(uc) : 0;
 }
 
 static void go_back(struct td__gate *g, ucontext_t *uc)
@@ -87,8 +111,7 @@ static void go_back(struct td__gate *g, ucontext_t *uc)
 	greg_t *r = uc->uc_mcontext.gregs;
 
 	td__gate_set(g, TD__GATE_OUTSIDE);
-	r[REG_RIP] = (greg_t)(uintptr_t)td__gate_recover;
-	r[REG_RSP] = (greg_t)g->sp;
+	r[REG_RIP] = (greg_t)(uintptr_t)g->recover;
 	r[REG_RDI] = (greg_t)(uintptr_t)g;
 	r[REG_EFL] &= ~(greg_t)FLAGS_UNWANTED;
 }
@@ -127,6 +150,9 @@ void td__trap_handle(int number, siginfo_t *info, void *context)
 	struct td__signal s;
 	int error = errno;
 
+	/* Who comes here by a jump from the module, to have all keys opened, is not on that stack. */
+	if (is_inside(g) && self.keys && !td__within(self.signals, (uintptr_t)&s))
+		__builtin_trap();
 	read_signal(&s, number, info, uc);
 	if (number == time_signal) {
 		/* In a service, or just on its way in or out: there c->doomed is seen soon. */
@@ -149,12 +175,14 @@ void td__trap_handle(int number, siginfo_t *info, void *context)
 
 /* ---- Installation */
 
-static int processor_has_keys(void)
+/* Does the processor have keys, and does the system below use them (OSPKE)? Then where they are saved. */
+static uint32_t find_rights(void)
 {
 	unsigned int a, b, c, d;
 
-	/* OSPKE: the processor has keys and the system below uses them. */
-	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & (1u << 4));
+	if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(c & (1u << 4)))
+		return 0;
+	return __get_cpuid_count(0xd, 9, &a, &b, &c, &d) ? b : 0;
 }
 
 static int free_signal(void)
@@ -198,7 +226,8 @@ static void install(void)
 {
 	struct sigaction act = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 
-	act.sa_sigaction = processor_has_keys() ? td__trap_entry : td__trap_handle;
+	rights_place = find_rights();
+	act.sa_sigaction = rights_place ? td__trap_entry : td__trap_handle;
 	install_error = -pthread_key_create(&detach_key, detach);
 	if (install_error)
 		return;
@@ -272,8 +301,10 @@ static int give_alternate(int key)
 	stack_t old;
 	int err;
 
-	if (!key && !sigaltstack(0, &old) && !(old.ss_flags & SS_DISABLE) && old.ss_size >= LEAST)
+	if (!key && !sigaltstack(0, &old) && !(old.ss_flags & SS_DISABLE) && old.ss_size >= LEAST) {
+		self.signals = (struct td__range){ (uintptr_t)old.ss_sp, (uintptr_t)old.ss_sp + old.ss_size };
 		return 0;
+	}
 	char *p = mmap(0, GUARD + ALTERNATE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return -errno;
@@ -288,6 +319,7 @@ static int give_alternate(int key)
 	if (self.alternate)
 		munmap(self.alternate, GUARD + ALTERNATE);
 	self.alternate = p;
+	self.signals = (struct td__range){ (uintptr_t)p + GUARD, (uintptr_t)p + GUARD + ALTERNATE };
 	return 0;
 }
 
@@ -300,7 +332,8 @@ static int drop_restartable_sequences(void)
 	char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
 	unsigned long size = getauxval(AT_RSEQ_FEATURE_SIZE_), align = getauxval(AT_RSEQ_ALIGN_);
 
-	if (!__rseq_size)
+	/* Threads that are made by one without an area have none either. */
+	if (!__rseq_size || (int32_t)((volatile struct rseq *)area)->cpu_id < 0)
 		return 0;
 	/* It was registered with 32 bytes, or in newer libraries with what the system offers. */
 	if (!syscall(SYS_rseq, area, 32, RSEQ_FLAG_UNREGISTER, RSEQ_SIG))

@@ -26,7 +26,8 @@
 #define TD__GATE_FLOAT	8
 #define TD__GATE_STATE	12
 #define TD__GATE_INNER	16
-#define TD__GATE_CLOSED 24
+#define TD__GATE_INNER_FP 24
+#define TD__GATE_BACK	  32
 
 #define TD__GATE_OUTSIDE 0
 #define TD__GATE_MODULE	 1
@@ -63,9 +64,11 @@ struct td__gate {
 	uint64_t sp;         /* the kernel's stack pointer to come back to */
 	uint32_t floating;   /* MXCSR at the entry */
 	uint32_t state;      /* TD__GATE_* */
-	uint64_t inner;      /* with keys: the module's stack pointer during a service */
-	uint32_t closed;     /* with keys: rights while the module runs */
+	uint64_t inner, inner_fp; /* with keys: the module's stack and frame pointers during a service */
+	const void *back;    /* with keys: the stub that leads from a service back into the module */
+	void (*recover)(void); /* where a handler makes the thread go on */
 	int32_t thread;      /* who is inside */
+	uint32_t guard;      /* bytes below the stack that count as its guard */
 	struct td__range stack;   /* that the module runs on; empty: not known */
 	uintptr_t stack_least;    /* a service needs its stack pointer above this */
 	struct td__call *call;
@@ -77,7 +80,8 @@ _Static_assert(__builtin_offsetof(struct td__gate, sp) == TD__GATE_SP, "gate");
 _Static_assert(__builtin_offsetof(struct td__gate, floating) == TD__GATE_FLOAT, "gate");
 _Static_assert(__builtin_offsetof(struct td__gate, state) == TD__GATE_STATE, "gate");
 _Static_assert(__builtin_offsetof(struct td__gate, inner) == TD__GATE_INNER, "gate");
-_Static_assert(__builtin_offsetof(struct td__gate, closed) == TD__GATE_CLOSED, "gate");
+_Static_assert(__builtin_offsetof(struct td__gate, inner_fp) == TD__GATE_INNER_FP, "gate");
+_Static_assert(__builtin_offsetof(struct td__gate, back) == TD__GATE_BACK, "gate");
 
 /* What this thread is inside of; 0: nothing. */
 extern __thread struct td__gate *td__gate_current __attribute__((tls_model("initial-exec")));
@@ -86,7 +90,7 @@ extern __thread struct td__gate *td__gate_current __attribute__((tls_model("init
 #define TD__GATE_LEFT (1ll << 32)
 int64_t td__gate_enter(struct td__gate *g, int32_t (*enter)(struct td_frame *), struct td_frame *f);
 _Noreturn void td__gate_leave(struct td__gate *g);
-void td__gate_recover(void); /* a label, not a function: needs rdi = gate, rsp = gate->sp */
+void td__gate_recover(void); /* where handlers lead, with rdi = gate; a label, not a function */
 
 /* Install the handlers, once a process. 0, or -errno and a reason. */
 int td__trap_install(char *why, size_t size);
@@ -119,6 +123,7 @@ struct td__signal {
 	uint32_t key;
 	uintptr_t address, pc, sp, fp;
 	uint64_t error, trap; /* the processor's */
+	uint32_t rights;      /* PKRU, where there are keys */
 };
 
 /* Write the fault of this signal into the gate's call. Safe in a handler. */
@@ -134,8 +139,8 @@ void td__trap_report_stack(const struct td__gate *g, uintptr_t sp);
 void td__trap_note_caller(const struct td__gate *g, uintptr_t pc, uintptr_t fp);
 
 /*
- * Did the code at s->pc get there from the module? True in the module's text, and elsewhere where the return address or a frame
- * on the module's stack leads there.
+ * Did the code at s->pc get there from the module? With keys, the rights tell. Without: yes in the
+ * module's text, and elsewhere where a return address on the stack leads there.
  */
 int td__trap_from_module(const struct td__gate *g, const struct td__signal *s);
 
