@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The gate of the process wall: calls go in, services come back, and somebody notices when the process is gone.
+ *
+ * No thread watches the process: who waits for it wakes every WATCH_MS and looks. So an idle process that has been killed
+ * is noticed by the next call, and one that is killed during calls within that time.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <fs_services.h>
+#include <fs_gateway.h>
+#include "process.h"
+
+enum {
+	WATCH_MS = 2,
+	PATIENCE = 1000,  /* rounds of spinning at most: some 20 us */
+	ASK_STOP = 1,     /* at the first tick over its time the module is asked where it is ... */
+	FORCE_STOP = 3,   /* ... and at the third it ends without having said so */
+};
+
+void td__process_sleep(uint32_t *word, uint32_t value, uint32_t ms)
+{
+	struct timespec most = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	syscall(SYS_futex, word, FUTEX_WAIT, value, &most, 0, 0);
+}
+
+static void wake(uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, 0, 0, 0);
+}
+
+/* ---- The process */
+
+int td__process_ended(struct td__process *p)
+{
+	siginfo_t info = { 0 };
+
+	if (waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
+		return errno == ECHILD;
+	return info.si_pid != 0;
+}
+
+static int is_dead(const struct td__process *p)
+{
+	return __atomic_load_n(&p->dead, __ATOMIC_ACQUIRE) != 0;
+}
+
+void td__process_kill(struct td__process *p)
+{
+	if (__atomic_exchange_n(&p->dead, 1, __ATOMIC_SEQ_CST))
+		return;
+	kill(p->pid, SIGKILL);
+	for (uint32_t i = 0; i < p->nslots; i++)
+		wake(&p->seats[i].control->turn);
+}
+
+/* Is this call the one to blame? The first one that asks. */
+static int take_blame(struct td__process *p)
+{
+	return !__atomic_exchange_n(&p->blamed, 1, __ATOMIC_SEQ_CST);
+}
+
+/* ---- Crossing */
+
+/* Until the turn is the host's: 1. 0: the process is dead. */
+static int await(struct td__process *p, struct td__seat *s)
+{
+	uint32_t *turn = &s->control->turn;
+
+	if (td__turn_spin(turn, TD__TURN_MODULE, &s->patience, PATIENCE))
+		return 1;
+	for (;;) {
+		if (!td__turn_doze(turn, TD__TURN_MODULE))
+			return 1;
+		if (is_dead(p))
+			return 0;
+		td__process_sleep(turn, TD__TURN_MODULE | TD__TURN_SLEEPS, WATCH_MS);
+		if ((__atomic_load_n(turn, __ATOMIC_ACQUIRE) & ~(uint32_t)TD__TURN_SLEEPS) != TD__TURN_MODULE)
+			return 1;
+		if (td__process_ended(p))
+			td__process_kill(p);
+	}
+}
+
+static int cross(struct td__process *p, struct td__seat *s)
+{
+	int alive;
+
+	__atomic_store_n(&s->inside, 1, __ATOMIC_RELEASE);
+	if (td__turn_give(&s->control->turn, TD__TURN_MODULE))
+		wake(&s->control->turn);
+	alive = await(p, s);
+	__atomic_store_n(&s->inside, 0, __ATOMIC_RELEASE);
+	return alive;
+}
+
+static void send_call(struct td__seat *s, struct td__call *c)
+{
+	uint64_t call = s->call + 1;
+
+	__atomic_store_n(&s->interrupts, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->call, call, __ATOMIC_RELEASE);
+	s->control->call = call;
+	memcpy(s->shared, s->frame, td__frame_sizes[c->op]);
+}
+
+/* The only time that the frame is read. */
+static void take_frame(struct td__seat *s, struct td__call *c)
+{
+	memcpy(s->frame, s->shared, td__frame_sizes[c->op]);
+	c->result = s->frame->error;
+}
+
+/* ---- Services */
+
+/* Services without a result where a wall can call: a mistake is counted, and the module goes on. */
+static int is_heeded(uint32_t service)
+{
+	switch (service) {
+	case TD_SVC_brelse:
+	case TD_SVC_unlock:
+	case TD_SVC_vrele:
+	case TD_SVC_log: return 0;
+	default: return 1;
+	}
+}
+
+struct batch {
+	uint32_t used, at;
+	int asks;        /* the last message wants an answer */
+	int answer;
+	uint64_t value;
+};
+
+/* The next message of the private copy. 0, or -EBADMSG. */
+static int next_message(const struct td__seat *s, const struct batch *b, const struct td_msg **m, uint32_t *size)
+{
+	uint32_t left = b->used - b->at;
+
+	*m = (const void *)(s->messages + b->at);
+	if (left < sizeof(**m) || (*m)->len > left - sizeof(**m))
+		return -TD_EBADMSG;
+	*size = (uint32_t)sizeof(**m) + (((*m)->len + 7) & ~7u);
+	return *size > left ? -TD_EBADMSG : 0;
+}
+
+/* Carry out one. 1: the rest is not to be done. */
+static int one_message(struct td__call *c, struct td__seat *s, struct batch *b)
+{
+	const struct td_msg *m;
+	uint32_t size;
+	uint64_t value = 0;
+	int result = 0, last, err = next_message(s, b, &m, &size);
+
+	if (!err) {
+		last = b->asks && b->at + size == b->used;
+		err = td__svc_message(c, m, m + 1, m->len, &result, &value, last ? s->ring : 0, last ? TD__RING : 0);
+	}
+	if (err) {
+		td__call_fault(c, TD_FAULT_MESSAGE, "a message that cannot be one", 0);
+		return 1;
+	}
+	b->at += size;
+	if (last || (result && b->asks && m->pad == TD__MSG_CHAINED)) {
+		b->answer = result;
+		/* Where the kernel keeps a block is nothing that the module should know. */
+		b->value = m->service == TD_SVC_bread ? 0 : value;
+		return 1;
+	}
+	if (result && is_heeded(m->service) && !__atomic_load_n(&c->aborted, __ATOMIC_RELAXED))
+		td__call_fault(c, TD_FAULT_SERVICE, td__svc_names[m->service], "failed after the module had gone on");
+	return __atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE) != 0;
+}
+
+/* Carry out what is in the ring, in order. */
+static void serve(struct td__call *c, struct td__seat *s, uint32_t handed, struct batch *b)
+{
+	*b = (struct batch){ .used = __atomic_load_n(&s->control->used, __ATOMIC_RELAXED),
+			     .asks = handed == TD__HANDED_ASK };
+	if (b->used > TD__RING || (b->asks && !b->used)) {
+		td__call_fault(c, TD_FAULT_MESSAGE, "a ring that cannot be one", 0);
+		return;
+	}
+	memcpy(s->messages, s->ring, b->used);
+	while (b->at < b->used)
+		if (one_message(c, s, b))
+			return;
+}
+
+/* ---- Outcomes */
+
+static int died(struct td__process *p, struct td__seat *s, struct td__call *c)
+{
+	uint32_t doomed = __atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE);
+
+	if (doomed) {
+		td__call_fault(c, doomed, "over its time, and did not say where", 0);
+		return TD__FAULTED;
+	}
+	/* If the module had not yet begun, it had ended before. */
+	if (__atomic_load_n(&s->control->seen, __ATOMIC_ACQUIRE) != s->call || !take_blame(p))
+		return TD__DIED;
+	td__process_report_end(p, c);
+	return TD__FAULTED;
+}
+
+static int faulted(struct td__process *p, struct td__seat *s, struct td__call *c)
+{
+	if (!take_blame(p))
+		return TD__DIED;
+	td__process_report(c, s->control);
+	td__process_kill(p);
+	return TD__FAULTED;
+}
+
+/* Doomed while the module waits for an answer: it gets none. */
+static int ended_inside(struct td__process *p, struct td__call *c)
+{
+	take_blame(p);
+	td__call_fault(c, c->doomed, "over its time while it asked for services", 0);
+	td__process_kill(p);
+	return TD__FAULTED;
+}
+
+int td__process_enter(struct td__call *c)
+{
+	struct td__process *p = c->domain->private;
+	struct td__seat *s = &p->seats[c->slot];
+	struct batch b;
+	uint32_t handed;
+
+	if (is_dead(p))
+		return TD__DIED;
+	send_call(s, c);
+	for (;;) {
+		if (!cross(p, s))
+			return died(p, s, c);
+		handed = __atomic_load_n(&s->control->handed, __ATOMIC_RELAXED);
+		if (handed == TD__HANDED_FAULT)
+			return faulted(p, s, c);
+		if (handed < TD__HANDED_RETURN || handed > TD__HANDED_FAULT)
+			td__call_fault(c, TD_FAULT_MESSAGE, "a turn without a reason", 0);
+		else
+			serve(c, s, handed, &b);
+		if (handed == TD__HANDED_RETURN)
+			break;
+		if (__atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE))
+			return ended_inside(p, c);
+		s->control->answer = b.answer;
+		s->control->value = b.value;
+	}
+	if (c->fault.kind)
+		return TD__FAULTED;
+	take_frame(s, c);
+	return TD__RETURNED;
+}
+
+void td__process_interrupt(struct td__domain *d, struct td__call *c)
+{
+	struct td__process *p = d->private;
+	struct td__seat *s = &p->seats[c->slot];
+	uint64_t call = __atomic_load_n(&s->call, __ATOMIC_ACQUIRE);
+	uint32_t times;
+
+	/* In this order: if the slot has gone on to another call, that one is not doomed. */
+	if (!__atomic_load_n(&s->inside, __ATOMIC_ACQUIRE) || !__atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE))
+		return;
+	times = __atomic_add_fetch(&s->interrupts, 1, __ATOMIC_RELAXED);
+	if (times == ASK_STOP) {
+		__atomic_store_n(&s->control->stop, call, __ATOMIC_RELEASE);
+		td__process_ask_stop(p, c->slot);
+	} else if (times >= FORCE_STOP) {
+		take_blame(p);
+		td__process_kill(p);
+	}
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The process wall, the host's side: what its files share. share.h says how a crossing looks.
+ *
+ * The process of a domain:
+ *
+ *   spawned --> READY --> calls ... --> dead (found by whoever waits for it, or killed here) --> reaped by stop()
+ *
+ * Once `dead` is set nothing crosses any more: calls in flight return, one of them with the fault that is to
+ * blame, and stop() ends the domain. Everything here outside of the mapping is private to the host.
+ */
+#ifndef TD_WALLS_PROCESS_H
+#define TD_WALLS_PROCESS_H
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include "../../core/gateway.h"
+#include "share.h"
+
+/* The host's side of a slot: used by the thread that called enter(), but for what interrupt() looks at. */
+struct td__seat {
+	struct td__control *control;
+	struct td_frame *shared;  /* the module's frame */
+	uint8_t *ring;            /* the module's */
+	struct td_frame *frame;   /* the kernel's copy */
+	uint8_t *messages;        /* the kernel's copy of the ring, TD__RING bytes */
+	uint64_t call;            /* counts the slot's calls */
+	struct td__patience patience;
+	uint32_t inside;          /* the module has the turn; also read by interrupt() */
+	uint32_t interrupts;      /* of this call */
+	struct td__call *c;
+} __attribute__((aligned(128)));
+
+struct td__process {
+	pid_t pid;
+	uint32_t dead;   /* not 0: it has ended or is being killed */
+	uint32_t blamed; /* a call has taken the blame */
+	uint32_t nslots;
+	struct td__share *share;
+	size_t share_size;
+	void *copies; /* frames and rings of the host's */
+	size_t copies_size;
+	int32_t threads[TD__SLOTS]; /* numbers in the process's own count, taken before a module's code ran */
+	struct td__seat seats[TD__SLOTS];
+};
+
+/* ---- spawn.c */
+
+/* What to start. Descriptors: -1 where there is none. */
+struct td__spawn {
+	char *path;
+	char *argv[3];
+	int fds[TD__FDS - TD__FD_SHARE];
+	struct td__share *share; /* told the namespaces */
+	pid_t pid;
+	int error;
+};
+
+/*
+ * Start the runner. It dies with this process, though the thread that asks may end before. 0 or -errno.
+ */
+int td__process_spawn(struct td__spawn *s);
+
+/* Path of the runner's program. 0, or -errno and a reason. */
+int td__process_runner(char *path, size_t room, char *why, size_t size);
+
+/* ---- gate.c */
+
+int td__process_enter(struct td__call *c);
+void td__process_interrupt(struct td__domain *d, struct td__call *c);
+
+/* Wait until *word is not `value`, at most ms. */
+void td__process_sleep(uint32_t *word, uint32_t value, uint32_t ms);
+
+/* Has it ended by itself? */
+int td__process_ended(struct td__process *p);
+
+/* End it and let all calls return. */
+void td__process_kill(struct td__process *p);
+
+/* ---- report.c */
+
+/* Turn the module's evidence into a fault of the call. Nothing in it is believed. */
+void td__process_report(struct td__call *c, const struct td__control *control);
+
+/* The process ended without evidence: say how. */
+void td__process_report_end(struct td__process *p, struct td__call *c);
+
+/* Have the thread of a slot write down where it is. */
+void td__process_ask_stop(struct td__process *p, uint32_t slot);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Services on the module's side: messages in the slot's ring, and the few that are better done otherwise.
+ *
+ * bread is posted where nothing can go wrong with it: the block is present, or its content is not
+ * wanted. Where the device is not shared, its content comes with the same turn as the bread, and waits at
+ * the ring's beginning for the buf_read that the runtime makes next.
+ */
+#include <string.h>
+
+#include "remote.h"
+#include "runner.h"
+
+void td__hand_over(struct td__control *c, uint32_t used, enum td__handed why)
+{
+	c->used = used;
+	c->handed = why;
+	if (td__turn_give(&c->turn, TD__TURN_HOST))
+		td__wake(&c->turn);
+}
+
+enum { PATIENCE = 400 };
+
+void td__await_turn(struct td__control *c, struct td__patience *p)
+{
+	uint32_t turn;
+
+	if (td__turn_spin(&c->turn, TD__TURN_HOST, p, PATIENCE))
+		return;
+	for (;;) {
+		turn = __atomic_load_n(&c->turn, __ATOMIC_ACQUIRE);
+		if ((turn & ~(uint32_t)TD__TURN_SLEEPS) != TD__TURN_HOST)
+			return;
+		if (td__turn_doze(&c->turn, TD__TURN_HOST))
+			td__sleep_on(&c->turn, TD__TURN_HOST | TD__TURN_SLEEPS);
+	}
+}
+
+static void turn(struct td__lane *l, enum td__handed why)
+{
+	td__hand_over(l->control, l->used, why);
+	td__await_turn(l->control, &l->asking);
+	l->used = 0;
+}
+
+static void append(struct td__lane *l, struct td_msg *m, const void *data, uint32_t len)
+{
+	uint32_t size = (uint32_t)sizeof(*m) + ((len + 7) & ~7u);
+
+	l->ahead = 0;
+	if (size > TD__RING - l->used)
+		turn(l, TD__HANDED_FLUSH);
+	m->len = len;
+	memcpy(l->ring + l->used, m, sizeof(*m));
+	if (len)
+		memcpy(l->ring + l->used + sizeof(*m), data, len);
+	l->used += size;
+}
+
+int td__post(struct td_msg *m, const void *data, uint32_t len)
+{
+	if (len > TD__PAYLOAD_MAX)
+		return -TD_EINVAL;
+	append(td__lane(), m, data, len);
+	return 0;
+}
+
+int td__ask(struct td_msg *m, const void *data, uint32_t len, uint64_t *value, void *out, uint32_t out_len)
+{
+	struct td__lane *l = td__lane();
+
+	if (len > TD__PAYLOAD_MAX || out_len > TD__PAYLOAD_MAX)
+		return -TD_EINVAL;
+	append(l, m, data, len);
+	turn(l, TD__HANDED_ASK);
+	if (l->control->answer)
+		return l->control->answer;
+	if (value)
+		*value = l->control->value;
+	if (out_len && out)
+		memcpy(out, l->ring, out_len);
+	return 0;
+}
+
+/* ---- The services that are not what they were generated as */
+
+/* Open a block and have its content sent along. */
+static int bread_ahead(uint32_t buf, uint64_t blkno)
+{
+	struct td__lane *l = td__lane();
+	struct td_msg open = { .service = TD_SVC_bread, .pad = TD__MSG_CHAINED, .a = { buf, blkno } };
+	struct td_msg read = { .service = TD_SVC_buf_read, .want = td__runner.set.bsize, .a = { buf } };
+	int err;
+
+	append(l, &open, 0, 0);
+	err = td__ask(&read, 0, 0, 0, 0, td__runner.set.bsize);
+	if (!err)
+		l->ahead = buf + 1;
+	return err;
+}
+
+static int bread(uint32_t buf, uint64_t blkno, uint32_t fresh, uint64_t *view)
+{
+	const struct td__runner *r = &td__runner;
+	struct td_msg m = { .service = TD_SVC_bread, .a = { buf, blkno, fresh } };
+	uint64_t kernels;
+
+	if (blkno >= r->set.blocks)
+		return td__ask(&m, 0, 0, &kernels, 0, 0);
+	*view = r->data ? (uintptr_t)r->data + blkno * r->set.bsize : 0;
+	if (!r->data && !fresh)
+		return bread_ahead(buf, blkno);
+	if (fresh || !r->state || __atomic_load_n(&r->state[blkno], __ATOMIC_ACQUIRE))
+		return td__post(&m, 0, 0);
+	return td__ask(&m, 0, 0, &kernels, 0, 0);
+}
+
+static int buf_read(uint32_t buf, uint32_t off, void *data, uint32_t len)
+{
+	struct td__lane *l = td__lane();
+
+	if (l->ahead != buf + 1 || off || len != td__runner.set.bsize)
+		return td__remote_buf_read(buf, off, data, len);
+	l->ahead = 0;
+	memcpy(data, l->ring, len);
+	return 0;
+}
+
+static int uio_read(uint32_t uio, void *data, uint32_t len)
+{
+	int err = 0;
+
+	do {
+		uint32_t part = len < TD__PAYLOAD_MAX ? len : TD__PAYLOAD_MAX;
+
+		err = td__remote_uio_read(uio, data, part);
+		data = (char *)data + part;
+		len -= part;
+	} while (len && !err);
+	return err;
+}
+
+static int uio_write(uint32_t uio, const void *data, uint32_t len)
+{
+	int err = 0;
+
+	do {
+		uint32_t part = len < TD__PAYLOAD_MAX ? len : TD__PAYLOAD_MAX;
+
+		err = td__remote_uio_write(uio, data, part);
+		data = (const char *)data + part;
+		len -= part;
+	} while (len && !err);
+	return err;
+}
+
+static struct td__context *context(void)
+{
+	return &td__lane()->context;
+}
+
+/* The first of two entries of one name counts. */
+size_t td__runner_imports(struct td__import *out, size_t n)
+{
+	const struct td__import own[] = {
+		{ "td__svc_context", context },	  { "td__svc_bread", bread },
+		{ "td__svc_buf_read", buf_read }, { "td__svc_uio_read", uio_read },
+		{ "td__svc_uio_write", uio_write },
+	};
+	size_t most = sizeof(own) / sizeof(own[0]) + td__remote_nimports, i;
+
+	for (i = 0; i < most && i < n; i++)
+		out[i] = i < sizeof(own) / sizeof(own[0]) ? own[i] :
+							     td__remote_imports[i - sizeof(own) / sizeof(own[0])];
+	return i;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The memory that the host and a module's process share: one memfd, mapped by both.
+ *
+ *   header | slot 0 | slot 1 | ... | bytes of the module file
+ *   a slot: control page | frame | window | ring
+ *
+ * A slot is worked by two threads, the host's that called enter() and the process's thread of that
+ * slot, and `turn` says who of them may: it is the only word that both write.
+ *
+ *   HOST --call, answer--> MODULE --return, ask, flush, fault--> HOST
+ *
+ * SLEEPS is added by whoever waits in the kernel, so that the other one knows that it must wake him.
+ *
+ * The ring is a log: the module appends messages (struct td_msg and payload), the host takes them all whenever
+ * the turn is its own, so each turn begins with an empty ring. The answer to an ask lies where the messages were.
+ *
+ * Rule for the host: all of this can change at any time, whatever `turn` says. Read once, into
+ * private memory; compare, then use; never read back what was written.
+ */
+#ifndef TD_WALLS_PROCESS_SHARE_H
+#define TD_WALLS_PROCESS_SHARE_H
+
+#include <tadan/types.h>
+
+enum td__turn { TD__TURN_HOST = 0, TD__TURN_MODULE = 1, TD__TURN_SLEEPS = 2 };
+
+/* Why the module gave the turn to the host. */
+enum td__handed {
+	TD__HANDED_RETURN = 1, /* the call is over */
+	TD__HANDED_ASK,        /* the last message of the ring wants an answer */
+	TD__HANDED_FLUSH,      /* the ring is full */
+	TD__HANDED_FAULT,      /* see the evidence */
+};
+
+/* In td_msg.pad: an error of this message is the answer to the ask that the turn ends with. */
+enum { TD__MSG_CHAINED = 1 };
+
+/* What lies at an address, as far as the process knows. */
+enum td__lay {
+	TD__LAY_NOTHING,
+	TD__LAY_NULL,
+	TD__LAY_TEXT,
+	TD__LAY_CONSTANTS,
+	TD__LAY_DATA,
+	TD__LAY_HEAP,
+	TD__LAY_STACK,
+	TD__LAY_GUARD,
+	TD__LAY_CALLS,
+	TD__LAY_DEVICE,
+	TD__LAY_RUNNER,
+	TD__LAYS
+};
+
+enum { TD__EVIDENCE_FRAMES = 16 };
+
+/* Written by the process's signal handler. */
+struct td__evidence {
+	int32_t signal, code;
+	uint64_t address, error, trap; /* the last two are the processor's */
+	uint64_t block;                /* with LAY_DEVICE */
+	uint32_t lay;
+	uint32_t call;       /* with SIGSYS: the number of the system call */
+	uint32_t privileged; /* the instruction is one for kernels */
+	uint32_t nframes;
+	uint64_t frames[TD__EVIDENCE_FRAMES]; /* addresses of the module file, innermost first */
+	uint64_t pc;
+};
+
+struct td__control {
+	uint32_t turn;
+	uint32_t handed;  /* enum td__handed */
+	uint32_t used;    /* bytes in the ring */
+	int32_t answer;   /* to an ask */
+	uint64_t value;   /* the same, a service's scalar result */
+	uint64_t call;    /* number of the call, by the host */
+	uint64_t stop;    /* number of the call that is to be stopped */
+	uint8_t pad1[24];
+
+	uint64_t seen;    /* the call that the module has begun last */
+	int32_t thread;   /* its number, as the process sees it */
+	uint8_t pad2[52];
+
+	struct td__evidence evidence;
+};
+_Static_assert(__builtin_offsetof(struct td__control, seen) == 64, "a cache line each");
+_Static_assert(__builtin_offsetof(struct td__control, evidence) == 128, "a cache line each");
+
+enum {
+	TD__PAGE = 4096,
+	TD__RING = 132 * 1024, /* holds the largest payload of a service, a block of 64 KiB, twice */
+	TD__AT_FRAME = TD__PAGE,
+	TD__AT_WINDOW = TD__AT_FRAME + TD_FRAME_SIZE,
+	TD__AT_RING = TD__AT_WINDOW + TD_WINDOW,
+	TD__SLOT_SIZE = TD__AT_RING + TD__RING,
+	TD__PAYLOAD_MAX = 64 * 1024, /* larger ones are sent in parts */
+};
+_Static_assert(sizeof(struct td__control) <= TD__PAGE, "control page");
+_Static_assert(TD__SLOT_SIZE % TD__PAGE == 0, "whole pages");
+
+enum td__runner_state { TD__RUNNER_STARTS, TD__RUNNER_READY, TD__RUNNER_FAILED };
+
+/* Written by the host before the process starts; `state`, `error`, `why` and `left_out` by the process. */
+struct td__share {
+	uint32_t version; /* TD__SHARE_VERSION: host and runner are of one build */
+	uint32_t state;   /* enum td__runner_state */
+	uint32_t nslots;
+	uint32_t bsize;
+	uint64_t blocks;
+	uint64_t data_size; /* of the device's pages; 0: not shared */
+	uint64_t state_size; /* bytes of residency; 0: all blocks are there */
+	uint64_t heap_size;
+	uint64_t module_at, module_size; /* the module file */
+	uint32_t writable; /* the device's pages are */
+	uint32_t spaces;   /* the process was started in namespaces of its own: CLONE_NEW* */
+	uint32_t left_out; /* TD__LEFT_*: protection that the system did not permit */
+	int32_t error;
+	char why[512];
+};
+_Static_assert(sizeof(struct td__share) <= TD__PAGE, "header page");
+
+enum { TD__SHARE_VERSION = 1 };
+enum { TD__LEFT_ROOT = 1, TD__LEFT_USER = 2 };
+
+/* The process's descriptors, until it has mapped them. */
+enum { TD__FD_SHARE = 3, TD__FD_HOST, TD__FD_DATA, TD__FD_STATE, TD__FDS };
+
+static inline struct td__control *td__share_control(void *share, uint32_t slot)
+{
+	return (void *)((char *)share + TD__PAGE + (size_t)slot * TD__SLOT_SIZE);
+}
+
+static inline uint64_t td__share_size(uint32_t nslots)
+{
+	return TD__PAGE + (uint64_t)nslots * TD__SLOT_SIZE;
+}
+
+/* ---- Waiting for a turn, the same on both sides */
+
+/*
+ * How long to spin before sleeping, in rounds of a pause. Spinning pays if the other side runs on another core
+ * and answers soon; who has seen that grows the patience, who has not halves it, and now and then
+ * looks again whether things have changed.
+ */
+struct td__patience {
+	uint32_t rounds, probe;
+};
+
+enum { TD__PATIENCE_PROBE = 64 };
+
+static inline uint32_t td__patience_begin(struct td__patience *p, uint32_t most)
+{
+	if (p->rounds)
+		return p->rounds;
+	if (++p->probe < TD__PATIENCE_PROBE)
+		return 0;
+	p->probe = 0;
+	return most;
+}
+
+static inline void td__patience_end(struct td__patience *p, uint32_t most, uint32_t took, int came)
+{
+	if (!came)
+		p->rounds = p->rounds < 16 ? 0 : p->rounds / 2;
+	else if (p->rounds < 4 * took + 32)
+		p->rounds = 4 * took + 32 < most ? 4 * took + 32 : most;
+}
+
+/* Spin while the turn is `other`. 1: it has changed. */
+static inline int td__turn_spin(const uint32_t *turn, uint32_t other, struct td__patience *p, uint32_t most)
+{
+	uint32_t rounds = td__patience_begin(p, most), i;
+
+	if (!rounds)
+		return __atomic_load_n(turn, __ATOMIC_ACQUIRE) != other;
+	for (i = 0; i < rounds; i++) {
+		if (__atomic_load_n(turn, __ATOMIC_ACQUIRE) != other) {
+			td__patience_end(p, most, i, 1);
+			return 1;
+		}
+#if defined(__x86_64__)
+		__builtin_ia32_pause();
+#endif
+	}
+	td__patience_end(p, most, i, 0);
+	return 0;
+}
+
+/* Say that one will sleep while the turn is `other`. 0: it is not any more. */
+static inline int td__turn_doze(uint32_t *turn, uint32_t other)
+{
+	uint32_t was = other;
+
+	return __atomic_compare_exchange_n(turn, &was, other | TD__TURN_SLEEPS, 0, __ATOMIC_SEQ_CST,
+					   __ATOMIC_ACQUIRE) ||
+	       was == (other | TD__TURN_SLEEPS);
+}
+
+/* Hand over. 1: whoever waits must be woken. */
+static inline int td__turn_give(uint32_t *turn, uint32_t to)
+{
+	return __atomic_exchange_n(turn, to, __ATOMIC_SEQ_CST) & TD__TURN_SLEEPS ? 1 : 0;
+}
+
+#endif
