@@ -2,7 +2,12 @@
 /* Block devices: see device.h. */
 #include "device.h"
 
-enum { FLUSH_BLOCKS = 256 }; /* blocks written at a time */
+enum {
+	FLUSH_BLOCKS = 256,       /* blocks written at a time */
+	RUNS = 4096,              /* discarded runs remembered */
+	IDLE_BYTES = 64 << 20,    /* kept in memory though discarded */
+	IDLE_RUN_BYTES = 1 << 20, /* a longer run is given back at once */
+};
 
 static uint8_t *state_of(struct td__device *dev, uint64_t blkno)
 {
@@ -12,6 +17,19 @@ static uint8_t *state_of(struct td__device *dev, uint64_t blkno)
 static void set_state(struct td__device *dev, uint64_t blkno, uint8_t state)
 {
 	__atomic_store_n(state_of(dev, blkno), state, __ATOMIC_RELEASE);
+}
+
+static void free_memory(struct td__device *dev)
+{
+	if (dev->data.size)
+		td__port_pages_free(&dev->data);
+	if (dev->state.size)
+		td__port_pages_free(&dev->state);
+	if (dev->idle.size)
+		td__port_pages_free(&dev->idle);
+	if (dev->runs)
+		td__port_free(dev->runs, RUNS * sizeof(*dev->runs));
+	td__port_free(dev, sizeof(*dev));
 }
 
 int td__device_create(uint64_t blocks, uint32_t bsize, struct td__disk *disk, uint32_t flags,
@@ -30,12 +48,14 @@ int td__device_create(uint64_t blocks, uint32_t bsize, struct td__disk *disk, ui
 	dev->bsize = bsize;
 	dev->flags = flags;
 	err = td__port_pages(blocks * bsize, &dev->data);
-	if (!err && disk)
-		err = td__port_pages((blocks + 4095) & ~4095ull, &dev->state);
+	if (!err)
+		err = td__port_pages((blocks + 4095) & ~4095ull, disk ? &dev->state : &dev->idle);
+	if (!err && !disk) {
+		dev->runs = td__port_alloc(RUNS * sizeof(*dev->runs));
+		err = dev->runs ? 0 : -TD_ENOMEM;
+	}
 	if (err) {
-		if (dev->data.size)
-			td__port_pages_free(&dev->data);
-		td__port_free(dev, sizeof(*dev));
+		free_memory(dev);
 		return err;
 	}
 	td__mutex_init(&dev->load);
@@ -46,13 +66,10 @@ int td__device_create(uint64_t blocks, uint32_t bsize, struct td__disk *disk, ui
 
 void td__device_destroy(struct td__device *dev)
 {
-	td__port_pages_free(&dev->data);
-	if (dev->state.size)
-		td__port_pages_free(&dev->state);
 	if (dev->disk)
 		td__port_disk_close(dev->disk);
 	td__mutex_fini(&dev->load);
-	td__port_free(dev, sizeof(*dev));
+	free_memory(dev);
 }
 
 static int in_range(const struct td__device *dev, uint64_t blkno, uint64_t count)
@@ -112,10 +129,76 @@ int td__device_overwrite(struct td__device *dev, uint64_t blkno, uint64_t count)
 	return 0;
 }
 
+/* ---- Idle blocks of a memory device */
+
+static uint8_t *idle_of(struct td__device *dev, uint64_t blkno)
+{
+	return (uint8_t *)dev->idle.base + blkno;
+}
+
+/* Tells the runs of the ring apart, nearly: a block that was discarded again belongs to the newer run. */
+static uint8_t tag_of(uint64_t run)
+{
+	return (uint8_t)(1 + run % 255);
+}
+
+/* They are wanted again. Under the mutex, so that they are not given back at this moment. */
+static void wake(struct td__device *dev, uint64_t blkno, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		if (__atomic_load_n(idle_of(dev, blkno + i), __ATOMIC_ACQUIRE)) {
+			td__mutex_lock(&dev->load);
+			for (; i < count; i++) {
+				dev->idle_blocks -= *idle_of(dev, blkno + i) != 0;
+				__atomic_store_n(idle_of(dev, blkno + i), 0, __ATOMIC_RELAXED);
+			}
+			td__mutex_unlock(&dev->load);
+		}
+}
+
+/* Give back what is still idle of the oldest run. */
+static void give_back(struct td__device *dev)
+{
+	struct td__idle_run run = dev->runs[dev->oldest % RUNS];
+	uint8_t tag = tag_of(dev->oldest++);
+	uint64_t end = run.blkno + run.count;
+
+	for (uint64_t b = run.blkno; b < end;) {
+		uint64_t n = 0;
+
+		while (b + n < end && *idle_of(dev, b + n) == tag)
+			__atomic_store_n(idle_of(dev, b + n++), 0, __ATOMIC_RELAXED);
+		if (n)
+			td__port_pages_drop(&dev->data, b * dev->bsize, n * dev->bsize);
+		dev->idle_blocks -= n;
+		b += n + 1;
+	}
+}
+
+static void lay_idle(struct td__device *dev, uint64_t blkno, uint64_t count)
+{
+	memset(td__device_at(dev, blkno), 0, count * dev->bsize);
+	td__mutex_lock(&dev->load);
+	if (dev->newest - dev->oldest == RUNS)
+		give_back(dev);
+	dev->runs[dev->newest % RUNS] = (struct td__idle_run){ blkno, count };
+	for (uint64_t i = 0; i < count; i++)
+		__atomic_store_n(idle_of(dev, blkno + i), tag_of(dev->newest), __ATOMIC_RELEASE);
+	dev->newest++;
+	dev->idle_blocks += count;
+	while (dev->idle_blocks * dev->bsize > IDLE_BYTES && dev->oldest != dev->newest)
+		give_back(dev);
+	td__mutex_unlock(&dev->load);
+}
+
+/* ---- Changing blocks */
+
 void td__device_dirty(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
-	if (!dev->disk)
+	if (!dev->disk) {
+		wake(dev, blkno, count);
 		return;
+	}
 	for (uint64_t i = 0; i < count; i++)
 		if (__atomic_load_n(state_of(dev, blkno + i), __ATOMIC_RELAXED) != TD__DIRTY)
 			set_state(dev, blkno + i, TD__DIRTY);
@@ -124,7 +207,10 @@ void td__device_dirty(struct td__device *dev, uint64_t blkno, uint64_t count)
 void td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
 	td__device_dirty(dev, blkno, count);
-	td__port_pages_drop(&dev->data, blkno * dev->bsize, count * dev->bsize);
+	if (!dev->disk && count * dev->bsize <= IDLE_RUN_BYTES)
+		lay_idle(dev, blkno, count);
+	else
+		td__port_pages_drop(&dev->data, blkno * dev->bsize, count * dev->bsize);
 }
 
 /*

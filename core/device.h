@@ -9,6 +9,9 @@
  * States of a block (one byte each in `state`, which may be mapped for a module, read-only):
  *   ABSENT -> CLEAN (loaded) -> DIRTY (changed) -> CLEAN (flushed). A memory device's blocks are always DIRTY.
  * ABSENT becomes CLEAN under the device's mutex; DIRTY is set by whoever changes bytes, before the change.
+ *
+ * Discarded blocks of a memory device are zeroed and stay in memory for a while, since giving a page back and getting a new one costs
+ * more than zeroing it. Such blocks are `idle`; they are given back when more than IDLE_BYTES have gathered.
  */
 #ifndef TADAN_DEVICE_H
 #define TADAN_DEVICE_H
@@ -24,7 +27,15 @@ struct td__device {
 	struct td__pages data;  /* the blocks */
 	struct td__pages state; /* a byte each; size 0 with a memory device: always DIRTY */
 	struct td__disk *disk;  /* 0: memory */
-	struct td__mutex load;  /* guards ABSENT -> CLEAN, and flushing */
+	struct td__mutex load;  /* guards ABSENT -> CLEAN, flushing, and what follows */
+
+	/* Of a memory device. */
+	struct td__pages idle;  /* a byte each: the tag of its run while the block is idle, 0 once it is to be changed */
+	struct td__idle_run {
+		uint64_t blkno, count;
+	} *runs;                /* ring of what was discarded */
+	uint64_t oldest, newest; /* runs are counted; run n stands at n modulo the ring's size */
+	uint64_t idle_blocks;
 	uint64_t errors;        /* of the disk */
 };
 
