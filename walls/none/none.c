@@ -138,6 +138,7 @@ static void place_slots(struct none *n, struct td__domain *d)
 
 		n->gates[i].context = (void *)p;
 		n->gates[i].place = &n->place;
+		n->gates[i].floating = td__gate_floating();
 		n->gates[i].recover = td__gate_recover;
 		n->gates[i].guard = GUARD;
 		d->slots[i].frame = (void *)(p + CONTEXT);
@@ -203,9 +204,13 @@ static int attach(struct td__gate *g)
 
 	if (err)
 		return err;
-	g->stack = td__trap_stack();
+	/* Mostly a slot is used by the same thread again. */
+	if (g->thread == td__thread_self.number && g->stack.start == td__thread_self.stack.start)
+		return 0;
+	g->floating = td__gate_floating();
+	g->stack = td__thread_self.stack;
 	g->stack_least = g->stack.start + STACK_FOR_SERVICES;
-	__atomic_store_n(&g->thread, td__trap_thread(), __ATOMIC_RELAXED);
+	__atomic_store_n(&g->thread, td__thread_self.number, __ATOMIC_RELAXED);
 	return 0;
 }
 

@@ -59,7 +59,6 @@ td__pkey_enter:
 	push	%r15
 	push	%rdi
 	mov	%rsp, TD__GATE_SP(%rdi)
-	stmxcsr	TD__GATE_FLOAT(%rdi)
 	mov	%rsi, %r10
 	mov	%rdx, %rdi
 	mov	%rcx, %rsp

@@ -151,6 +151,7 @@ static void place_slots(struct pkey *p, struct td__domain *d)
 		g->place = &p->place;
 		g->context = (void *)at;
 		g->stack = range(at + TD__PKEY_STACK_AT, TD__PKEY_SLOT - TD__PKEY_STACK_AT);
+		g->floating = td__gate_floating();
 		g->guard = TD__PKEY_GUARD;
 		g->recover = td__pkey_recover;
 		g->back = r->stubs + (td__pkey_stub_back - td__pkey_template);
@@ -270,7 +271,7 @@ static int pkey_enter(struct td__call *c)
 	}
 	if (c->op == TD_OP_HELLO)
 		fill_hello(p->region, c->frame);
-	__atomic_store_n(&g->thread, td__trap_thread(), __ATOMIC_RELAXED);
+	__atomic_store_n(&g->thread, td__thread_self.number, __ATOMIC_RELAXED);
 	g->call = c;
 	g->outer = td__gate_current;
 	td__gate_current = g;

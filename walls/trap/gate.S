@@ -31,7 +31,6 @@ td__gate_enter:
 	push	%r15
 	push	%rdi
 	mov	%rsp, TD__GATE_SP(%rdi)
-	stmxcsr	TD__GATE_FLOAT(%rdi)
 	mov	%rsi, %rax
 	mov	%rdx, %rdi
 	call	*%rax

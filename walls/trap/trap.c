@@ -50,16 +50,7 @@ void td__trap_entry(int number, siginfo_t *info, void *context);
 void td__trap_handle(int number, siginfo_t *info, void *context);
 
 __thread struct td__gate *td__gate_current;
-
-/* A thread that has been attached. */
-struct self {
-	int32_t thread;
-	int keys;
-	struct td__range stack;
-	void *alternate; /* ours; 0: the thread had one */
-	struct td__range signals; /* the alternate stack, whosever it is */
-};
-static __thread struct self self __attribute__((tls_model("initial-exec")));
+__thread struct td__thread td__thread_self;
 
 static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
 enum { FAULTS = sizeof(faults) / sizeof(faults[0]) };
@@ -151,7 +142,7 @@ void td__trap_handle(int number, siginfo_t *info, void *context)
 	int error = errno;
 
 	/* Who comes here by a jump from the module, to have all keys opened, is not on that stack. */
-	if (is_inside(g) && self.keys && !td__within(self.signals, (uintptr_t)&s))
+	if (is_inside(g) && td__thread_self.keys && !td__within(td__thread_self.signals, (uintptr_t)&s))
 		__builtin_trap();
 	read_signal(&s, number, info, uc);
 	if (number == time_signal) {
@@ -214,12 +205,12 @@ static void detach(void *unused)
 	stack_t off = { .ss_flags = SS_DISABLE };
 
 	(void)unused;
-	if (!self.alternate)
+	if (!td__thread_self.alternate)
 		return;
 	sigaltstack(&off, 0);
-	munmap(self.alternate, GUARD + ALTERNATE);
-	self.alternate = 0;
-	self.thread = 0;
+	munmap(td__thread_self.alternate, GUARD + ALTERNATE);
+	td__thread_self.alternate = 0;
+	td__thread_self.number = 0;
 }
 
 static void install(void)
@@ -302,7 +293,7 @@ static int give_alternate(int key)
 	int err;
 
 	if (!key && !sigaltstack(0, &old) && !(old.ss_flags & SS_DISABLE) && old.ss_size >= LEAST) {
-		self.signals = (struct td__range){ (uintptr_t)old.ss_sp, (uintptr_t)old.ss_sp + old.ss_size };
+		td__thread_self.signals = (struct td__range){ (uintptr_t)old.ss_sp, (uintptr_t)old.ss_sp + old.ss_size };
 		return 0;
 	}
 	char *p = mmap(0, GUARD + ALTERNATE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -316,10 +307,10 @@ static int give_alternate(int key)
 		munmap(p, GUARD + ALTERNATE);
 		return err;
 	}
-	if (self.alternate)
-		munmap(self.alternate, GUARD + ALTERNATE);
-	self.alternate = p;
-	self.signals = (struct td__range){ (uintptr_t)p + GUARD, (uintptr_t)p + GUARD + ALTERNATE };
+	if (td__thread_self.alternate)
+		munmap(td__thread_self.alternate, GUARD + ALTERNATE);
+	td__thread_self.alternate = p;
+	td__thread_self.signals = (struct td__range){ (uintptr_t)p + GUARD, (uintptr_t)p + GUARD + ALTERNATE };
 	return 0;
 }
 
@@ -344,37 +335,22 @@ static int drop_restartable_sequences(void)
 	return -errno;
 }
 
-static int attach(int keys)
+int td__trap_attach_thread(int32_t keys)
 {
-	int err = self.thread ? 0 : find_stack(&self.stack);
+	int err = td__thread_self.number ? 0 : find_stack(&td__thread_self.stack);
 
 	if (!err)
 		err = give_alternate(keys ? td__trap_signal_key() : 0);
 	if (err)
 		return err;
-	if (keys && !self.keys)
+	if (keys && !td__thread_self.keys)
 		err = drop_restartable_sequences();
 	if (err)
 		return err;
-	self.thread = (int32_t)syscall(SYS_gettid);
-	self.keys |= keys;
-	pthread_setspecific(detach_key, &self);
+	td__thread_self.number = (int32_t)syscall(SYS_gettid);
+	td__thread_self.keys |= keys;
+	pthread_setspecific(detach_key, &td__thread_self);
 	return 0;
-}
-
-int td__trap_attach(int keys)
-{
-	return self.thread && self.keys >= keys ? 0 : attach(keys);
-}
-
-struct td__range td__trap_stack(void)
-{
-	return self.stack;
-}
-
-int32_t td__trap_thread(void)
-{
-	return self.thread;
 }
 
 void td__trap_interrupt(const struct td__gate *g)

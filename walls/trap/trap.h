@@ -62,7 +62,7 @@ struct td__place {
 
 struct td__gate {
 	uint64_t sp;         /* the kernel's stack pointer to come back to */
-	uint32_t floating;   /* MXCSR at the entry */
+	uint32_t floating;   /* MXCSR of the thread: the kernel never changes it, so it is not saved at each entry */
 	uint32_t state;      /* TD__GATE_* */
 	uint64_t inner, inner_fp; /* with keys: the module's stack and frame pointers during a service */
 	const void *back;    /* with keys: the stub that leads from a service back into the module */
@@ -95,15 +95,25 @@ void td__gate_recover(void); /* where handlers lead, with rdi = gate; a label, n
 /* Install the handlers, once a process. 0, or -errno and a reason. */
 int td__trap_install(char *why, size_t size);
 
-/*
- * Get this thread ready to be brought back, at its first call. 0 or -errno. With `keys` it can also run
- * where key 0 is closed.
- */
-int td__trap_attach(int keys);
+/* A thread, once it is attached. */
+struct td__thread {
+	int32_t number; /* 0: not attached */
+	int32_t keys;   /* it can also run where key 0 is closed */
+	struct td__range stack;
+	struct td__range signals; /* its alternate stack, whosever it is */
+	void *alternate;          /* the same, if it is ours to give back */
+};
+extern __thread struct td__thread td__thread_self __attribute__((tls_model("initial-exec")));
 
-/* The stack of this thread, which is attached, and its number. */
-struct td__range td__trap_stack(void);
-int32_t td__trap_thread(void);
+int td__trap_attach_thread(int32_t keys);
+
+/* Get this thread ready to be brought back, at its first call. 0 or -errno. */
+static inline int td__trap_attach(int32_t keys)
+{
+	if (__builtin_expect(td__thread_self.number && td__thread_self.keys >= keys, 1))
+		return 0;
+	return td__trap_attach_thread(keys);
+}
 
 /* The thread in the gate is to look at its call's `doomed`. */
 void td__trap_interrupt(const struct td__gate *g);
@@ -143,6 +153,11 @@ void td__trap_note_caller(const struct td__gate *g, uintptr_t pc, uintptr_t fp);
  * module's text, and elsewhere where a return address on the stack leads there.
  */
 int td__trap_from_module(const struct td__gate *g, const struct td__signal *s);
+
+static inline uint32_t td__gate_floating(void)
+{
+	return __builtin_ia32_stmxcsr();
+}
 
 /* ---- For the service thunks of walls */
 
