@@ -124,6 +124,16 @@ static void setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_set
 	reply_attr(req, error, &a);
 }
 
+/* Asked only where Linux does not check by itself: access(2), chdir(2), by root. */
+static void check_access(fuse_req_t req, fuse_ino_t node, int mask)
+{
+	struct td_fuse *f = td__fuse_of(req);
+	struct td_cred cred = td__fuse_cred(req);
+
+	cred.checked = 0;
+	fuse_reply_err(req, -td_access(f->fs, &cred, td__fuse_handle(f, node), mask & 7));
+}
+
 static void statfs(fuse_req_t req, fuse_ino_t node)
 {
 	struct td_fsinfo i;
@@ -150,12 +160,15 @@ static void statfs(fuse_req_t req, fuse_ino_t node)
 }
 
 /*
- * ENOSYS means to Linux: never ask again, answer EOPNOTSUPP. That is right only where the module has no
- * extended attributes at all, and then it spares it a request for each write.
+ * ENOSYS means to Linux: never ask again, answer EOPNOTSUPP. That is right only where there are no extended
+ * attributes at all. Where there are, Linux asks for security.capability before the first write to a file
+ * and before each change of its owner.
  */
 static int no_xattrs(fuse_req_t req, uint32_t op)
 {
-	if (td_fs_binds(td__fuse_of(req)->fs, op))
+	const struct td_fuse *f = td__fuse_of(req);
+
+	if (!f->no_xattrs && td_fs_binds(f->fs, op))
 		return 0;
 	fuse_reply_err(req, ENOSYS);
 	return 1;
@@ -235,6 +248,7 @@ void td__fuse_attr_ops(struct fuse_lowlevel_ops *ops)
 {
 	ops->getattr = getattr;
 	ops->setattr = setattr;
+	ops->access = check_access;
 	ops->statfs = statfs;
 	ops->getxattr = getxattr;
 	ops->listxattr = listxattr;

@@ -39,7 +39,8 @@ struct td_fuse {
 	struct fuse_session *session;
 	char *dir; /* absolute */
 	double attr_timeout, entry_timeout;
-	int write_through;
+	int write_through, no_xattrs;
+	int only_root; /* nobody else may enter: then there are no permissions for Linux to check */
 	int opens; /* the module wants to know of open and release */
 
 	/* Written while INIT is answered, before any other request. */
@@ -49,12 +50,20 @@ struct td_fuse {
 
 	/* Workers, see loop.c. */
 	struct td__fuse_worker *workers;
-	int nworkers, readers;
-	atomic_int reading, asleep;
-	sem_t rest; /* where workers sleep who need not read */
+	int nworkers;
 	sem_t wake; /* serve sleeps here */
 	atomic_int stop, error;
-	int detached;
+
+	/* Who reads, see readers.c. */
+	int busy_readers;	  /* how many read while several clients are at work */
+	atomic_int readers;	  /* how many shall read now */
+	atomic_int reading;	  /* how many do */
+	atomic_int resting;	  /* how many sleep in `rest` */
+	sem_t rest;
+	atomic_uint taken;	  /* requests so far */
+	unsigned looked;	  /* `taken` when serve last looked */
+	atomic_int dozing;	  /* serve sleeps until a request comes */
+	atomic_uint client, seen, changes;
 };
 
 extern _Thread_local struct td__fuse_worker *td__fuse_me;
@@ -72,6 +81,14 @@ int td__fuse_channel(struct td_fuse *f);
 
 /* Can it be mounted there? 0 or -errno and why: check.c. *dir becomes the absolute path, to be freed. */
 int td__fuse_check(const struct td_fuse_options *o, char **dir, char *why, size_t size);
+
+/* readers.c. Wait until this worker shall read; it has read, and works now. */
+void td__fuse_readers_init(struct td_fuse *f);
+void td__fuse_start_reading(struct td_fuse *f);
+void td__fuse_stop_reading(struct td_fuse *f, const struct fuse_in_header *request);
+void td__fuse_let_read(struct td_fuse *f, int readers);
+/* For serve: sleep until there may be something to do, and help where all readers are stuck. 0 or -errno. */
+int td__fuse_watch(struct td_fuse *f);
 
 /* This worker's room of TD__FUSE_MAX_IO bytes; 0 if memory ran out. */
 void *td__fuse_room(void);
@@ -94,7 +111,7 @@ static inline struct td_name td__fuse_name(const char *name)
 	return (struct td_name){ (const uint8_t *)name, (uint32_t)__builtin_strlen(name) };
 }
 
-/* Linux has checked permissions: the mount has default_permissions. */
+/* Linux has checked permissions by the mode, or it is root who asks: see session.c. */
 static inline struct td_cred td__fuse_cred(fuse_req_t req)
 {
 	const struct fuse_ctx *c = fuse_req_ctx(req);

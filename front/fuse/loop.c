@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The workers, and how serving ends.
- *
- * Linux wakes the worker that has waited longest, so with many of them each request would wake a cold one.
- * Only `readers` workers wait for requests; the others rest, and one is called when no worker is left
- * reading, since those who read last may be busy for long. A worker that finds enough others reading rests.
+ * The workers, and how serving ends. Which of them wait for requests is decided in readers.c.
  *
  * The end comes in one of these ways:
  *	unmounted       Linux ends the channel; every read fails with ENODEV
@@ -27,30 +23,6 @@
 
 extern char **environ;
 
-/* Rest while enough others read. Returns as one of the readers. */
-static void start_reading(struct td_fuse *f)
-{
-	int old;
-
-	while (atomic_fetch_add(&f->reading, 1) >= f->readers) {
-		atomic_fetch_add(&f->asleep, 1);
-		/* A reader that left before `asleep` counted us has called nobody: look again. */
-		if (atomic_fetch_sub(&f->reading, 1) > f->readers) {
-			pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
-			while (sem_wait(&f->rest) && errno == EINTR)
-				;
-			pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-		}
-		atomic_fetch_sub(&f->asleep, 1);
-	}
-}
-
-static void stop_reading(struct td_fuse *f)
-{
-	if (atomic_fetch_sub(&f->reading, 1) == 1 && atomic_load(&f->asleep) > 0)
-		sem_post(&f->rest);
-}
-
 static void *work(void *arg)
 {
 	struct td__fuse_worker *me = arg;
@@ -60,9 +32,9 @@ static void *work(void *arg)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &n);
 	td__fuse_me = me;
 	while (!fuse_session_exited(f->session)) {
-		start_reading(f);
+		td__fuse_start_reading(f);
 		n = fuse_session_receive_buf(f->session, &me->request);
-		stop_reading(f);
+		td__fuse_stop_reading(f, n > 0 ? me->request.mem : NULL);
 		if (n == -EINTR || n == -EAGAIN)
 			continue;
 		if (n <= 0)
@@ -170,7 +142,7 @@ static void leave(struct td_fuse *f)
 {
 	struct timespec until;
 
-	f->detached = 1;
+	td__fuse_let_read(f, f->nworkers); /* since serve does not watch them now */
 	if (detach(f->dir, 0)) {
 		write_back(f->dir);
 		detach(f->dir, 1);
@@ -189,8 +161,7 @@ int td_fuse_serve(struct td_fuse *f)
 	int error = start_workers(f);
 
 	while (!error && !fuse_session_exited(f->session)) {
-		if (sem_wait(&f->wake) && errno != EINTR)
-			error = -errno;
+		error = td__fuse_watch(f);
 		if (atomic_load(&f->stop) && !fuse_session_exited(f->session))
 			leave(f);
 	}

@@ -28,16 +28,11 @@ static double timeout(double given)
 	return given < 0 ? 0 : given > 0 ? given : 86400;
 }
 
-/* One reader more than there are cores: then one is always there to take the next request. */
-static void plan_workers(struct td_fuse *f, int threads)
+static int plan_workers(int threads)
 {
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	f->nworkers = threads <= 0 ? TD__FUSE_THREADS :
-		      threads > TD__FUSE_MAX_THREADS ? TD__FUSE_MAX_THREADS : threads;
-	f->readers = (cores < 1 ? 1 : (int)cores) + 1;
-	if (f->readers > f->nworkers)
-		f->readers = f->nworkers;
+	if (threads <= 0)
+		return TD__FUSE_THREADS;
+	return threads > TD__FUSE_MAX_THREADS ? TD__FUSE_MAX_THREADS : threads;
 }
 
 static struct td_fuse *create(struct td__fs *fs, const struct td_fuse_options *o, char *dir)
@@ -52,9 +47,11 @@ static struct td_fuse *create(struct td__fs *fs, const struct td_fuse_options *o
 	f->attr_timeout = timeout(o->attr_timeout);
 	f->entry_timeout = timeout(o->entry_timeout);
 	f->write_through = o->write_through;
+	f->no_xattrs = o->no_xattrs;
+	f->only_root = geteuid() == 0 && !o->allow_other;
 	f->opens = td_fs_binds(fs, TD_OP_open) || td_fs_binds(fs, TD_OP_release);
-	plan_workers(f, o->threads);
-	sem_init(&f->rest, 0, 0);
+	f->nworkers = plan_workers(o->threads);
+	td__fuse_readers_init(f);
 	sem_init(&f->wake, 0, 0);
 	f->workers = calloc(f->nworkers, sizeof(*f->workers));
 	if (!f->workers || td__fuse_session(f, o)) {

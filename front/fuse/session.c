@@ -6,6 +6,10 @@
  * attributes, absent names, symbolic links, directories and pages, gathers writes (the write-back cache), and
  * neither opens nor closes files with us unless the module wants to know.
  *
+ * Linux checks permissions by owner and mode (default_permissions), unless root has mounted for himself
+ * alone: nothing is forbidden to him, and to check it Linux would ask for a directory's attributes after each
+ * change of it.
+ *
  * One agreement is out of libfuse's reach: FUSE_HANDLE_KILLPRIV_V2. Without it Linux asks for the attribute
  * security.capability before each write. libfuse 3.14 does not know the flag, so the functions of the
  * channel add it to the answer to INIT where the request offers it.
@@ -118,7 +122,8 @@ static void append_escaped(char *text, size_t size, const char *s)
 	text[n] = 0;
 }
 
-static int add_options(struct fuse_args *args, const struct td_fuse_options *o)
+static int add_options(const struct td_fuse *f, struct fuse_args *args,
+		       const struct td_fuse_options *o)
 {
 	char names[256] = "-osubtype=tadan";
 
@@ -129,7 +134,7 @@ static int add_options(struct fuse_args *args, const struct td_fuse_options *o)
 	strcat(names, ",fsname=");
 	append_escaped(names, sizeof(names), o->source ? o->source : "tadan");
 	if (fuse_opt_add_arg(args, "tadan") || fuse_opt_add_arg(args, names) ||
-	    fuse_opt_add_arg(args, "-odefault_permissions") ||
+	    (!f->only_root && fuse_opt_add_arg(args, "-odefault_permissions")) ||
 	    (o->allow_other && fuse_opt_add_arg(args, "-oallow_other")) ||
 	    (o->read_only && fuse_opt_add_arg(args, "-oro")) ||
 	    (o->debug && fuse_opt_add_arg(args, "-odebug")))
@@ -141,7 +146,7 @@ int td__fuse_session(struct td_fuse *f, const struct td_fuse_options *o)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	struct fuse_lowlevel_ops ops = { .init = init };
-	int error = add_options(&args, o);
+	int error = add_options(f, &args, o);
 
 	td__fuse_attr_ops(&ops);
 	td__fuse_data_ops(&ops);
