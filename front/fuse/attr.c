@@ -15,7 +15,7 @@
 static mode_t format_of(uint32_t type)
 {
 	static const mode_t formats[] = {
-		[TD_REG] = S_IFREG, [TD_DIR] = S_IFDIR,	 [TD_LNK] = S_IFLNK,  [TD_CHR] = S_IFCHR,
+		[TD_REG] = S_IFREG, [TD_DIR] = S_IFDIR,	 [TD_LNK] = S_IFLNK,   [TD_CHR] = S_IFCHR,
 		[TD_BLK] = S_IFBLK, [TD_FIFO] = S_IFIFO, [TD_SOCK] = S_IFSOCK,
 	};
 
@@ -82,11 +82,16 @@ static uint32_t wanted(uint32_t valid)
 	static const struct {
 		uint32_t fuse, core;
 	} map[] = {
-		{ FATTR_MODE, TD_SET_MODE },	       { FATTR_UID, TD_SET_UID },
-		{ FATTR_GID, TD_SET_GID },	       { FATTR_SIZE, TD_SET_SIZE },
-		{ FATTR_ATIME, TD_SET_ATIME },	       { FATTR_MTIME, TD_SET_MTIME },
-		{ FATTR_ATIME_NOW, TD_SET_ATIME_NOW }, { FATTR_MTIME_NOW, TD_SET_MTIME_NOW },
-		{ FATTR_CTIME, TD_SET_CTIME },	       { FATTR_KILL_SUIDGID, TD_SET_KILL_SUID },
+		{ FATTR_MODE, TD_SET_MODE },
+		{ FATTR_UID, TD_SET_UID },
+		{ FATTR_GID, TD_SET_GID },
+		{ FATTR_SIZE, TD_SET_SIZE },
+		{ FATTR_ATIME, TD_SET_ATIME },
+		{ FATTR_MTIME, TD_SET_MTIME },
+		{ FATTR_ATIME_NOW, TD_SET_ATIME_NOW },
+		{ FATTR_MTIME_NOW, TD_SET_MTIME_NOW },
+		{ FATTR_CTIME, TD_SET_CTIME },
+		{ FATTR_KILL_SUIDGID, TD_SET_KILL_SUID },
 	};
 	uint32_t want = 0;
 
@@ -240,8 +245,8 @@ static void removexattr(fuse_req_t req, fuse_ino_t node, const char *name)
 
 	if (no_xattrs(req, TD_OP_removexattr))
 		return;
-	fuse_reply_err(req, -td_removexattr(f->fs, &cred, td__fuse_handle(f, node),
-					    td__fuse_name(name)));
+	fuse_reply_err(
+		req, -td_removexattr(f->fs, &cred, td__fuse_handle(f, node), td__fuse_name(name)));
 }
 
 void td__fuse_attr_ops(struct fuse_lowlevel_ops *ops)

@@ -19,8 +19,8 @@ struct answer {
 	size_t size;
 };
 
-__attribute__((format(printf, 3, 4)))
-static int refuse(struct answer *why, int error, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int refuse(struct answer *why, int error,
+							const char *format, ...)
 {
 	va_list ap;
 
@@ -54,7 +54,8 @@ static int check_mount(const char *dir, struct answer *why)
 
 	if (!find_mount(dir, what, sizeof(what)))
 		return 0;
-	return refuse(why, EBUSY, "%s: is a mount point already (%s): unmount it first, with "
+	return refuse(why, EBUSY,
+		      "%s: is a mount point already (%s): unmount it first, with "
 		      "`fusermount3 -u %s` or `umount %s`, or choose another directory",
 		      dir, what, dir, dir);
 }
@@ -65,20 +66,22 @@ static int check_dir(const char *dir, struct answer *why)
 
 	if (!stat(dir, &st)) {
 		if (!S_ISDIR(st.st_mode))
-			return refuse(why, ENOTDIR, "%s: is not a directory: give a directory", dir);
+			return refuse(why, ENOTDIR, "%s: is not a directory: give a directory",
+				      dir);
 		return 0;
 	}
 	switch (errno) {
 	case ENOENT:
-		return refuse(why, ENOENT, "%s: there is no such directory: make it with `mkdir %s`",
-			      dir, dir);
+		return refuse(why, ENOENT,
+			      "%s: there is no such directory: make it with `mkdir %s`", dir, dir);
 	case ENOTDIR:
 		return refuse(why, ENOTDIR, "%s: a part of this path is not a directory", dir);
 	case ENOTCONN:
-		return refuse(why, EBUSY, "%s: the server of the file system that is mounted there has "
-			      "ended: unmount it with `fusermount3 -u %s`", dir, dir);
-	default:
-		return refuse(why, errno, "%s: %s", dir, strerror(errno));
+		return refuse(why, EBUSY,
+			      "%s: the server of the file system that is mounted there has "
+			      "ended: unmount it with `fusermount3 -u %s`",
+			      dir, dir);
+	default: return refuse(why, errno, "%s: %s", dir, strerror(errno));
 	}
 }
 
@@ -89,11 +92,15 @@ static int check_owner(const char *dir, struct answer *why)
 	if (geteuid() == 0 || stat(dir, &st))
 		return 0;
 	if ((st.st_mode & S_ISVTX) && st.st_uid != geteuid())
-		return refuse(why, EPERM, "%s: is sticky and another user's: choose a directory that "
-			      "is yours", dir);
+		return refuse(why, EPERM,
+			      "%s: is sticky and another user's: choose a directory that "
+			      "is yours",
+			      dir);
 	if (access(dir, W_OK))
-		return refuse(why, EACCES, "%s: you may not write there: choose a directory that is "
-			      "yours", dir);
+		return refuse(why, EACCES,
+			      "%s: you may not write there: choose a directory that is "
+			      "yours",
+			      dir);
 	return 0;
 }
 
@@ -106,13 +113,17 @@ static int check_device(struct answer *why)
 		return 0;
 	}
 	switch (errno) {
-	case ENOENT: case ENODEV: case ENXIO:
-		return refuse(why, ENODEV, "/dev/fuse: this Linux has no FUSE: try `modprobe fuse` as root");
-	case EACCES: case EPERM:
-		return refuse(why, EACCES, "/dev/fuse: you may not open it: mount as root, or let root run "
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+		return refuse(why, ENODEV,
+			      "/dev/fuse: this Linux has no FUSE: try `modprobe fuse` as root");
+	case EACCES:
+	case EPERM:
+		return refuse(why, EACCES,
+			      "/dev/fuse: you may not open it: mount as root, or let root run "
 			      "`chmod 666 /dev/fuse`");
-	default:
-		return refuse(why, errno, "/dev/fuse: %s", strerror(errno));
+	default: return refuse(why, errno, "/dev/fuse: %s", strerror(errno));
 	}
 }
 
@@ -125,7 +136,8 @@ static int find_program(const char *name)
 	for (path = path ? path : "/usr/bin:/bin"; *path;) {
 		size_t n = strcspn(path, ":");
 
-		if (snprintf(file, sizeof(file), "%.*s/%s", (int)n, path, name) < (int)sizeof(file) &&
+		if (snprintf(file, sizeof(file), "%.*s/%s", (int)n, path, name) <
+			    (int)sizeof(file) &&
 		    !access(file, X_OK))
 			return 1;
 		path += n + (path[n] == ':');
@@ -154,10 +166,12 @@ static int check_helper(const struct td_fuse_options *o, struct answer *why)
 	if (geteuid() == 0)
 		return 0;
 	if (!find_program("fusermount3") && access("/usr/bin/fusermount3", X_OK))
-		return refuse(why, ENOENT, "fusermount3: is not installed: install the package fuse3, or "
+		return refuse(why, ENOENT,
+			      "fusermount3: is not installed: install the package fuse3, or "
 			      "mount as root");
 	if (o->allow_other && !conf_allows_other())
-		return refuse(why, EPERM, "allow_other: only root may let other users in here: add the "
+		return refuse(why, EPERM,
+			      "allow_other: only root may let other users in here: add the "
 			      "line `user_allow_other` to /etc/fuse.conf, or mount without it");
 	return 0;
 }

@@ -20,7 +20,7 @@
 
 enum {
 	TD__FUSE_MAX_IO = 1 << 20, /* bytes of one read or write */
-	TD__FUSE_THREADS = 16,     /* unless the options say otherwise */
+	TD__FUSE_THREADS = 16,	   /* unless the options say otherwise */
 	TD__FUSE_MAX_THREADS = 64, /* slots of a domain: more could not work at once */
 };
 
@@ -41,12 +41,12 @@ struct td_fuse {
 	double attr_timeout, entry_timeout;
 	int write_through, no_xattrs;
 	int only_root; /* nobody else may enter: then there are no permissions for Linux to check */
-	int opens; /* the module wants to know of open and release */
+	int opens;     /* the module wants to know of open and release */
 
 	/* Written while INIT is answered, before any other request. */
 	uint64_t init_unique;
 	uint32_t init_offers; /* FUSE_* flags that Linux knows */
-	int kill_priv;        /* Linux says with each request whether set-id bits must go */
+	int kill_priv;	      /* Linux says with each request whether set-id bits must go */
 
 	/* Workers, see loop.c. */
 	struct td__fuse_worker *workers;
@@ -55,14 +55,14 @@ struct td_fuse {
 	atomic_int stop, error;
 
 	/* Who reads, see readers.c. */
-	int busy_readers;	  /* how many read while several clients are at work */
-	atomic_int readers;	  /* how many shall read now */
-	atomic_int reading;	  /* how many do */
-	atomic_int resting;	  /* how many sleep in `rest` */
+	int busy_readers;   /* how many read while several clients are at work */
+	atomic_int readers; /* how many shall read now */
+	atomic_int reading; /* how many do */
+	atomic_int resting; /* how many sleep in `rest` */
 	sem_t rest;
-	atomic_uint taken;	  /* requests so far */
-	unsigned looked;	  /* `taken` when serve last looked */
-	atomic_int dozing;	  /* serve sleeps until a request comes */
+	atomic_uint taken; /* requests so far */
+	unsigned looked;   /* `taken` when serve last looked */
+	atomic_int dozing; /* serve sleeps until a request comes */
 	atomic_uint client, seen, changes;
 };
 

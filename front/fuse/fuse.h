@@ -20,13 +20,13 @@ struct td_fuse;
 struct td_fuse_options {
 	const char *dir;    /* where to mount: a directory */
 	const char *source; /* what `mount` shows: the module's name */
-	int allow_other;    /* 1: other users may enter as well; costs root a request per change of a directory */
+	int allow_other; /* 1: other users may enter as well; costs root a request per change of a directory */
 	int read_only;
-	int debug;          /* 1: libfuse prints every request */
-	int write_through;  /* 1: no write-back cache in Linux: each write() reaches the module at once */
-	int no_xattrs;      /* 1: no extended attributes; saves a request per first write to a file */
-	int threads;        /* that may work at once; 0: the default */
-	double attr_timeout;  /* for how long Linux may believe what it was told, in seconds; 0: the */
+	int debug;	   /* 1: libfuse prints every request */
+	int write_through; /* 1: no write-back cache in Linux: each write() reaches the module at once */
+	int no_xattrs; /* 1: no extended attributes; saves a request per first write to a file */
+	int threads;   /* that may work at once; 0: the default */
+	double attr_timeout; /* for how long Linux may believe what it was told, in seconds; 0: the */
 	double entry_timeout; /* default, a day, since nobody else changes it; below 0: not at all */
 };
 

@@ -15,8 +15,8 @@
 /* What libfuse complains of, while a mount is under way; a process mounts one after the other. */
 static char complaint[256];
 
-__attribute__((format(printf, 2, 0)))
-static void listen_to(enum fuse_log_level level, const char *format, va_list ap)
+__attribute__((format(printf, 2, 0))) static void listen_to(enum fuse_log_level level,
+							    const char *format, va_list ap)
 {
 	(void)level;
 	vsnprintf(complaint, sizeof(complaint), format, ap);

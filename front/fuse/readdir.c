@@ -21,10 +21,11 @@ enum { PLUS = sizeof(struct fuse_entry_out), LONGEST = sizeof(struct td_dirent) 
 
 static uint32_t dtype_of(uint32_t type)
 {
-	static const uint8_t types[] = { [TD_REG] = S_IFREG >> 12,   [TD_DIR] = S_IFDIR >> 12,
-					 [TD_LNK] = S_IFLNK >> 12,   [TD_CHR] = S_IFCHR >> 12,
-					 [TD_BLK] = S_IFBLK >> 12,   [TD_FIFO] = S_IFIFO >> 12,
-					 [TD_SOCK] = S_IFSOCK >> 12 };
+	static const uint8_t types[] = {
+		[TD_REG] = S_IFREG >> 12,  [TD_DIR] = S_IFDIR >> 12, [TD_LNK] = S_IFLNK >> 12,
+		[TD_CHR] = S_IFCHR >> 12,  [TD_BLK] = S_IFBLK >> 12, [TD_FIFO] = S_IFIFO >> 12,
+		[TD_SOCK] = S_IFSOCK >> 12
+	};
 
 	return type <= TD_SOCK ? types[type] : 0;
 }
@@ -103,7 +104,8 @@ static int answer_plus(fuse_req_t req, char *out, size_t size, const char *entri
 
 	for (size_t at = 0; at < n && i < nattrs; at += padded(sizeof(d) + d.len)) {
 		memcpy(&d, entries + at, sizeof(d));
-		len += add_plus(req, out + len, size - len, &d, entries + at + sizeof(d), &attrs[i++]);
+		len += add_plus(req, out + len, size - len, &d, entries + at + sizeof(d),
+				&attrs[i++]);
 	}
 	return fuse_reply_buf(req, out, len);
 }
@@ -131,7 +133,8 @@ static void read_dir_plus(fuse_req_t req, fuse_ino_t node, size_t size, off_t of
 	if (!nattrs)
 		n = -EINVAL;
 	else if (out)
-		n = td_readdir(f->fs, &cred, td__fuse_handle(f, node), off, entries, part, attrs, &nattrs);
+		n = td_readdir(f->fs, &cred, td__fuse_handle(f, node), off, entries, part, attrs,
+			       &nattrs);
 	if (n < 0)
 		fuse_reply_err(req, -n);
 	else if (answer_plus(req, out, size, entries, n, attrs, nattrs) < 0)

@@ -20,10 +20,10 @@
 #include <time.h>
 
 enum {
-	WINDOW = 64,   /* requests */
-	MANY = 16,     /* changes of the client in a window: several clients at once */
-	FEW = 4,       /* so few: one client after the other */
-	TICK_MS = 5,   /* how often serve looks */
+	WINDOW = 64,	  /* requests */
+	MANY = 16,	  /* changes of the client in a window: several clients at once */
+	FEW = 4,	  /* so few: one client after the other */
+	TICK_MS = 5,	  /* how often serve looks */
 	LONG = 256 << 10, /* bytes to move that take long */
 };
 
@@ -101,7 +101,9 @@ static int is_long(const struct fuse_in_header *request)
 	switch (request->opcode) {
 	case FUSE_WRITE: return request->len > LONG;
 	case FUSE_READ: return ((const struct fuse_read_in *)(request + 1))->size > LONG;
-	case FUSE_FSYNC: case FUSE_FSYNCDIR: case FUSE_FALLOCATE: return 1;
+	case FUSE_FSYNC:
+	case FUSE_FSYNCDIR:
+	case FUSE_FALLOCATE: return 1;
 	default: return 0;
 	}
 }
