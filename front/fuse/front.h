@@ -79,9 +79,6 @@ int td__fuse_session(struct td_fuse *f, const struct td_fuse_options *o);
 /* Once the session is mounted: read and write the channel through our functions. */
 int td__fuse_channel(struct td_fuse *f);
 
-/* Can it be mounted there? 0 or -errno and why: check.c. *dir becomes the absolute path, to be freed. */
-int td__fuse_check(const struct td_fuse_options *o, char **dir, char *why, size_t size);
-
 /* readers.c. Wait until this worker shall read; it has read, and works now. */
 void td__fuse_readers_init(struct td_fuse *f);
 void td__fuse_start_reading(struct td_fuse *f);

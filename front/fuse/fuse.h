@@ -50,4 +50,10 @@ void td_fuse_stop(struct td_fuse *f);
 /* Unmount if need be, and free everything. Not while td_fuse_serve() runs. 0 is fine. */
 void td_fuse_unmount(struct td_fuse *f);
 
+/*
+ * Can it be mounted there? What td_fuse_mount() looks at first; 0 or -errno and why. *dir becomes the absolute path, to be
+ * freed.
+ */
+int td__fuse_check(const struct td_fuse_options *o, char **dir, char *why, size_t size);
+
 #endif
