@@ -37,11 +37,12 @@ struct td__fs;
 struct td_volume_params {
 	const char *module; /* name ("smfs") or path of the module file */
 	const char *image;  /* image file to work on; 0: memory, gone with the volume */
-	uint64_t size;      /* bytes; 0: 256 MiB, or as long as the image is */
-	const char *level;  /* as td_level_parse() reads it: "walled", "isolated,journal=locks"; 0: "trusted" */
-	uint32_t bsize;     /* bytes of a block; 0: 4096 */
-	int format;         /* 1: a blank image gets a new file system; memory always does */
-	uint64_t maxfiles;  /* vnodes; 0: the module decides */
+	uint64_t size;	    /* bytes; 0: 256 MiB, or as long as the image is */
+	const char *
+		level; /* as td_level_parse() reads it: "walled", "isolated,journal=locks"; 0: "trusted" */
+	uint32_t bsize;	   /* bytes of a block; 0: 4096 */
+	int format;	   /* 1: a blank image gets a new file system; memory always does */
+	uint64_t maxfiles; /* vnodes; 0: the module decides */
 };
 
 /*
@@ -116,7 +117,8 @@ int td_path_getxattr(const struct td_task *t, const char *path, const char *name
 /* how: 0, TD_XATTR_CREATE or TD_XATTR_REPLACE. */
 int td_path_setxattr(const struct td_task *t, const char *path, const char *name, const void *value,
 		     size_t size, int how, int flags);
-int td_path_listxattr(const struct td_task *t, const char *path, void *names, size_t size, int flags);
+int td_path_listxattr(const struct td_task *t, const char *path, void *names, size_t size,
+		      int flags);
 int td_path_removexattr(const struct td_task *t, const char *path, const char *name, int flags);
 
 /* ---- Descriptors: small numbers from 0 on, the volume's own. EBADF: not open, or not for this. */

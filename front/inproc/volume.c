@@ -10,6 +10,7 @@
 
 #include "../../core/device.h"
 #include "../../port/user/disk.h"
+#include "../../port/user/disk.h"
 #include "../../walls/walls.h"
 
 enum { DEFAULT_SIZE = 256 << 20, DEFAULT_BSIZE = 4096 };
@@ -26,14 +27,12 @@ static int make_device(const struct td_volume_params *p, struct td__device **dev
 	uint64_t bytes = p->size ? p->size : DEFAULT_SIZE;
 	uint32_t bsize = p->bsize ? p->bsize : DEFAULT_BSIZE;
 	struct td__disk *disk = NULL;
-	int err;
+	int blank, err;
 
 	if (bsize < 512 || bsize > 65536 || bsize & (bsize - 1))
 		return complain(-EINVAL, why, size,
 				"a block has 512 to 65536 bytes, a power of two");
 	if (p->image) {
-		int blank;
-
 		err = td__port_disk_open(p->image, p->size, 0, &disk, &bytes, &blank, why, size);
 		if (err)
 			return err;
