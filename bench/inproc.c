@@ -12,7 +12,6 @@
  *   call      the whole gateway around such a call: slot, records, checks, commit
  *   lookup, create_unlink, warm_read, warm_write, copy64k   operations on SMFS
  */
-#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Image files as disks: see disk.h. */
-#define _GNU_SOURCE
 #include "disk.h"
 
 #include <errno.h>

@@ -2,7 +2,6 @@
 /*
  * The port to a Linux process: locks are pthreads', pages are memfds, so that other processes can map them.
  */
-#define _GNU_SOURCE
 #include "../../core/port.h"
 #include "disk.h"
 

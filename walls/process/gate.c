@@ -234,7 +234,7 @@ int td__process_enter(struct td__call *c)
 {
 	struct td__process *p = c->domain->private;
 	struct td__seat *s = &p->seats[c->slot];
-	struct batch b;
+	struct batch b = { 0 };
 	uint32_t handed;
 
 	if (is_dead(p))
