@@ -99,7 +99,10 @@ static int serve(void *arg)
 	struct td__lane *l = arg;
 	struct td__control *c = l->control;
 
-	td__traps_attach((uint32_t)(l - td__runner.lanes));
+	if (td__traps_attach((uint32_t)(l - td__runner.lanes)))
+		return 1;
+	__atomic_add_fetch(&td__runner.attached, 1, __ATOMIC_SEQ_CST);
+	td__wake(&td__runner.attached);
 	for (;;) {
 		td__await_turn(c, &l->idle);
 		c->seen = c->call;
@@ -119,6 +122,7 @@ static void make_threads(void)
 	const int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
 			  CLONE_PARENT_SETTID;
 	struct td__runner *r = &td__runner;
+	uint32_t attached;
 
 	if (td__traps_install() < 0)
 		fail(errno, "catch signals");
@@ -131,6 +135,8 @@ static void make_threads(void)
 		if (clone(serve, r->stacks + (size_t)(i + 1) * TD__LANE, flags, l, &l->control->thread) < 0)
 			fail(errno, "have threads");
 	}
+	while ((attached = __atomic_load_n(&r->attached, __ATOMIC_ACQUIRE)) < r->set.nslots)
+		td__sleep_on(&r->attached, attached);
 }
 
 static void open_share(void)

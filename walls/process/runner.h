@@ -52,6 +52,7 @@ struct td__runner {
 	struct td__elf *elf;
 	uint8_t *base;
 	int32_t (*enter)(struct td_frame *);
+	uint32_t attached; /* threads that have nothing left to ask of the system */
 };
 extern struct td__runner td__runner;
 
