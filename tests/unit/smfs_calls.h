@@ -9,7 +9,7 @@
 
 #include "fakekernel.h"
 
-static struct td_vnode root;
+static __attribute__((unused)) struct td_vnode root;
 static uint64_t s_maxfiles;
 static uint8_t s_frame[4096 + 2 * TD_WINDOW] __attribute__((aligned(16)));
 static uint32_t s_out_size = TD_WINDOW; /* room for answers */
@@ -27,7 +27,7 @@ static void s_fail(const char *why)
 }
 
 /* Make the call; a careless module is a failure of the test, whatever the test was about. */
-static int s_go(uint32_t op)
+static __attribute__((unused)) int s_go(uint32_t op)
 {
 	int err = fk_call(op, s_frame);
 
@@ -42,7 +42,7 @@ static void s_name(uint8_t *to, uint32_t *len, const char *name)
 	memcpy(to, name, *len);
 }
 
-static int s_mount(uint64_t blocks, uint32_t format, struct td_fsinfo *info)
+static __attribute__((unused)) int s_mount(uint64_t blocks, uint32_t format, struct td_fsinfo *info)
 {
 	FRAME(mount);
 	f->dev = (struct td_device){ .blocks = blocks ? blocks : fk.blocks, .bsize = 4096, .maxfiles = s_maxfiles };
@@ -52,7 +52,7 @@ static int s_mount(uint64_t blocks, uint32_t format, struct td_fsinfo *info)
 	return err;
 }
 
-static int s_statfs(struct td_fsinfo *info)
+static __attribute__((unused)) int s_statfs(struct td_fsinfo *info)
 {
 	FRAME(statfs);
 	int err = s_go(TD_OP_statfs);
@@ -60,7 +60,7 @@ static int s_statfs(struct td_fsinfo *info)
 	return err;
 }
 
-static int s_getvnode(uint64_t fid, struct td_vnode *v)
+static __attribute__((unused)) int s_getvnode(uint64_t fid, struct td_vnode *v)
 {
 	FRAME(getvnode);
 	f->fid = fid;
@@ -71,7 +71,7 @@ static int s_getvnode(uint64_t fid, struct td_vnode *v)
 }
 
 #define S_VNODE_OP(op)                                                                             \
-	static int s_##op(struct td_vnode *v)                                                      \
+	static __attribute__((unused)) int s_##op(struct td_vnode *v)                                                      \
 	{                                                                                          \
 		FRAME(op);                                                                         \
 		f->v_at = AT(v);                                                                   \
@@ -84,7 +84,7 @@ static int s_getvnode(uint64_t fid, struct td_vnode *v)
 S_VNODE_OP(update)
 S_VNODE_OP(inactive)
 
-static int s_lookup(struct td_vnode *dir, const char *name, uint64_t *fid)
+static __attribute__((unused)) int s_lookup(struct td_vnode *dir, const char *name, uint64_t *fid)
 {
 	FRAME(lookup);
 	f->dir_at = AT(dir);
@@ -106,7 +106,7 @@ static struct td_vnode s_new(uint32_t type)
 }
 
 /* Takes mkdir, mknod and create for one: their frames are laid out alike. */
-static int s_create(struct td_vnode *dir, const char *name, uint32_t type, struct td_vnode *v)
+static __attribute__((unused)) int s_create(struct td_vnode *dir, const char *name, uint32_t type, struct td_vnode *v)
 {
 	_Static_assert(sizeof(struct td_frame_create) == sizeof(struct td_frame_mkdir), "frames");
 	_Static_assert(sizeof(struct td_frame_create) == sizeof(struct td_frame_mknod), "frames");
@@ -124,7 +124,7 @@ static int s_create(struct td_vnode *dir, const char *name, uint32_t type, struc
 	return err;
 }
 
-static int s_symlink(struct td_vnode *dir, const char *name, const char *target, struct td_vnode *v)
+static __attribute__((unused)) int s_symlink(struct td_vnode *dir, const char *name, const char *target, struct td_vnode *v)
 {
 	FRAME(symlink);
 	f->dir_at = AT(dir);
@@ -143,7 +143,7 @@ static int s_symlink(struct td_vnode *dir, const char *name, const char *target,
 	return err;
 }
 
-static int s_readlink(struct td_vnode *v, char *target)
+static __attribute__((unused)) int s_readlink(struct td_vnode *v, char *target)
 {
 	FRAME(readlink);
 	f->v_at = AT(v);
@@ -157,7 +157,7 @@ static int s_readlink(struct td_vnode *v, char *target)
 }
 
 #define S_NAME_OP(op)                                                                              \
-	static int s_##op(struct td_vnode *dir, const char *name, struct td_vnode *v)              \
+	static __attribute__((unused)) int s_##op(struct td_vnode *dir, const char *name, struct td_vnode *v)              \
 	{                                                                                          \
 		FRAME(op);                                                                         \
 		f->dir_at = AT(dir);                                                               \
@@ -176,7 +176,7 @@ S_NAME_OP(link)
 S_NAME_OP(unlink)
 S_NAME_OP(rmdir)
 
-static int s_rename(struct td_vnode *from, const char *old, struct td_vnode *to, const char *new,
+static __attribute__((unused)) int s_rename(struct td_vnode *from, const char *old, struct td_vnode *to, const char *new,
 		    struct td_vnode *v, struct td_vnode *target, uint32_t flags)
 {
 	FRAME(rename);
@@ -205,7 +205,7 @@ static int s_rename(struct td_vnode *from, const char *old, struct td_vnode *to,
 }
 
 /* The entries are at DATA afterwards, *len bytes. */
-static int s_readdir(struct td_vnode *dir, uint64_t cookie, uint32_t *len)
+static __attribute__((unused)) int s_readdir(struct td_vnode *dir, uint64_t cookie, uint32_t *len)
 {
 	FRAME(readdir);
 	f->dir_at = AT(dir);
@@ -219,7 +219,7 @@ static int s_readdir(struct td_vnode *dir, uint64_t cookie, uint32_t *len)
 }
 
 #define S_MAP_OP(op)                                                                               \
-	static int s_##op(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *e, uint32_t *n) \
+	static __attribute__((unused)) int s_##op(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *e, uint32_t *n) \
 	{                                                                                          \
 		FRAME(op);                                                                         \
 		f->v_at = AT(v);                                                                   \
@@ -236,7 +236,7 @@ static int s_readdir(struct td_vnode *dir, uint64_t cookie, uint32_t *len)
 S_MAP_OP(bmap)
 S_MAP_OP(balloc)
 
-static int s_bunmap(struct td_vnode *v, uint64_t lblk, uint64_t count)
+static __attribute__((unused)) int s_bunmap(struct td_vnode *v, uint64_t lblk, uint64_t count)
 {
 	FRAME(bunmap);
 	f->v_at = AT(v);
@@ -249,7 +249,7 @@ static int s_bunmap(struct td_vnode *v, uint64_t lblk, uint64_t count)
 	return err;
 }
 
-static int s_setxattr(struct td_vnode *v, const char *name, const void *value, uint32_t len, uint32_t flags)
+static __attribute__((unused)) int s_setxattr(struct td_vnode *v, const char *name, const void *value, uint32_t len, uint32_t flags)
 {
 	FRAME(setxattr);
 	f->v_at = AT(v);
@@ -265,7 +265,7 @@ static int s_setxattr(struct td_vnode *v, const char *name, const void *value, u
 	return err;
 }
 
-static int s_getxattr(struct td_vnode *v, const char *name, void *value, uint32_t *len)
+static __attribute__((unused)) int s_getxattr(struct td_vnode *v, const char *name, void *value, uint32_t *len)
 {
 	FRAME(getxattr);
 	f->v_at = AT(v);
@@ -279,7 +279,7 @@ static int s_getxattr(struct td_vnode *v, const char *name, void *value, uint32_
 	return err;
 }
 
-static int s_listxattr(struct td_vnode *v, char *names, uint32_t *len)
+static __attribute__((unused)) int s_listxattr(struct td_vnode *v, char *names, uint32_t *len)
 {
 	FRAME(listxattr);
 	f->v_at = AT(v);
@@ -292,7 +292,7 @@ static int s_listxattr(struct td_vnode *v, char *names, uint32_t *len)
 	return err;
 }
 
-static int s_removexattr(struct td_vnode *v, const char *name)
+static __attribute__((unused)) int s_removexattr(struct td_vnode *v, const char *name)
 {
 	FRAME(removexattr);
 	f->v_at = AT(v);

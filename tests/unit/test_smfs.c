@@ -14,6 +14,8 @@
 
 #include "fakekernel.h"
 #include "smfs_calls.h"
+#include "smfs_check.h"
+#include "smfs_model.h"
 
 /* ---- Each operation */
 
@@ -62,10 +64,67 @@ static void test_basic(void **state)
 	}
 }
 
+/* ---- Against the model */
+
+static uint64_t number(const char *name, uint64_t otherwise)
+{
+	const char *s = getenv(name);
+
+	return s ? strtoull(s, 0, 0) : otherwise;
+}
+
+static void model(struct run run)
+{
+	uint64_t seed = number("SMFS_SEED", 0), runs = seed ? 1 : number("SMFS_RUNS", 2);
+
+	for (uint64_t i = 0; i < runs; i++) {
+		run.seed = seed ? seed : i + 1;
+		run.steps = (uint32_t)number("SMFS_STEPS", 800);
+		const char *why = smfs_model(&run);
+		if (why)
+			fail_msg("%s", why);
+	}
+}
+
+static void test_model(void **state)
+{
+	(void)state;
+	for (enum fk_views views = 0; views < FK_VIEWS; views++)
+		model((struct run){ .blocks = 512, .views = views, .undo = 1 });
+}
+
+/* Little room and no journal: an error must leave the device as it was by itself. */
+static void test_full(void **state)
+{
+	(void)state;
+	for (enum fk_views views = 0; views < FK_VIEWS; views++) {
+		model((struct run){ .blocks = 64, .views = views });
+		model((struct run){ .blocks = 2300, .views = views });
+	}
+}
+
+static void test_quota(void **state)
+{
+	(void)state;
+	model((struct run){ .blocks = 3000, .maxfiles = 40 });
+}
+
+/* Each service of a call fails in turn, or ends the call; the journal undoes what it did. */
+static void test_faults(void **state)
+{
+	(void)state;
+	for (enum fk_views views = 0; views < FK_VIEWS; views++)
+		model((struct run){ .blocks = 200, .views = views, .undo = 1, .faults = 3 });
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_basic),
+		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_quota),
+		cmocka_unit_test(test_faults),
 	};
 
 	return cmocka_run_group_tests(tests, 0, 0);
