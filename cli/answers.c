@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a server answers: the state of the mount, its faults, a change of level. */
+#include "server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "report.h"
+#include "../core/gateway.h"
+#include <fs_gateway.h>
+#include "../walls/walls.h"
+
+static json_t *refuse(int error, const char *text)
+{
+	return json_pack("{s:b, s:o, s:i}", "ok", 0, "error", td__cli_json_text(text), "errno", error);
+}
+
+static const char *state_name(uint32_t state)
+{
+	static const char *const names[] = { "running", "changing", "detached" };
+
+	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "?";
+}
+
+static json_t *calls_by_op(const struct td_status *st)
+{
+	json_t *calls = json_object();
+
+	for (uint32_t op = 0; op < TD_OP_MAX; op++)
+		if (st->calls_by_op[op] && td__op_names[op])
+			json_object_set_new(calls, td__op_names[op], td__cli_json_number(st->calls_by_op[op]));
+	return calls;
+}
+
+static void put(json_t *to, const char *name, uint64_t n)
+{
+	json_object_set_new(to, name, td__cli_json_number(n));
+}
+
+static void put_device(json_t *to, const struct td__server *s)
+{
+	put(to, "size", s->bytes);
+	json_object_set_new(to, "image", s->image.path ? td__cli_json_text(s->image.path) : json_null());
+	json_object_set_new(to, "read_only", json_boolean(s->read_only));
+}
+
+static void put_level(json_t *to, const struct td_level *level)
+{
+	char knobs[512] = "";
+
+	td_level_format(level, knobs, sizeof(knobs));
+	json_object_set_new(to, "level", json_string(level->name));
+	json_object_set_new(to, "knobs", td__report_knobs(knobs));
+}
+
+static json_t *status(struct td__server *s)
+{
+	json_t *to = json_object();
+	struct td_status st;
+	char date[32];
+
+	td_get_status(s->fs, &st);
+	td__cli_show_date(st.since_sec, date);
+	json_object_set_new(to, "dir", td__cli_json_text(s->dir));
+	json_object_set_new(to, "module", td__cli_json_text(st.module));
+	json_object_set_new(to, "file", td__cli_json_text(s->module->path));
+	json_object_set_new(to, "build", json_sprintf("%016llx", (unsigned long long)st.build));
+	put_level(to, &st.level);
+	json_object_set_new(to, "state", json_string(state_name(st.state)));
+	json_object_set_new(to, "since", json_string(date));
+	td__cli_show_date(s->mounted_sec, date);
+	json_object_set_new(to, "mounted", json_string(date));
+	put(to, "calls", st.calls);
+	put(to, "faults", st.faults);
+	put(to, "restarts", st.restarts);
+	put(to, "level_changes", st.level_changes);
+	put(to, "careless", st.careless);
+	put(to, "deadlocks", st.deadlocks);
+	put(to, "vnodes", st.vnodes);
+	put(to, "last_pause_ns", st.last_pause_ns);
+	put(to, "pid", (uint64_t)getpid());
+	json_object_set_new(to, "module_pid", st.process ? json_integer(st.process) : json_null());
+	put_device(to, s);
+	json_object_set_new(to, "calls_by_operation", calls_by_op(&st));
+	return json_pack("{s:b, s:o}", "ok", 1, "status", to);
+}
+
+static json_t *faults(struct td__server *s, json_t *request)
+{
+	json_int_t after = json_integer_value(json_object_get(request, "after"));
+	struct td_fault *list = calloc(TD_FAULTS_KEPT, sizeof(*list));
+	json_t *all = json_array();
+	uint32_t n;
+
+	if (!list)
+		return refuse(ENOMEM, "out of memory");
+	n = td_get_faults(s->fs, after < 0 ? 0 : (uint64_t)after, list, TD_FAULTS_KEPT);
+	for (uint32_t i = 0; i < n; i++)
+		json_array_append_new(all, td__report_fault(s->dir, s->module, &list[i]));
+	free(list);
+	return json_pack("{s:b, s:o}", "ok", 1, "faults", all);
+}
+
+static json_t *set_level(struct td__server *s, json_t *request)
+{
+	const char *text = json_string_value(json_object_get(request, "level"));
+	char why[TD__CLI_WHY] = "";
+	struct td_status before;
+	struct td_level level;
+	uint64_t pause = 0;
+	int err;
+
+	if (!text)
+		return refuse(EINVAL, "the request names no level");
+	err = td__cli_level(text, &level, why, sizeof(why));
+	if (err)
+		return refuse(-err, why);
+	td_get_status(s->fs, &before);
+	err = td_set_level(s->fs, &level, &pause, why, sizeof(why));
+	if (err)
+		return refuse(-err, why[0] ? why : strerror(-err));
+	return json_pack("{s:b, s:s, s:s, s:o}", "ok", 1, "from", before.level.name, "to", level.name, "pause_ns",
+			 td__cli_json_number(pause));
+}
+
+json_t *td__answer(struct td__server *s, json_t *request, bool *leave)
+{
+	const char *what = json_string_value(json_object_get(request, "do"));
+
+	if (!what)
+		return refuse(EINVAL, "the request does not say what to do");
+	if (!strcmp(what, "status"))
+		return status(s);
+	if (!strcmp(what, "faults"))
+		return faults(s, request);
+	if (!strcmp(what, "level"))
+		return set_level(s, request);
+	if (!strcmp(what, "leave")) {
+		*leave = true;
+		return json_pack("{s:b, s:i}", "ok", 1, "pid", (int)getpid());
+	}
+	return refuse(EINVAL, "the request is none that this server knows");
+}

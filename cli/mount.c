@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * `tadan mount`: read what is wanted, and become the server, here or in the background.
+ *
+ * In the background means in a child. It says "I serve" through a pipe once the mount answers, and its
+ * messages until then go to the caller's standard error. The parent passes on its exit status, and signals.
+ */
+#include "server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum option { SIZE, IMAGE, LEVEL, FOREGROUND, ALLOW_OTHER, READ_ONLY, WRITE_THROUGH, MAX_FILES };
+static const char default_level[] = "isolated";
+enum { DEFAULT_SIZE = 1 << 30, SMALLEST = 64 << 10 };
+
+const struct td__cli_option td__cli_mount_options[] = {
+	[SIZE] = { "size", 's', "SIZE", "how much it holds, with K, M, G or T (1G; with --image: as long as the file is)" },
+	[IMAGE] = { "image", 'i', "FILE", "keep the file system in FILE; made or extended to --size, formatted if blank" },
+	[LEVEL] = { "level", 'l', "LEVEL", "level of protection, knobs behind it: isolated,journal=locks (isolated)" },
+	[FOREGROUND] = { "foreground", 'f', NULL, "stay in the foreground; Ctrl-C unmounts" },
+	[ALLOW_OTHER] = { "allow-other", 'o', NULL, "let other users in as well, by the files' permissions" },
+	[READ_ONLY] = { "read-only", 'r', NULL, "change nothing; needs --image" },
+	[WRITE_THROUGH] = { "write-through", 'w', NULL, "each write reaches the module at once, Linux gathers none" },
+	[MAX_FILES] = { "max-files", 'n', "N", "at most N files and directories (the module decides)" },
+	{ 0 },
+};
+
+/* ---- What is wanted. 0 or an exit status. */
+
+static int read_size(const char *text, struct td__server *s)
+{
+	if (td__cli_size(text, &s->size))
+		return td__cli_usage("--size %s is no size; give a number with K, M, G or T behind it, as in 512M", text);
+	if (s->size < SMALLEST)
+		return td__cli_usage("--size %s is too small; a file system needs 64K at least", text);
+	return 0;
+}
+
+static int read_max_files(const char *text, struct td__server *s)
+{
+	char *end;
+
+	errno = 0;
+	s->max_files = strtoull(text, &end, 10);
+	if (errno || *end || end == text || *text == '-' || !s->max_files)
+		return td__cli_usage("--max-files %s is no number of files; give one from 1 on", text);
+	return 0;
+}
+
+static int read_options(const struct td__cli_args *args, struct td__server *s)
+{
+	const char *const *v = args->values, *level = v[LEVEL] ? v[LEVEL] : default_level;
+	char why[TD__CLI_WHY];
+	int err = 0;
+
+	s->image.path = v[IMAGE];
+	s->size = v[IMAGE] ? 0 : DEFAULT_SIZE;
+	s->foreground = v[FOREGROUND];
+	s->allow_other = v[ALLOW_OTHER];
+	s->read_only = v[READ_ONLY];
+	s->write_through = v[WRITE_THROUGH];
+	if (v[SIZE])
+		err = read_size(v[SIZE], s);
+	if (!err && v[MAX_FILES])
+		err = read_max_files(v[MAX_FILES], s);
+	if (!err && s->read_only && !s->image.path)
+		err = td__cli_usage("--read-only needs --image: in memory there is nothing to read");
+	if (!err && s->read_only && v[SIZE])
+		err = td__cli_usage("--size and --read-only exclude each other: an image that is only read stays as long as it is");
+	if (!err && td__cli_level(level, &s->level, why, sizeof(why)))
+		err = td__cli_usage("--level %s: %s", level, why);
+	return err;
+}
+
+/* ---- Into the background */
+
+static volatile sig_atomic_t child;
+
+static void pass_on(int sig)
+{
+	(void)sig;
+	kill(child, SIGTERM);
+}
+
+static void pass_signals_on(void)
+{
+	struct sigaction act = { .sa_handler = pass_on, .sa_flags = SA_RESTART };
+
+	sigaction(SIGINT, &act, NULL);
+	sigaction(SIGTERM, &act, NULL);
+	sigaction(SIGHUP, &act, NULL);
+}
+
+/* The child serves, or has ended: then its exit status says why not. */
+static int wait_for_child(int from)
+{
+	char status;
+	ssize_t n;
+	int how;
+
+	do
+		n = read(from, &status, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1)
+		return status;
+	while (waitpid(child, &how, 0) < 0 && errno == EINTR)
+		;
+	if (WIFSIGNALED(how))
+		td__cli_error("the server was ended by signal %d (%s) before it served", WTERMSIG(how),
+			      strsignal(WTERMSIG(how)));
+	return WIFEXITED(how) && WEXITSTATUS(how) ? WEXITSTATUS(how) : TD__CLI_FAILED;
+}
+
+static int serve_in_background(struct td__server *s)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC)) {
+		td__cli_error("cannot go into the background: %s", strerror(errno));
+		return TD__CLI_FAILED;
+	}
+	child = fork();
+	if (child > 0) {
+		pass_signals_on();
+		close(fds[1]);
+		return wait_for_child(fds[0]);
+	}
+	if (child < 0) {
+		td__cli_error("cannot go into the background: %s", strerror(errno));
+		return TD__CLI_FAILED;
+	}
+	close(fds[0]);
+	setsid();
+	s->told = fds[1];
+	return td__serve(s);
+}
+
+/* Paths are made absolute: a server in the background leaves the folder it was started in. */
+static int make_absolute(struct td__server *s, const char *dir)
+{
+	char *image = s->image.path && s->image.path[0] != '/' ? getcwd(NULL, 0) : NULL, *full;
+
+	if (image && asprintf(&full, "%s/%s", image, s->image.path) > 0)
+		s->image.path = full;
+	free(image);
+	s->dir = td__cli_resolve(dir);
+	if (s->dir)
+		return 0;
+	td__cli_error("%s: %s; make the directory first: mkdir -p %s", dir, strerror(errno), dir);
+	return TD__CLI_FAILED;
+}
+
+/* A mount of ours is refused here, with the command that helps; others by the front end. */
+static int check_mounted(const char *dir)
+{
+	struct td__runtime_entry entry;
+	struct td__cli_mounted m;
+	int alive;
+
+	if (!td__cli_mounted(dir, &m) || !td__cli_is_ours(&m))
+		return 0;
+	alive = td__runtime_find(dir, &entry) && entry.alive;
+	td__cli_error(alive ? "%s: Tadan has mounted something there already; unmount it first: tadan umount %s" :
+			      "%s: a mount is there whose server has ended; clear it first: tadan umount %s",
+		      dir, dir);
+	return TD__CLI_FAILED;
+}
+
+int td__cli_mount(const struct td__cli_args *args)
+{
+	static struct td__server s = { .told = -1 };
+	int err = read_options(args, &s);
+
+	if (!err)
+		err = make_absolute(&s, args->words[1]);
+	if (!err)
+		err = check_mounted(s.dir);
+	if (err)
+		return err;
+	s.module_name = args->words[0];
+	return s.foreground ? td__serve(&s) : serve_in_background(&s);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Faults and knobs as JSON, and faults as text from that JSON. */
+#ifndef TADAN_CLI_REPORT_H
+#define TADAN_CLI_REPORT_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+struct td__module;
+struct td_fault;
+
+/* "wall=none,trap=on" as an object. */
+json_t *td__report_knobs(const char *knobs);
+/* Everything about a fault; addresses in the module file come with their source lines. */
+json_t *td__report_fault(const char *dir, const struct td__module *m, const struct td_fault *f);
+/* For a person to read and act on. */
+void td__report_print(json_t *fault, FILE *to);
+
+#endif

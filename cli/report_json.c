@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Faults as JSON. Made by the server, which has the module file at hand to look source lines up in. */
+#include "cli.h"
+#include "report.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../core/gateway.h"
+#include <fs_gateway.h>
+#include "../walls/walls.h"
+
+json_t *td__report_knobs(const char *knobs)
+{
+	char *copy = strdup(knobs), *next;
+	json_t *to = json_object();
+
+	for (char *word = copy ? strtok_r(copy, ",", &next) : NULL; word; word = strtok_r(NULL, ",", &next)) {
+		char *value = strchr(word, '=');
+
+		if (value) {
+			*value = 0;
+			json_object_set_new(to, word, json_string(value + 1));
+		}
+	}
+	free(copy);
+	return to;
+}
+
+static json_t *line(const struct td__module *m, uint64_t address)
+{
+	char text[256] = "";
+
+	td__module_line(m, address, text, sizeof(text));
+	return text[0] ? td__cli_json_text(text) : json_null();
+}
+
+static json_t *backtrace(const struct td__module *m, const struct td_fault *f)
+{
+	json_t *frames = json_array();
+
+	for (uint32_t i = 0; i < f->nframes && i < TD_FAULT_FRAMES; i++)
+		json_array_append_new(frames, json_pack("{s:o, s:o}", "address", td__cli_json_hex(f->frames[i]),
+							"line", line(m, f->frames[i])));
+	return frames;
+}
+
+static const char *entry_name(uint32_t what)
+{
+	switch (what) {
+	case TD__ENTRY_BYTES: return "bytes written";
+	case TD__ENTRY_ZEROED: return "block overwritten";
+	case TD__ENTRY_DISCARD: return "blocks to be discarded";
+	case TD__ENTRY_LOCK: return "lock taken";
+	case TD__ENTRY_REF: return "vnode reference taken";
+	case TD__ENTRY_UNREF: return "vnode reference to be given back";
+	default: return "?";
+	}
+}
+
+static json_t *journal(const struct td_fault *f)
+{
+	json_t *entries = json_array();
+
+	for (uint32_t i = 0; i < f->entries && i < TD_FAULT_ENTRIES; i++)
+		json_array_append_new(entries, json_pack("{s:s, s:o, s:o, s:o}", "what", entry_name(f->last[i].what),
+							 "block", td__cli_json_number(f->last[i].blkno), "offset",
+							 td__cli_json_number(f->last[i].off), "length",
+							 td__cli_json_number(f->last[i].len)));
+	return entries;
+}
+
+static int has_address(const struct td_fault *f)
+{
+	return f->kind == TD_FAULT_ACCESS || f->kind == TD_FAULT_WALL || f->kind == TD_FAULT_STACK;
+}
+
+/* What happened: kind and access. */
+static void put_kind(json_t *to, const struct td_fault *f)
+{
+	static const char *const accesses[] = { "load", "store", "jump" };
+	const char *kind = f->kind < TD_FAULT_KINDS ? td_fault_names[f->kind] : NULL;
+
+	json_object_set_new(to, "kind", json_string(kind ? kind : "?"));
+	json_object_set_new(to, "access", has_address(f) && f->write < 3 ? json_string(accesses[f->write]) : json_null());
+	json_object_set_new(to, "address", has_address(f) ? td__cli_json_hex(f->address) : json_null());
+	json_object_set_new(to, "lay", f->lay[0] ? td__cli_json_text(f->lay) : json_null());
+	json_object_set_new(to, "detail", f->detail[0] ? td__cli_json_text(f->detail) : json_null());
+}
+
+static void put_place(json_t *to, const struct td__module *m, const struct td_fault *f)
+{
+	json_object_set_new(to, "pc", f->pc ? td__cli_json_hex(f->pc) : json_null());
+	json_object_set_new(to, "line", f->pc ? line(m, f->pc) : json_null());
+	json_object_set_new(to, "backtrace", backtrace(m, f));
+}
+
+static void put_recovery(json_t *to, const struct td_fault *f)
+{
+	json_object_set_new(to, "journal", journal(f));
+	json_object_set_new(to, "undone", json_integer(f->undone));
+	json_object_set_new(to, "undone_bytes", td__cli_json_number(f->undone_bytes));
+	json_object_set_new(to, "action", td__cli_json_text(f->action));
+	json_object_set_new(to, "recovery_ns", td__cli_json_number(f->recovery_ns));
+}
+
+static json_t *date(const struct td_fault *f)
+{
+	char text[32];
+
+	td__cli_show_date(f->sec, text);
+	text[strcspn(text, "Z")] = 0;
+	return json_sprintf("%s.%09uZ", text, f->nsec);
+}
+
+json_t *td__report_fault(const char *dir, const struct td__module *m, const struct td_fault *f)
+{
+	const char *op = f->op < TD_OP_MAX && td__op_names[f->op] ? td__op_names[f->op] : "?";
+	json_t *to = json_object();
+
+	json_object_set_new(to, "dir", td__cli_json_text(dir));
+	json_object_set_new(to, "number", td__cli_json_number(f->number));
+	json_object_set_new(to, "time", date(f));
+	json_object_set_new(to, "module", td__cli_json_text(f->module));
+	json_object_set_new(to, "file", td__cli_json_text(m->path));
+	json_object_set_new(to, "build", json_sprintf("%016llx", (unsigned long long)m->build));
+	json_object_set_new(to, "level", td__cli_json_text(f->level));
+	json_object_set_new(to, "operation", json_string(f->op == TD_OP_HELLO ? "hello" : op));
+	json_object_set_new(to, "attempt", json_integer(f->attempt));
+	json_object_set_new(to, "vnode", f->vnode ? td__cli_json_hex(f->vnode) : json_null());
+	json_object_set_new(to, "fid", f->vnode ? td__cli_json_number(f->fid) : json_null());
+	put_kind(to, f);
+	put_place(to, m, f);
+	put_recovery(to, f);
+	return to;
+}

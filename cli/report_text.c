@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Faults for people. The text is made from the server's JSON, and nothing in it is trusted to be there. */
+#include "cli.h"
+#include "report.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static const char *text(json_t *from, const char *name)
+{
+	const char *s = json_string_value(json_object_get(from, name));
+
+	return s ? s : "";
+}
+
+static long long number(json_t *from, const char *name)
+{
+	return json_integer_value(json_object_get(from, name));
+}
+
+static void row(const char *name, const char *value, FILE *to)
+{
+	fprintf(to, "  %-10s ", name);
+	td__cli_print_safe(value, to);
+	fputc('\n', to);
+}
+
+__attribute__((format(printf, 3, 4)))
+static void row_of(FILE *to, const char *name, const char *format, ...)
+{
+	char value[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(value, sizeof(value), format, ap);
+	va_end(ap);
+	row(name, value, to);
+}
+
+static void print_kind(json_t *fault, FILE *to)
+{
+	const char *access = text(fault, "access"), *lay = text(fault, "lay");
+
+	if (*access)
+		row_of(to, "what", "%s: a %s %s %s%s%s%s", text(fault, "kind"), access,
+		       !strcmp(access, "load") ? "from" : "to", text(fault, "address"), *lay ? " (" : "", lay,
+		       *lay ? ")" : "");
+	else
+		row("what", text(fault, "kind"), to);
+	if (*text(fault, "detail"))
+		row("detail", text(fault, "detail"), to);
+}
+
+static void print_frame(const char *name, const char *line, const char *address, FILE *to)
+{
+	if (*line)
+		row(name, line, to);
+	else
+		row_of(to, name, "%s of the module file (no source line is known: build it with -g)", address);
+}
+
+/* The innermost frame may repeat the place itself. */
+static void print_place(json_t *fault, FILE *to)
+{
+	json_t *frames = json_object_get(fault, "backtrace"), *frame;
+	const char *pc = text(fault, "pc");
+	size_t i;
+
+	if (*pc)
+		print_frame("at", text(fault, "line"), pc, to);
+	json_array_foreach(frames, i, frame)
+		if (i || strcmp(text(frame, "address"), pc))
+			print_frame("from", text(frame, "line"), text(frame, "address"), to);
+}
+
+static void print_entry(json_t *entry, const char *name, FILE *to)
+{
+	const char *what = text(entry, "what");
+
+	if (strstr(what, "bytes"))
+		row_of(to, name, "%s: %lld at %lld of block %lld", what, number(entry, "length"),
+		       number(entry, "offset"), number(entry, "block"));
+	else if (strstr(what, "block"))
+		row_of(to, name, "%s: block %lld", what, number(entry, "block"));
+	else
+		row_of(to, name, "%s: %lld", what, number(entry, "offset"));
+}
+
+static void print_recovery(json_t *fault, FILE *to)
+{
+	json_t *journal = json_object_get(fault, "journal"), *entry;
+	char bytes[32], time[32];
+	size_t i;
+
+	json_array_foreach(journal, i, entry)
+		print_entry(entry, i ? "" : "journal", to);
+	td__cli_show_bytes((uint64_t)number(fault, "undone_bytes"), bytes);
+	td__cli_show_time((uint64_t)number(fault, "recovery_ns"), time);
+	row_of(to, "undone", "%lld changes, %s", number(fault, "undone"), bytes);
+	row_of(to, "then", "%s; calls were kept out for %s", text(fault, "action"), time);
+}
+
+void td__report_print(json_t *fault, FILE *to)
+{
+	fprintf(to, "%sfault %lld%s of ", td__cli_style(to, TD__BOLD), number(fault, "number"),
+		td__cli_style(to, TD__PLAIN));
+	td__cli_print_safe(text(fault, "dir"), to);
+	fprintf(to, ", %s\n", text(fault, "time"));
+	row_of(to, "module", "%s at level %s (%s, build %s)", text(fault, "module"), text(fault, "level"),
+	       text(fault, "file"), text(fault, "build"));
+	if (*text(fault, "vnode"))
+		row_of(to, "in", "%s, attempt %lld, file %lld (vnode %s)", text(fault, "operation"),
+		       number(fault, "attempt"), number(fault, "fid"), text(fault, "vnode"));
+	else
+		row_of(to, "in", "%s, attempt %lld", text(fault, "operation"), number(fault, "attempt"));
+	print_kind(fault, to);
+	print_place(fault, to);
+	print_recovery(fault, to);
+}

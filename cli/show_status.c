@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `tadan status`: a table of all mounts, or everything about one. */
+#include "ask.h"
+#include "table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum option { JSON };
+
+static const char *text(json_t *from, const char *name)
+{
+	const char *s = json_string_value(json_object_get(from, name));
+
+	return s ? s : "-";
+}
+
+static long long number(json_t *from, const char *name)
+{
+	return json_integer_value(json_object_get(from, name));
+}
+
+static void knobs(json_t *status, char *to, size_t size)
+{
+	json_t *all = json_object_get(status, "knobs"), *value;
+	const char *name;
+	size_t n = 0;
+
+	to[0] = 0;
+	json_object_foreach(all, name, value) {
+		n += (size_t)snprintf(to + n, size - n, "%s%s=%s", n ? "," : "", name, json_string_value(value));
+		if (n >= size)
+			break;
+	}
+}
+
+static void process(json_t *status, char to[24])
+{
+	if (json_is_integer(json_object_get(status, "module_pid")))
+		snprintf(to, 24, "%lld", number(status, "module_pid"));
+	else
+		strcpy(to, "-");
+}
+
+/* ---- All of them */
+
+static void add_row(struct td__table *t, json_t *status)
+{
+	char all_knobs[512], pid[24];
+
+	knobs(status, all_knobs, sizeof(all_knobs));
+	process(status, pid);
+	td__table_add(t, "%s", text(status, "dir"));
+	td__table_add(t, "%s", text(status, "module"));
+	td__table_add(t, "%s", text(status, "level"));
+	td__table_add(t, "%s", text(status, "state"));
+	td__table_add(t, "%s", text(status, "since"));
+	td__table_add(t, "%lld", number(status, "calls"));
+	td__table_add(t, "%lld", number(status, "faults"));
+	td__table_add(t, "%lld", number(status, "restarts"));
+	td__table_add(t, "%lld", number(status, "pid"));
+	td__table_add(t, "%s", pid);
+	td__table_add(t, "%s", all_knobs);
+}
+
+static int print_table(json_t *all)
+{
+	static const char *const heads[] = { "DIR", "MODULE", "LEVEL", "STATE", "SINCE", "CALLS", "FAULTS", "RESTARTS",
+					     "SERVER", "PROCESS", "KNOBS" };
+	struct td__table t = { .columns = sizeof(heads) / sizeof(heads[0]) };
+	json_t *status;
+	size_t i;
+
+	if (!json_array_size(all)) {
+		puts("nothing is mounted");
+		return TD__CLI_OK;
+	}
+	for (i = 0; i < t.columns; i++)
+		td__table_add(&t, "%s", heads[i]);
+	json_array_foreach(all, i, status)
+		add_row(&t, status);
+	td__table_print(&t);
+	return TD__CLI_OK;
+}
+
+/* ---- One of them */
+
+static void row(const char *name, const char *value)
+{
+	printf("  %-14s ", name);
+	td__cli_print_safe(value, stdout);
+	putchar('\n');
+}
+
+static void row_number(const char *name, json_t *status, const char *member)
+{
+	printf("  %-14s %lld\n", name, number(status, member));
+}
+
+static void print_knobs(json_t *status)
+{
+	char all[512];
+
+	knobs(status, all, sizeof(all));
+	for (char *p = all; *p; p++)
+		if (*p == ',')
+			*p = ' ';
+	row("knobs", all);
+}
+
+static void print_calls(json_t *status)
+{
+	json_t *calls = json_object_get(status, "calls_by_operation"), *n;
+	const char *op;
+
+	row_number("calls", status, "calls");
+	json_object_foreach(calls, op, n)
+		printf("    %-12s %lld\n", op, (long long)json_integer_value(n));
+}
+
+static void print_device(json_t *status)
+{
+	char bytes[32];
+
+	td__cli_show_bytes((uint64_t)number(status, "size"), bytes);
+	printf("  %-14s %s, %s%s\n", "device", bytes,
+	       json_is_string(json_object_get(status, "image")) ? text(status, "image") : "in memory",
+	       json_is_true(json_object_get(status, "read_only")) ? ", only read" : "");
+}
+
+static void print_one(json_t *status)
+{
+	char pause[32], pid[24];
+
+	if (!json_object_get(status, "module")) /* the server has ended: there is no more to tell */
+		return;
+	process(status, pid);
+	td__cli_show_time((uint64_t)number(status, "last_pause_ns"), pause);
+	printf("%s%s%s\n", td__cli_style(stdout, TD__BOLD), text(status, "dir"), td__cli_style(stdout, TD__PLAIN));
+	printf("  %-14s %s, build %s, %s\n", "module", text(status, "module"), text(status, "build"), text(status, "file"));
+	row("state", text(status, "state"));
+	row("level", text(status, "level"));
+	print_knobs(status);
+	row("since", text(status, "since"));
+	row("mounted", text(status, "mounted"));
+	print_device(status);
+	row_number("server", status, "pid");
+	row("process", pid);
+	row_number("faults", status, "faults");
+	row_number("restarts", status, "restarts");
+	row_number("level changes", status, "level_changes");
+	row("last pause", pause);
+	row_number("careless", status, "careless");
+	row_number("deadlocks", status, "deadlocks");
+	row_number("vnodes", status, "vnodes");
+	print_calls(status);
+}
+
+/* ---- */
+
+/* A mount whose server was killed is shown, too: it is there, and it is in the way. */
+static json_t *ask(const struct td__runtime_entry *entry)
+{
+	json_t *answer, *status;
+
+	if (!entry->alive)
+		return json_pack("{s:o, s:s}", "dir", td__cli_json_text(entry->dir), "state", "server ended");
+	answer = td__ask(entry, json_pack("{s:s}", "do", "status"));
+	status = answer ? json_incref(json_object_get(answer, "status")) : NULL;
+	json_decref(answer);
+	return status;
+}
+
+int td__cli_status(const struct td__cli_args *args)
+{
+	struct td__runtime_entry *entries;
+	json_t *all = json_array(), *status;
+	int result;
+	size_t n;
+
+	result = td__ask_each(args, &entries, &n);
+	for (size_t i = 0; i < n && !result; i++) {
+		if (args->nwords && !entries[i].alive) {
+			td__cli_error("%s: the server of this mount has ended; clear it: tadan umount %s", entries[i].dir,
+				      entries[i].dir);
+			result = TD__CLI_FAILED;
+		}
+		status = ask(&entries[i]);
+		if (status)
+			json_array_append_new(all, status);
+		else
+			result = TD__CLI_FAILED;
+	}
+	td__runtime_free(entries, n);
+	if (args->values[JSON])
+		return td__cli_print_json(all) || result;
+	if (!args->nwords)
+		print_table(all);
+	else if (json_array_size(all))
+		print_one(json_array_get(all, 0));
+	json_decref(all);
+	return result;
+}
