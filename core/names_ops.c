@@ -549,7 +549,7 @@ int td_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, str
 
 struct listing {
 	uint8_t *to;
-	uint32_t size, used, n;
+	uint32_t size, used, n, most;
 };
 
 static int add_entry(struct listing *l, uint64_t fid, uint64_t cookie, uint32_t type, const void *name, uint32_t len)
@@ -557,7 +557,7 @@ static int add_entry(struct listing *l, uint64_t fid, uint64_t cookie, uint32_t 
 	struct td_dirent d = { fid, cookie, type, len };
 	uint32_t padded = (len + 7) & ~7u;
 
-	if (sizeof(d) + padded > l->size - l->used)
+	if (l->n == l->most || sizeof(d) + padded > l->size - l->used)
 		return 0;
 	memcpy(l->to + l->used, &d, sizeof(d));
 	memset(l->to + l->used + sizeof(d), 0, padded);
@@ -625,11 +625,11 @@ static int list(struct td__fs *fs, struct td__vnode *dir, uint64_t cookie, struc
 }
 
 /* Attributes of what was listed; a name that has gone meanwhile gets none. */
-static void attributes(struct td__fs *fs, const struct listing *l, td_attr *attrs, uint32_t most)
+static void attributes(struct td__fs *fs, const struct listing *l, td_attr *attrs)
 {
 	uint32_t at = 0;
 
-	for (uint32_t i = 0; i < l->n && i < most; i++) {
+	for (uint32_t i = 0; i < l->n; i++) {
 		struct td__vnode *v;
 		struct td_dirent d;
 		const char *name = (const char *)l->to + at + sizeof(d);
@@ -646,7 +646,7 @@ static void attributes(struct td__fs *fs, const struct listing *l, td_attr *attr
 int td_readdir(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint64_t cookie, void *entries, uint32_t size,
 	       td_attr *attrs, uint32_t *nattrs)
 {
-	struct listing l = { entries, size, 0, 0 };
+	struct listing l = { entries, size, 0, 0, attrs ? *nattrs : 0xffffffffu };
 	struct td__vnode *dir = td__vnode_get(fs, h);
 	int err;
 
@@ -658,9 +658,9 @@ int td_readdir(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint6
 		err = list(fs, dir, cookie, &l);
 	td__rwlock_unlock(&dir->lock);
 	if (!err && attrs)
-		attributes(fs, &l, attrs, *nattrs);
-	if (nattrs)
-		*nattrs = l.n;
+		attributes(fs, &l, attrs);
+	if (attrs)
+		*nattrs = err ? 0 : l.n;
 	td__vnode_put(dir, 1);
 	return err ? err : (int)l.used;
 }

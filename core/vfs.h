@@ -81,8 +81,9 @@ int td_readlink(struct td__fs *fs, td_handle v, void *target, uint32_t size);
 
 /*
  * Entries from `cookie` on (0: beginning) as struct td_dirent; `.` and `..` first with cookies 1 and 2.
- * Returns the bytes put into `entries` (0: the end). size: up to TD_WINDOW. With `attrs` (room for `nattrs`),
- * one attribute record for each entry, with a reference each but for `.` and `..` (handle 0: could not be had); *nattrs is set.
+ * Returns the bytes put into `entries` (0: the end). size: up to TD_WINDOW. With `attrs`, which has room for *nattrs,
+ * there are at most so many entries, each with its attributes and a reference, but for `.` and `..` (handle 0: could not
+ * be had); *nattrs becomes their number.
  */
 int td_readdir(struct td__fs *fs, const struct td_cred *cred, td_handle dir, uint64_t cookie, void *entries, uint32_t size,
 	       td_attr *attrs, uint32_t *nattrs);
