@@ -279,8 +279,11 @@ static void zero_fresh(struct td__device *dev, const struct td_extent *fresh, ui
 		}
 }
 
-/* Blocks for [off, *end). Where the device fills up on the way, *end says how far it got. */
-static int allocate(struct td__vnode *v, uint64_t off, uint64_t *end)
+/*
+ * Blocks for [off, *end), which are zeroes unless they are to be written now. Where the device fills up on the way, *end
+ * says how far it got.
+ */
+static int allocate(struct td__vnode *v, uint64_t off, uint64_t *end, int to_write)
 {
 	struct td__device *dev = v->fs->device;
 	uint64_t first = off / dev->bsize, last = (*end - 1) / dev->bsize;
@@ -306,7 +309,7 @@ static int allocate(struct td__vnode *v, uint64_t off, uint64_t *end)
 				want = e->lblk + e->count - b;
 			err = td__extents_alloc(v, b, want < ALLOC_MAX ? want : ALLOC_MAX, fresh, &n);
 			if (!err)
-				zero_fresh(dev, fresh, n, off, *end);
+				zero_fresh(dev, fresh, n, off, to_write ? *end : off);
 		}
 		if (err && b == first)
 			return err;
@@ -377,7 +380,7 @@ static int64_t write_locked(struct td__vnode *v, uint64_t off, const void *data,
 	if (!maps_blocks(v->fs))
 		return write_by_module(v, off, data, len);
 	end = off + len;
-	err = allocate(v, off, &end);
+	err = allocate(v, off, &end, 1);
 	if (!err)
 		err = copy_in(v, off, data, end - off);
 	if (err)
@@ -487,7 +490,7 @@ static int fallocate_locked(struct td__vnode *v, uint64_t off, uint64_t len, uin
 	if (!err && !(mode & TD_FALLOC_PUNCH_HOLE)) {
 		uint64_t got = end;
 
-		err = allocate(v, off, &got);
+		err = allocate(v, off, &got, 0);
 		if (!err && got < end)
 			err = -TD_ENOSPC;
 		if (!err && !(mode & TD_FALLOC_KEEP_SIZE) && end > v->rec.size)
