@@ -288,10 +288,10 @@ static void bury(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v)
 	td__rwlock_exclusive(&v->lock);
 	td__extents_drop(v);
 	td__fs_inactive(fs, v);
-	td__rwlock_unlock(&v->lock);
 	td__mutex_lock(&s->mutex);
 	remove_vnode(s, v);
 	td__mutex_unlock(&s->mutex);
+	td__rwlock_unlock(&v->lock);
 	free_vnode(v);
 }
 
@@ -447,7 +447,13 @@ static int by_fid(struct td__fs *fs, uint64_t fid, const struct td_vnode *rec, s
 	if (!fid)
 		return -TD_EIO;
 	td__mutex_lock(&s->mutex);
-	v = find(s, fid);
+	for (v = find(s, fid); v && rec && v->state == TD__DYING; v = find(s, fid)) {
+		/* bury() holds its lock: the module has freed the fid and given it anew, the kernel is about to forget it. */
+		td__mutex_unlock(&s->mutex);
+		td__rwlock_shared(&v->lock);
+		td__rwlock_unlock(&v->lock);
+		td__mutex_lock(&s->mutex);
+	}
 	if (v && (rec || v->state == TD__DYING)) {
 		td__mutex_unlock(&s->mutex);
 		return rec ? -TD_EIO : -TD_ESTALE; /* a new file with a fid that is in use */
