@@ -62,12 +62,14 @@ int td_access(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint32
 
 static int may_set(const struct td_cred *cred, const struct td_vnode *r, uint32_t want, const td_attr *set)
 {
+	const uint32_t now = TD_SET_ATIME_NOW | TD_SET_MTIME_NOW; /* both: who may write, may do it */
+
 	if (cred->checked)
 		return 0;
 	if (want & (TD_SET_MODE | TD_SET_ATIME | TD_SET_MTIME) && !td__is_owner(cred, r))
 		return -TD_EPERM;
-	if (want & (TD_SET_ATIME_NOW | TD_SET_MTIME_NOW) && !td__is_owner(cred, r) && td__may(cred, r, 2))
-		return -TD_EACCES;
+	if (want & now && !td__is_owner(cred, r) && ((want & now) != now || td__may(cred, r, 2)))
+		return (want & now) != now ? -TD_EPERM : -TD_EACCES;
 	if (want & TD_SET_UID && cred->uid && (cred->uid != r->uid || set->uid != r->uid))
 		return -TD_EPERM;
 	if (want & TD_SET_GID && cred->uid && (cred->uid != r->uid || !td__in_group(cred, set->gid)))

@@ -400,14 +400,14 @@ static int rename_allowed(const struct rename *r)
 		err = td__may_remove(cred, &r->from->rec, &r->v->rec);
 	if (!err && r->target)
 		err = td__may_remove(cred, &r->to->rec, &r->target->rec);
-	if (!err && dir && r->from != r->to && !td__is_owner(cred, &r->v->rec))
+	if (!err && dir && r->from != r->to)
 		err = td__may(cred, &r->v->rec, 2); /* its `..` changes */
 	if (!err && !r->to->rec.nlink)
 		err = -TD_ENOENT;
 	if (err || !r->target)
 		return err;
 	if (r->flags & TD_RENAME_EXCHANGE) {
-		if (r->target->rec.type == TD_DIR && r->from != r->to && !td__is_owner(cred, &r->target->rec))
+		if (r->target->rec.type == TD_DIR && r->from != r->to)
 			err = td__may(cred, &r->target->rec, 2);
 		return err;
 	}
