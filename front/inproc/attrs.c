@@ -64,7 +64,7 @@ int td__chown(const struct td_task *t, td_handle v, uint32_t uid, uint32_t gid)
 {
 	struct td_cred cred = td__cred_of(t, false);
 	td_attr set = { .uid = uid, .gid = gid }, out;
-	uint32_t want = TD_SET_KILL_SUID;
+	uint32_t want = 0;
 
 	if (uid != ~0u)
 		want |= TD_SET_UID;
