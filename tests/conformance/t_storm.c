@@ -286,8 +286,7 @@ static void open_and_unlink(void *arg, int index)
 		int fd;
 
 		snprintf(name, sizeof(name), "f%d", (index + i) % 3);
-		fd = fs->open(name, O_CREAT | O_RDWR, 0666);
-		check(fd >= 0);
+		fd = (int)ok(fs->open(name, O_CREAT | O_RDWR, 0666));
 		pattern(data, sizeof(data), 0, (uint64_t)index);
 		if (index < 2)
 			fs->unlink(name);
