@@ -184,6 +184,7 @@ int inside_act(struct td__domain *d, uint32_t slot, enum act act, uint64_t off, 
 
 	*c = inside_call(d, slot);
 	f->v_at = __builtin_offsetof(struct td_frame_seek, v);
+	f->v.fid = (uintptr_t)inside.secret;
 	f->off = off;
 	f->whence = act;
 	f->found = 0;

@@ -95,6 +95,9 @@ int td__trap_from_module(const struct td__gate *g, const struct td__signal *s)
 		return (s->rights & 3) || td__within(g->stack, s->sp);
 	if (in_file(g, s->pc) || in_file(g, on_stack(g, s->sp)))
 		return 1;
+	/* A jump to what is no code leaves no trace if it was the last act of its function. */
+	if (s->number == SIGSEGV && (s->error & ERROR_FETCH))
+		return 1;
 	for (int i = 0; i < TD_FAULT_FRAMES && fp; i++, fp = next) {
 		if (in_file(g, on_stack(g, fp + 8)))
 			return 1;

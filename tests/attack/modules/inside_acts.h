@@ -26,7 +26,7 @@ enum act {
 	ACT_SERVICE_IN,  /* a service that reads from off */
 	ACT_VIEW_WRITE,  /* write through the view of block off */
 	ACT_OTHER_STATE, /* leave direction flag, rounding mode and x87 stack changed, then fault */
-	ACT_WRPKRU,      /* jump to the instruction at off with open rights in eax, and write to the word behind */
+	ACT_OPEN_KEYS,   /* call the instruction at off with what opens all keys in eax; then write to v->fid */
 };
 
 #endif
