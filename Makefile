@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The door in front of Meson, for hands that type `make`. Meson decides what depends on what.
+#
+#   make               build everything into build/; the command is build/tadan
+#   make test          the tests, and their sum; make test-asan, test-tsan: under sanitizers
+#   make demo          install what is missing, build, and see everything at work
+#   make bench         measure (QUICK=1: a first look)
+#   make install       into /usr/local (PREFIX=/elsewhere)
+#   make packages      install the Debian packages that building and testing need
+#   make clean
+
+MAKEFLAGS += --no-print-directory
+BUILD ?= build
+PREFIX ?= /usr/local
+MESON ?= meson
+# Arguments for Meson's setup, and for `meson test`.
+SETUP ?=
+TESTS ?=
+
+all: $(BUILD)/build.ninja
+	@$(MESON) compile -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@command -v $(MESON) >/dev/null || { echo "Meson is missing; make packages installs it" >&2; exit 1; }
+	$(MESON) setup $(BUILD) --prefix $(PREFIX) $(SETUP)
+
+# Meson ends with an error if a test failed; so does the report, which has the last word.
+test: all
+	@$(MESON) test -C $(BUILD) --no-rebuild --print-errorlogs $(TESTS); tests/report $(BUILD)
+
+test-asan:
+	@$(MAKE) test BUILD=$(BUILD)-asan SETUP='-Db_sanitize=address,undefined' TESTS='--no-suite plain'
+
+test-tsan:
+	@$(MAKE) test BUILD=$(BUILD)-tsan SETUP='-Db_sanitize=thread' TESTS='--suite threads'
+
+demo:
+	@scripts/install-packages build demo
+	@$(MAKE) all
+	@$(BUILD)/tadan demo
+
+bench: all
+	@scripts/install-packages bench
+	@bench/run --build $(BUILD) $(if $(QUICK),--quick) --json $(BUILD)/bench.json
+
+install: all
+	@$(MESON) install -C $(BUILD) --no-rebuild
+
+packages:
+	@scripts/install-packages
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
+
+.PHONY: all test test-asan test-tsan demo bench install packages clean
