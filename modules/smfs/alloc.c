@@ -7,8 +7,40 @@
  * they cannot run out. It prefers the goal's shard, or when that is busy one that is not. A call that needs
  * more goes upwards from there, waiting; shards below it are only tried. So where several calls fight for
  * the last blocks, one may be told ENOSPC though another gives some back a moment later.
+ *
+ * Where room was found when a group had none is remembered in `detours`, so that the next call goes there at
+ * once. That is a guess: it may be wrong or lost.
  */
 #include "smfs.h"
+
+enum { DETOURS = 256 };
+
+/* For group g, at g % DETOURS: g in the upper half, and one plus the group to go to instead in the lower. */
+static uint64_t detours[DETOURS];
+
+static void detour_set(uint64_t g, uint64_t to)
+{
+	if (g != to && g < fs.groups)
+		__atomic_store_n(&detours[g % DETOURS], g << 32 | (to + 1), __ATOMIC_RELAXED);
+}
+
+static uint64_t detour(uint64_t g)
+{
+	uint64_t d = __atomic_load_n(&detours[g % DETOURS], __ATOMIC_RELAXED), to = (d & 0xffffffff) - 1;
+
+	return d && d >> 32 == g && to < fs.groups ? to : g;
+}
+
+void detours_forget(void)
+{
+	memset(detours, 0, sizeof(detours));
+}
+
+static void detour_end(uint64_t g)
+{
+	if (detour(g) != g)
+		__atomic_store_n(&detours[g % DETOURS], 0, __ATOMIC_RELAXED);
+}
 
 static uint32_t group_free(const struct call *c)
 {
@@ -89,6 +121,7 @@ static int count_inode(struct call *c, uint32_t s)
 	err = shard_find(c, s, 1, &c->ngroup);
 	if (err || !c->ngroup)
 		return err;
+	detour_set(c->wish, c->ngroup - 1);
 	err = group_open(c, c->ngroup - 1);
 	if (!err)
 		inode_fits(&c->g, group_free(c), &c->nblocks);
@@ -150,6 +183,9 @@ int reserve(struct call *c, uint64_t need, int inode)
 		return 0;
 	if (c->goal < fs.first || group_of(c->goal) >= fs.groups)
 		c->goal = fs.first;
+	c->wish = group_of(c->goal);
+	if (!c->held && detour(c->wish) != c->wish)
+		c->goal = group_start(detour(c->wish)) + fs.gmeta;
 	if (!c->held)
 		err = first_shard(c);
 	for (uint32_t s = 0; s < fs.shards && !err; s++) {
@@ -248,27 +284,35 @@ static void account(struct call *c, int64_t blocks, int64_t inodes)
 	c->dirty = 1;
 }
 
+/* Open group g if the call may take a block from it. 1: it may not. */
+static int try_group(struct call *c, uint64_t g)
+{
+	int err;
+
+	if (g >= fs.groups || !(c->held >> shard_of(g) & 1))
+		return 1;
+	err = group_open(c, g);
+	return err ? err : !group_free(c);
+}
+
 /* A group that the call may take a block from becomes the open one; reserve() has seen to it that there is one. */
 static int group_with_room(struct call *c, uint64_t prefer)
 {
-	uint64_t g;
-	int err = 0;
+	int err = try_group(c, prefer);
 
-	if (prefer < fs.groups && c->held >> shard_of(prefer) & 1) {
-		err = group_open(c, prefer);
-		if (err || group_free(c))
-			return err;
-	}
-	for (uint32_t s = 0; s < fs.shards; s++) {
+	if (err > 0)
+		err = try_group(c, group_of(c->goal));
+	for (uint32_t s = 0; s < fs.shards && err > 0; s++) {
+		uint64_t g;
 		if (!(c->held >> s & 1))
 			continue;
 		err = shard_find(c, s, 0, &g);
-		if (err)
-			return err;
-		if (g)
-			return group_open(c, g - 1);
+		if (!err)
+			err = g ? group_open(c, g - 1) : 1;
 	}
-	return -TD_EIO;
+	if (!err)
+		detour_set(c->wish, c->open - 1);
+	return err > 0 ? -TD_EIO : err;
 }
 
 /* Take up to `want` blocks that lie together, from `goal` on if they are free. */
@@ -376,6 +420,7 @@ int free_run(struct call *c, uint64_t blk, uint64_t n)
 			c->g.low = at;
 		if (c->g.high > group_len(g) - at - n)
 			c->g.high = (uint32_t)(group_len(g) - at - n);
+		detour_end(g);
 		if (td_discard(blk, n))
 			err = -TD_EIO;
 	}
@@ -390,17 +435,13 @@ static uint32_t slot_map(uint32_t index)
 	return (1u << fs.gshift) / 8 + index * 2;
 }
 
-static int slots_get(uint64_t g, uint32_t index, uint16_t *mask)
+static int slots_open(uint64_t g, uint32_t index, struct td_buf **b, uint32_t *off, uint16_t *mask)
 {
-	struct td_buf *b;
-	uint32_t off;
-	int err = map_open(g, slot_map(index), &b, &off);
+	int err = map_open(g, slot_map(index), b, off);
 
-	if (err)
-		return err;
-	memcpy(mask, (const uint8_t *)td_buf_data(b) + off, 2);
-	td_brelse(b);
-	return 0;
+	if (!err)
+		memcpy(mask, (const uint8_t *)td_buf_data(*b) + *off, 2);
+	return err;
 }
 
 static int slots_put(struct call *c, uint64_t g, uint32_t index, uint16_t mask)
@@ -416,11 +457,17 @@ static int slots_put(struct call *c, uint64_t g, uint32_t index, uint16_t mask)
 	return c->err;
 }
 
+/* Which slots of the fid's block are in use; of its group's current block, all. The shard is locked. */
 int slots_of(uint64_t fid, uint16_t *mask)
 {
 	uint64_t g = group_of(fid / SLOTS);
+	struct td_buf *b;
+	uint32_t off;
+	int err = slots_open(g, (uint32_t)(fid / SLOTS - group_start(g)), &b, &off, mask);
 
-	return slots_get(g, (uint32_t)(fid / SLOTS - group_start(g)), mask);
+	if (!err)
+		td_brelse(b);
+	return err;
 }
 
 /* A block of the open group that has inodes and a free slot. */
@@ -492,33 +539,48 @@ int take_slot(struct call *c, uint64_t *fid, int *fresh)
 	return 0;
 }
 
+/* Clear a slot's bit, in the group's entry or in the map. */
+static int slot_clear(struct call *c, uint64_t g, uint32_t index, uint16_t bit, uint16_t *left)
+{
+	struct td_buf *b;
+	uint16_t mask;
+	uint32_t off;
+	int err = slots_open(g, index, &b, &off, &mask);
+
+	if (err)
+		return err;
+	if (c->g.icur == index)
+		mask = c->g.imask;
+	if (!(mask & bit))
+		err = -TD_EIO;
+	mask &= (uint16_t)~bit;
+	*left = mask;
+	if (!err && (c->g.icur != index || !mask))
+		put(c, b, off, &mask, 2);
+	if (!err && c->g.icur == index)
+		c->g.imask = mask;
+	td_brelse(b);
+	return err ? err : c->err;
+}
+
 /* Free a slot, and its block with the last of them. The call holds the shard's lock. */
 int free_slot(struct call *c, uint64_t fid)
 {
 	uint64_t blk = fid / SLOTS, g = group_of(blk);
 	uint32_t index = (uint32_t)(blk - group_start(g));
-	uint16_t mask = 0, bit = (uint16_t)(1u << fid % SLOTS);
-	int err = group_open(c, g), current;
+	uint16_t left = 0;
+	int err = group_open(c, g);
 
+	if (!err && (!c->g.iused || !c->s.iused || !c->g.iblocks))
+		err = -TD_EIO;
+	if (!err)
+		err = slot_clear(c, g, index, (uint16_t)(1u << fid % SLOTS), &left);
 	if (err)
 		return err;
-	current = c->g.icur == index;
-	mask = c->g.imask;
-	if (!current)
-		err = slots_get(g, index, &mask);
-	if (err)
-		return err;
-	if (!(mask & bit) || !c->g.iused || !c->s.iused || !c->g.iblocks)
-		return -TD_EIO;
-	mask &= (uint16_t)~bit;
 	account(c, 0, -1);
-	if (current)
-		c->g.imask = mask;
-	if (!current || !mask)
-		err = slots_put(c, g, index, mask);
-	if (err || mask)
-		return err;
-	if (current)
+	if (left)
+		return 0;
+	if (c->g.icur == index)
 		c->g.icur = 0;
 	c->g.iblocks--;
 	return free_run(c, blk, 1);

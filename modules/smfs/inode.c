@@ -172,11 +172,11 @@ int smfs_inactive(struct td_vnode *v)
 
 	if (err)
 		return err;
-	err = tree_locks_all(v, &set);
+	err = tree_locks_all(v, b, &set);
 	if (!err)
 		err = lock_set(&c, set | lock_bit(v->fid / SLOTS));
 	if (!err)
-		err = tree_free_all(&c, v);
+		err = tree_free_all(&c, v, b);
 	if (!err)
 		fill(&c, b, place(v->fid), sizeof(uint64_t), 0);
 	td_brelse(b);

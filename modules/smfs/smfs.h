@@ -19,7 +19,8 @@
  *   opens them and keeps to its end. Locks are taken in ascending order; out of order only with TD_TRY.
  * - Plan, reserve, change: until the last check that can say no (a full device, for one), nothing has changed.
  * - A call allocates before it frees: a block that it discarded must not come back within it.
- * - `fs` is set by mount and only read after it. There is no other private memory.
+ * - `fs` is set by mount and only read after it. The only other private memory is a guess of alloc.c's where
+ *   room can be found.
  * - What comes from the device is not believed: each node, item and block number is checked when it is used.
  */
 #ifndef SMFS_H
@@ -163,6 +164,7 @@ struct call {
 	uint64_t counted;  /* shards whose free blocks are in `avail` */
 	uint64_t avail;	   /* blocks that it may take from the shards it holds */
 	uint64_t goal;	   /* block near which it takes them */
+	uint64_t wish;	   /* group of the goal as it was at first */
 	uint64_t ngroup;   /* group for the new inode, plus one; 0: none found yet */
 	uint32_t nblocks;  /* blocks that the new inode takes there, 0 or 1 */
 	int quota;	   /* a shard has been seen that may hold another inode */
@@ -222,6 +224,7 @@ int lock_set(struct call *c, uint64_t set);
 int call_end(struct call *c, int err);
 
 /* alloc.c */
+void detours_forget(void);
 int reserve(struct call *c, uint64_t need, int inode);
 int take_run(struct call *c, uint64_t goal, uint64_t want, uint64_t *blk, uint32_t *got);
 int take_block(struct call *c, uint64_t *blk);
@@ -253,8 +256,8 @@ uint32_t tree_need(const struct path *p, uint32_t len);
 int tree_insert(struct call *c, struct path *p, uint64_t key, const void *value, uint32_t len);
 uint64_t tree_locks(const struct path *p);
 int tree_delete(struct call *c, struct path *p);
-int tree_locks_all(struct td_vnode *v, uint64_t *set);
-int tree_free_all(struct call *c, struct td_vnode *v);
+int tree_locks_all(struct td_vnode *v, struct td_buf *b, uint64_t *set);
+int tree_free_all(struct call *c, struct td_vnode *v, struct td_buf *b);
 
 /* inode.c */
 int inode_open(uint64_t fid, struct td_buf **b);

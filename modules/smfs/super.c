@@ -147,6 +147,7 @@ int smfs_mount(const struct td_device *dev, uint32_t format, struct td_fsinfo *i
 	if (err)
 		return err;
 	derive(&sb, dev->maxfiles);
+	detours_forget();
 	err = check_root();
 	return err ? err : smfs_statfs(info);
 }

@@ -370,32 +370,27 @@ static int walk_node(struct walk *w, const struct node *n, uint64_t lo, uint64_t
 	return err;
 }
 
-static int walk_tree(struct walk *w)
+static int walk_tree(struct walk *w, struct td_buf *b)
 {
-	struct td_buf *b;
 	struct node root;
-	int err = inode_open(w->v->fid, &b);
 
-	if (err)
-		return err;
 	inode_root(b, w->v->fid, &root);
-	err = node_head(&root)->level < LEVELS ? walk_node(w, &root, 0, KEY_MAX) : -TD_EIO;
-	td_brelse(b);
-	return err;
+	return node_head(&root)->level < LEVELS ? walk_node(w, &root, 0, KEY_MAX) : -TD_EIO;
 }
 
-int tree_locks_all(struct td_vnode *v, uint64_t *set)
+/* Shards of all that v's tree holds, and of its nodes; `b` is the inode's block. */
+int tree_locks_all(struct td_vnode *v, struct td_buf *b, uint64_t *set)
 {
 	struct walk w = { .v = v };
-	int err = walk_tree(&w);
+	int err = walk_tree(&w, b);
 
 	*set |= w.set;
 	return err;
 }
 
-int tree_free_all(struct call *c, struct td_vnode *v)
+int tree_free_all(struct call *c, struct td_vnode *v, struct td_buf *b)
 {
 	struct walk w = { .c = c, .v = v };
 
-	return walk_tree(&w);
+	return walk_tree(&w, b);
 }

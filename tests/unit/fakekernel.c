@@ -29,6 +29,7 @@ struct buf {
 	uint64_t blkno;
 	uint32_t opened;
 	int open;
+	uint8_t *view; /* FK_SNAPSHOT: memory of its own, so that a sanitizer sees who looks beyond it, or too late */
 };
 
 struct fk fk;
@@ -159,10 +160,15 @@ int td__svc_bread(uint32_t handle, uint64_t blkno, uint32_t fresh, uint64_t *vie
 		return careless("block beyond the device");
 	if ((handle & 0xff) >= TD_BUF_MAX || b->open || handle >> 8 != b->opened + 1)
 		return careless("unexpected buf");
-	*b = (struct buf){ blkno, handle >> 8, 1 };
+	*b = (struct buf){ .blkno = blkno, .opened = handle >> 8, .open = 1 };
 	if (fresh)
 		change(blkno * BLOCK, zeroes, BLOCK);
-	*view = fk.views == FK_UNMAPPED ? 0 : (uintptr_t)(fk.dev + blkno * BLOCK);
+	*view = fk.views == FK_LIVE ? (uintptr_t)(fk.dev + blkno * BLOCK) : 0;
+	if (fk.views == FK_SNAPSHOT) {
+		b->view = malloc(BLOCK);
+		memcpy(b->view, fk.dev + blkno * BLOCK, BLOCK);
+		*view = (uintptr_t)b->view;
+	}
 	return 0;
 }
 
@@ -171,8 +177,11 @@ int td__svc_brelse(uint32_t handle)
 	struct buf *b = buf_of(handle, 0, 0);
 
 	posted_service();
-	if (b)
-		b->open = 0;
+	if (!b)
+		return 0;
+	b->open = 0;
+	free(b->view);
+	b->view = 0;
 	return 0;
 }
 
@@ -365,6 +374,8 @@ int fk_call(uint32_t op, void *frame)
 	clear(&undo);
 	clear(&posted);
 	clear(&discards);
+	for (int i = 0; i < TD_BUF_MAX; i++)
+		free(bufs[i].view);
 	return err;
 }
 

@@ -10,7 +10,7 @@
 
 enum fk_views {
 	FK_LIVE,     /* views show the block itself */
-	FK_SNAPSHOT, /* views show the block; writes are applied when the call ends */
+	FK_SNAPSHOT, /* views show the block as it was when it was opened; writes are applied when the call ends */
 	FK_UNMAPPED, /* no views; writes are applied when the call ends */
 	FK_VIEWS
 };
