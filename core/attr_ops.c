@@ -274,23 +274,28 @@ static int end_xattr(struct td__vnode *v, int err, int write)
 	return err;
 }
 
-/* size 0 asks for the length only: the module fills a buffer of the largest size all the same. */
+/* size 0 asks for the length only: then the module fills a buffer of the kernel's. */
 enum { XATTR_MAX = 65536 };
 
-static int into(void *to, uint32_t size, struct td_out *out, int err)
+static int xattr_room(void *to, uint32_t size, struct td_out *out)
 {
-	if (!err && size && out->used > size)
-		err = -TD_ERANGE;
-	if (!err && size)
-		memcpy(to, out->data, out->used);
-	td__port_free(out->data, XATTR_MAX);
+	out->size = size && size < XATTR_MAX ? size : XATTR_MAX;
+	out->data = size ? to : td__port_alloc(XATTR_MAX);
+	out->used = 0;
+	return out->data ? 0 : -TD_ENOMEM;
+}
+
+static int xattr_result(const struct td_out *out, uint32_t size, int err)
+{
+	if (!size)
+		td__port_free(out->data, XATTR_MAX);
 	return err ? err : (int)out->used;
 }
 
 int td_getxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, void *value, uint32_t size)
 {
-	struct td_out out = { 0, XATTR_MAX, 0 };
 	struct td__vnode *v;
+	struct td_out out;
 	int err;
 
 	if (!td__hook_bound(fs, TD_OP_getxattr))
@@ -298,12 +303,12 @@ int td_getxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, stru
 	v = begin_xattr(fs, cred, h, name, 0, &err);
 	if (!v)
 		return err;
-	if (!err) {
-		out.data = td__port_alloc(out.size);
-		err = out.data ? td__fs_getxattr(fs, v, name, &out) : -TD_ENOMEM;
-		if (out.data)
-			err = into(value, size, &out, err);
-	}
+	if (!err && v->bare)
+		err = -TD_ENODATA;
+	if (!err)
+		err = xattr_room(value, size, &out);
+	if (!err)
+		err = xattr_result(&out, size, td__fs_getxattr(fs, v, name, &out));
 	return end_xattr(v, err, 0);
 }
 
@@ -320,6 +325,8 @@ int td_setxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, stru
 		return err;
 	if (!err)
 		err = td__fs_setxattr(fs, v, name, value, flags);
+	if (!err)
+		v->bare = 0;
 	return end_xattr(v, err, 1);
 }
 
@@ -347,8 +354,8 @@ static uint32_t keep_visible(char *names, uint32_t len)
 
 int td_listxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, void *names, uint32_t size)
 {
-	struct td_out out = { 0, XATTR_MAX, 0 };
 	struct td__vnode *v;
+	struct td_out out;
 	int err;
 
 	if (!td__hook_bound(fs, TD_OP_listxattr))
@@ -356,12 +363,15 @@ int td_listxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, voi
 	v = begin_xattr(fs, cred, h, (struct td_name){ 0, 0 }, 0, &err);
 	if (!v)
 		return err;
-	out.data = td__port_alloc(out.size);
-	err = out.data ? td__fs_listxattr(fs, v, &out) : -TD_ENOMEM;
-	if (!err && cred->uid)
-		out.used = keep_visible(out.data, out.used);
-	if (out.data)
-		err = into(names, size, &out, err);
+	if (v->bare)
+		return end_xattr(v, 0, 0);
+	err = xattr_room(names, size, &out);
+	if (!err) {
+		err = td__fs_listxattr(fs, v, &out);
+		if (!err && cred->uid)
+			out.used = keep_visible(out.data, out.used);
+		err = xattr_result(&out, size, err);
+	}
 	return end_xattr(v, err, 0);
 }
 

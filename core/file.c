@@ -224,33 +224,47 @@ int64_t td_read(struct td__fs *fs, td_handle h, uint64_t off, void *data, uint64
 
 /* ---- Writing. The exclusive lock is held. */
 
-/* Zero what lies in [off, end) of the file, as far as there are blocks; within one block or few. */
-static int zero_range(struct td__vnode *v, uint64_t off, uint64_t end)
+/* The extent of lblk, from the cache or else from the module. */
+static int extent_at(struct td__vnode *v, uint64_t lblk, const struct td_extent **e)
+{
+	int err = 0;
+
+	*e = td__extent_find(v, lblk);
+	if (!*e)
+		err = td__extents_load(v, lblk, 1);
+	if (!err && !*e)
+		*e = td__extent_find(v, lblk);
+	return err ? err : *e ? 0 : -TD_EIO;
+}
+
+/*
+ * Zero what lies in [off, end) of the file, as far as there are blocks. With `only_look` just do all that can fail: who
+ * does more than zero does that first, so that an error finds everything as it was.
+ */
+static int zero_range(struct td__vnode *v, uint64_t off, uint64_t end, int only_look)
 {
 	struct td__device *dev = v->fs->device;
 
 	while (off < end) {
 		uint64_t lblk = off / dev->bsize, in = off % dev->bsize;
 		uint64_t n = dev->bsize - in < end - off ? dev->bsize - in : end - off;
-		const struct td_extent *e = td__extent_find(v, lblk);
+		const struct td_extent *e;
+		int err = extent_at(v, lblk, &e);
 
-		if (!e) {
-			int err = td__extents_load(v, lblk, 1);
-
-			if (err)
-				return err;
-			e = td__extent_find(v, lblk);
-			if (!e)
-				return -TD_EIO;
-		}
+		if (err)
+			return err;
 		if (e->state != TD_HOLE) {
 			uint64_t pblk = e->pblk + (lblk - e->lblk);
-			int err = td__device_load(dev, pblk, 1);
 
+			err = n < dev->bsize ? td__device_load(dev, pblk, 1) : 0;
 			if (err)
 				return err;
-			td__device_dirty(dev, pblk, 1);
-			memset(td__device_at(dev, pblk) + in, 0, n);
+			if (!only_look && n == dev->bsize) {
+				td__device_discard(dev, pblk, 1);
+			} else if (!only_look) {
+				td__device_dirty(dev, pblk, 1);
+				memset(td__device_at(dev, pblk) + in, 0, n);
+			}
 		} else {
 			n = (e->lblk + e->count) * dev->bsize - off;
 		}
@@ -288,7 +302,7 @@ static int allocate(struct td__vnode *v, uint64_t off, uint64_t *end, int to_wri
 	struct td__device *dev = v->fs->device;
 	uint64_t first = off / dev->bsize, last = (*end - 1) / dev->bsize;
 	struct td_extent fresh[32];
-	uint32_t n;
+	uint32_t n, allocated = 0;
 
 	for (uint64_t b = first; b <= last;) {
 		const struct td_extent *e = td__extent_find(v, b);
@@ -423,16 +437,14 @@ int64_t td_write(struct td__fs *fs, const struct td_cred *cred, td_handle h, uin
 static int shorten(struct td__vnode *v, uint64_t size)
 {
 	uint32_t bsize = v->fs->device->bsize;
-	uint64_t keep = (size + bsize - 1) / bsize;
-	int err = 0;
+	uint64_t keep = (size + bsize - 1) / bsize, end = keep * bsize < v->rec.size ? keep * bsize : v->rec.size;
+	int err = zero_range(v, size, end, 1);
 
-	if (size % bsize)
-		err = zero_range(v, size, keep * bsize < v->rec.size ? keep * bsize : v->rec.size);
 	if (!err) {
 		td__extents_cut(v, keep, TD_TO_END);
 		err = td__fs_bunmap(v->fs, v, keep, TD_TO_END);
 	}
-	return err;
+	return err ? err : zero_range(v, size, end, 0);
 }
 
 int td__vnode_truncate(struct td__vnode *v, uint64_t size)
@@ -462,21 +474,23 @@ static int punch(struct td__vnode *v, uint64_t off, uint64_t end)
 	uint64_t first = (off + bsize - 1) / bsize, last = end / bsize;
 	int err;
 
-	if (first > last) /* within one block */
-		return zero_range(v, off, end);
-	err = zero_range(v, off, first * bsize);
+	if (first >= last) /* no whole block */
+		return zero_range(v, off, end, 0);
+	err = zero_range(v, off, first * bsize, 1);
 	if (!err)
-		err = zero_range(v, last * bsize, end);
-	if (!err && last > first) {
+		err = zero_range(v, last * bsize, end, 1);
+	if (!err) {
 		td__extents_cut(v, first, last - first);
 		err = td__fs_bunmap(v->fs, v, first, last - first);
 	}
-	return err;
+	if (!err)
+		err = zero_range(v, off, first * bsize, 0);
+	return err ? err : zero_range(v, last * bsize, end, 0);
 }
 
 static int fallocate_locked(struct td__vnode *v, uint64_t off, uint64_t len, uint32_t mode)
 {
-	uint64_t end = off + len;
+	uint64_t end = off + len, got = end, size = v->rec.size;
 	int err = 0;
 
 	if (v->rec.type == TD_DIR)
@@ -485,15 +499,15 @@ static int fallocate_locked(struct td__vnode *v, uint64_t off, uint64_t len, uin
 		return -TD_ENODEV;
 	if (!maps_blocks(v->fs))
 		return td__fs_fallocate(v->fs, v, off, len, mode);
-	if (mode & (TD_FALLOC_PUNCH_HOLE | TD_FALLOC_ZERO_RANGE) && off < v->rec.size)
-		err = punch(v, off, end < v->rec.size || mode & TD_FALLOC_ZERO_RANGE ? end : v->rec.size);
-	if (!err && !(mode & TD_FALLOC_PUNCH_HOLE)) {
-		uint64_t got = end;
-
-		err = allocate(v, off, &got, 0);
+	if (mode & TD_FALLOC_PUNCH_HOLE) {
+		err = off < size ? punch(v, off, end < size ? end : size) : 0;
+	} else {
+		err = allocate(v, off, off, &got);
 		if (!err && got < end)
 			err = -TD_ENOSPC;
-		if (!err && !(mode & TD_FALLOC_KEEP_SIZE) && end > v->rec.size)
+		if (!err && mode & TD_FALLOC_ZERO_RANGE)
+			err = zero_range(v, off, end < size ? end : size, 0);
+		if (!err && !(mode & TD_FALLOC_KEEP_SIZE) && end > size)
 			v->rec.size = end;
 	}
 	if (!err)

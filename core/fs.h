@@ -49,6 +49,8 @@ struct td__vnode {
 	struct td__list idle;
 	struct td__list dirties;
 
+	uint32_t bare; /* known to have no extended attributes; under the lock */
+
 	/* Cached extents, sorted, without overlap; changed under the exclusive lock only. */
 	struct td_extent *extents;
 	uint32_t nextents, room;

@@ -87,6 +87,7 @@ int td__call_begin(struct td__fs *fs, uint32_t op, struct td__call **out)
 	c->result = 0;
 	c->doomed = c->aborted = c->died = 0;
 	c->nvnodes = c->open_top = c->window_used = c->out_at = c->out_size = c->mistakes = 0;
+	c->first_lock = 0;
 	c->uio = 0;
 	c->fresh = 0;
 	*out = c;
@@ -262,6 +263,7 @@ int td__call_enter(struct td__call *c)
 	f->slot = c->slot;
 	f->views = c->domain->views;
 	f->bsize = c->fs->device->bsize;
+	f->granted = c->domain->level.wall == TD_WALL_PROCESS ? td__lock_grant(c, c->expected[c->op]) : 0;
 	td__port_now(&f->now_sec, &f->now_nsec);
 	c->calls_by_op[c->op]++;
 	td__port_set_call(c);
@@ -377,6 +379,7 @@ int td__call_end(struct td__call *c, td__attempts *tries, int *err)
 {
 	if (c->fault.kind || c->died || c->aborted)
 		return failed(c, tries, err);
+	c->expected[c->op] = c->first_lock;
 	if (!*err) {
 		commit(c);
 	} else {

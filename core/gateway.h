@@ -93,6 +93,7 @@ struct td__call {
 	uint32_t window_used;
 	uint32_t out_at, out_size; /* the call's out bytes, within the window */
 	uint32_t mistakes;         /* of this call */
+	uint32_t first_lock;       /* the first that the module asked for, as in the frame's `granted` */
 	struct td__uio *uio;
 	uint64_t held[TD_LOCK_MAX / 64];  /* locks that the call holds */
 	uint64_t given[TD_LOCK_MAX / 64]; /* of these, that the module has given back */
@@ -108,6 +109,7 @@ struct td__call {
 
 	/* Counters, summed up by whoever asks. */
 	uint64_t calls_by_op[TD_OP_MAX];
+	uint32_t expected[TD_OP_MAX]; /* first_lock of the last call of each operation in this slot */
 	uint64_t careless;
 } __attribute__((aligned(128)));
 

@@ -122,6 +122,8 @@ int td__lock_take(struct td__call *c, uint32_t lock, uint32_t mode)
 		return td__careless(c, TD_EINVAL, "lock: no such lock or mode");
 	if (must_give_up(c))
 		return -TD_EDEADLK;
+	if (!c->first_lock)
+		c->first_lock = (lock + 1) | (mode & ~(uint32_t)TD_TRY) << 16;
 	if (has(c->held, lock))
 		return take_again(c, lock, exclusive);
 	if (!try_take(&c->fs->locks.word[lock], c->slot, exclusive, 0)) {
@@ -133,6 +135,17 @@ int td__lock_take(struct td__call *c, uint32_t lock, uint32_t mode)
 	}
 	put(c->held, lock, 1);
 	return 0;
+}
+
+uint32_t td__lock_grant(struct td__call *c, uint32_t expected)
+{
+	uint32_t lock = (expected & 0xffff) - 1;
+
+	if (!expected || !try_take(&c->fs->locks.word[lock], c->slot, expected >> 16 == TD_EXCLUSIVE, 0))
+		return 0;
+	put(c->held, lock, 1);
+	put(c->given, lock, 1);
+	return expected;
 }
 
 void td__lock_give(struct td__call *c, uint32_t lock)

@@ -27,6 +27,11 @@ void td__locks_fini(struct td__locks *l);
 
 /* mode: TD_SHARED or TD_EXCLUSIVE, with TD_TRY. 0, EAGAIN, EDEADLK (the call is aborted), EINVAL. Sleeps. */
 int td__lock_take(struct td__call *c, uint32_t lock, uint32_t mode);
+/*
+ * Take the lock that the call is expected to ask for, if it is free, before the module runs: walls with messages then spare
+ * a turn. To the module it is as if it had taken it and given it back. Returns what to tell the module.
+ */
+uint32_t td__lock_grant(struct td__call *c, uint32_t expected);
 void td__lock_give(struct td__call *c, uint32_t lock);
 /* Give everything back that the call holds. Returns how many locks the module had not given back itself. */
 uint32_t td__locks_give_all(struct td__call *c);

@@ -488,8 +488,12 @@ static int try_rename(struct rename *r)
 			err = -TD_EINVAL;
 		if (!err && r->target && r->target->rec.type == TD_DIR && (err = is_below(r->fs, r->from, r->target)) > 0)
 			err = r->flags & TD_RENAME_EXCHANGE ? -TD_EINVAL : -TD_ENOTEMPTY;
-		if (!err && !to_above && !is_below(r->fs, r->to, r->from) && r->to->index < r->from->index)
-			to_above = 1;
+		if (!err && !to_above) {
+			int from_above = is_below(r->fs, r->to, r->from);
+
+			err = from_above < 0 ? from_above : 0;
+			to_above = !from_above && r->to->index < r->from->index;
+		}
 	}
 	if (err)
 		goto out;

@@ -81,7 +81,7 @@ static struct td__vnode *take_vnode(struct td__fs *fs)
 
 		td__zero(&v->rec, sizeof(v->rec));
 		v->rec.handle = generation << 32 | v->index;
-		v->kept = 0;
+		v->kept = v->bare = 0;
 	}
 	return v;
 }
@@ -425,6 +425,7 @@ static int load(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v, co
 	if (rec) {
 		r = *rec;
 		r.handle = v->rec.handle;
+		v->bare = 1;
 	} else {
 		err = td__fs_getvnode(fs, r.fid, &r);
 	}

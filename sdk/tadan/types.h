@@ -125,8 +125,10 @@ struct td_frame {
 	uint32_t views; /* enum td_views */
 	uint32_t bsize; /* bytes of a block */
 	int64_t heap_at; /* with TD_OP_HELLO: the domain's heap */
+	uint32_t granted; /* a lock that the call already has, so that a wall need not wait for it: number + 1, mode << 16; 0: none */
+	uint32_t pad;
 } __attribute__((aligned(8)));
-_Static_assert(sizeof(struct td_frame) == 48, "frame header");
+_Static_assert(sizeof(struct td_frame) == 56, "frame header");
 
 /* With TD_OP_HELLO, the size of the heap comes behind the header. */
 struct td_frame_hello {

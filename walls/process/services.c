@@ -154,6 +154,18 @@ static int uio_write(uint32_t uio, const void *data, uint32_t len)
 	return err;
 }
 
+/* The kernel may have granted the lock with the call: then it only needs to be told. */
+static int lock(uint32_t number, uint32_t mode)
+{
+	struct td_msg m = { .service = TD_SVC_lock, .a = { number, mode } };
+	struct td_frame *f = td__lane()->context.frame;
+
+	if (f->granted != ((number + 1) | (mode & ~(uint32_t)TD_TRY) << 16))
+		return td__remote_lock(number, mode);
+	f->granted = 0;
+	return td__post(&m, 0, 0);
+}
+
 static struct td__context *context(void)
 {
 	return &td__lane()->context;
@@ -165,7 +177,7 @@ size_t td__runner_imports(struct td__import *out, size_t n)
 	const struct td__import own[] = {
 		{ "td__svc_context", context },	  { "td__svc_bread", bread },
 		{ "td__svc_buf_read", buf_read }, { "td__svc_uio_read", uio_read },
-		{ "td__svc_uio_write", uio_write },
+		{ "td__svc_uio_write", uio_write },	  { "td__svc_lock", lock },
 	};
 	size_t most = sizeof(own) / sizeof(own[0]) + td__remote_nimports, i;
 
