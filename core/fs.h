@@ -49,6 +49,7 @@ struct td__vnode {
 	struct td__list idle;
 	struct td__list dirties;
 
+	struct td__name_filter *filter; /* of a directory made since the mount began, see name.c */
 	uint32_t bare; /* known to have no extended attributes; under the lock */
 
 	/* Cached extents, sorted, without overlap; changed under the exclusive lock only. */
@@ -179,6 +180,9 @@ enum { TD__NAME_UNKNOWN, TD__NAME_KNOWN, TD__NAME_ABSENT };
 int td__name_get(struct td__vnode *dir, struct td_name name, uint64_t *fid);
 /* fid 0: the name is known not to be there. */
 void td__name_set(struct td__vnode *dir, struct td_name name, uint64_t fid);
+/* A directory is new, so all its names are known from now on. */
+void td__names_begin(struct td__vnode *dir, uint64_t parent);
+void td__names_forget(struct td__vnode *dir);
 int td__names_init(struct td__fs *fs);
 void td__names_fini(struct td__fs *fs);
 

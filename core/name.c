@@ -3,10 +3,18 @@
  * The name cache: what a name in a directory stands for, or that it is not there. A fixed table in which new
  * entries push old ones out: it only ever saves a call. A directory is known by its handle, whose generation
  * changes when the vnode is used again, so entries of a forgotten directory never match.
+ *
+ * For a directory that was made since the mount began there is also a filter (Bloom 1970) of all the names that it ever had:
+ * what is not in it is not there, so that filling new directories asks the module about no name.
  */
 #include "fs.h"
 
-enum { ENTRIES = 1 << 15, NAME_KEPT = 40, LOCKS = 64 };
+enum { ENTRIES = 1 << 15, NAME_KEPT = 40, LOCKS = 64, FILTER_BITS = 1 << 14, FILTER_NAMES = 2048 };
+
+struct td__name_filter {
+	uint32_t names; /* so many are in it, about */
+	uint64_t bits[FILTER_BITS / 64];
+};
 
 struct entry {
 	td_handle dir; /* 0: empty */
@@ -50,6 +58,56 @@ static uint64_t hash_of(td_handle dir, struct td_name name)
 	return h ^ h >> 29;
 }
 
+/* ---- Filters. Bits are only ever set, by whoever holds the directory's lock exclusively or found the name to be there. */
+
+static uint64_t *filter_word(struct td__name_filter *f, uint64_t hash, uint32_t which)
+{
+	return &f->bits[(hash >> (16 * which)) % FILTER_BITS / 64];
+}
+
+static uint64_t filter_bit(uint64_t hash, uint32_t which)
+{
+	return 1ull << (hash >> (16 * which)) % 64;
+}
+
+static int may_be_there(struct td__name_filter *f, uint64_t hash)
+{
+	for (uint32_t i = 0; i < 3; i++)
+		if (!(__atomic_load_n(filter_word(f, hash, i), __ATOMIC_RELAXED) & filter_bit(hash, i)))
+			return 0;
+	return 1;
+}
+
+static void filter_add(struct td__name_filter *f, uint64_t hash)
+{
+	if (may_be_there(f, hash))
+		return;
+	for (uint32_t i = 0; i < 3; i++)
+		__atomic_or_fetch(filter_word(f, hash, i), filter_bit(hash, i), __ATOMIC_RELAXED);
+	__atomic_add_fetch(&f->names, 1, __ATOMIC_RELAXED);
+}
+
+/* A filter that is too full says yes to everything: no use. */
+static int filter_useful(const struct td__name_filter *f)
+{
+	return f && __atomic_load_n(&f->names, __ATOMIC_RELAXED) < FILTER_NAMES;
+}
+
+void td__names_begin(struct td__vnode *dir, uint64_t parent)
+{
+	dir->filter = td__port_alloc(sizeof(*dir->filter));
+	td__name_set(dir, (struct td_name){ (const uint8_t *)"..", 2 }, parent);
+}
+
+void td__names_forget(struct td__vnode *dir)
+{
+	if (dir->filter)
+		td__port_free(dir->filter, sizeof(*dir->filter));
+	dir->filter = 0;
+}
+
+/* ---- */
+
 int td__name_get(struct td__vnode *dir, struct td_name name, uint64_t *fid)
 {
 	struct td__names *n = dir->fs->names;
@@ -58,6 +116,8 @@ int td__name_get(struct td__vnode *dir, struct td_name name, uint64_t *fid)
 	struct entry *e = &n->entries[hash % ENTRIES];
 	int found = TD__NAME_UNKNOWN;
 
+	if (filter_useful(dir->filter) && !may_be_there(dir->filter, hash))
+		return TD__NAME_ABSENT;
 	if (name.len >= NAME_KEPT)
 		return TD__NAME_UNKNOWN;
 	td__mutex_lock(&n->locks[hash % LOCKS]);
@@ -76,6 +136,8 @@ void td__name_set(struct td__vnode *dir, struct td_name name, uint64_t fid)
 	uint64_t hash = hash_of(h, name);
 	struct entry *e = &n->entries[hash % ENTRIES];
 
+	if (fid && dir->filter)
+		filter_add(dir->filter, hash);
 	if (name.len >= NAME_KEPT)
 		return;
 	td__mutex_lock(&n->locks[hash % LOCKS]);

@@ -177,7 +177,10 @@ static int make_locked(struct td__fs *fs, const struct td_cred *cred, struct td_
 		return err;
 	touch_dir(dir);
 	td__name_set(dir, name, rec->fid);
-	return td__vnode_adopt(fs, rec, v);
+	err = td__vnode_adopt(fs, rec, v);
+	if (!err && rec->type == TD_DIR)
+		td__names_begin(*v, dir->rec.fid);
+	return err;
 }
 
 int td_make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, uint32_t type, uint32_t mode,

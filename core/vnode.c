@@ -91,6 +91,7 @@ static void free_vnode(struct td__vnode *v)
 	struct td__fs *fs = v->fs;
 
 	td__extents_drop(v);
+	td__names_forget(v);
 	td__mutex_lock(&fs->table_mutex);
 	v->chain = fs->free_vnodes;
 	fs->free_vnodes = v;
@@ -573,6 +574,7 @@ void td__vnodes_fini(struct td__fs *fs)
 	for (uint32_t n = 0; fs->chunks && n < fs->nvnodes / TD__CHUNK; n++) {
 		for (uint32_t i = 0; i < TD__CHUNK; i++) {
 			td__extents_drop(&fs->chunks[n][i]);
+			td__names_forget(&fs->chunks[n][i]);
 			td__rwlock_fini(&fs->chunks[n][i].lock);
 		}
 		td__port_free(fs->chunks[n], TD__CHUNK * sizeof(*fs->chunks[n]));
