@@ -146,7 +146,7 @@ struct td__patience {
 	uint32_t rounds, probe;
 };
 
-enum { TD__PATIENCE_PROBE = 64 };
+enum { TD__PATIENCE_PROBE = 256 };
 
 static inline uint32_t td__patience_begin(struct td__patience *p, uint32_t most)
 {
@@ -160,10 +160,12 @@ static inline uint32_t td__patience_begin(struct td__patience *p, uint32_t most)
 
 static inline void td__patience_end(struct td__patience *p, uint32_t most, uint32_t took, int came)
 {
+	uint32_t ample = 4 * took + 32;
+
 	if (!came)
-		p->rounds = p->rounds < 16 ? 0 : p->rounds / 2;
-	else if (p->rounds < 4 * took + 32)
-		p->rounds = 4 * took + 32 < most ? 4 * took + 32 : most;
+		p->rounds = p->rounds < 64 ? 0 : p->rounds / 2;
+	else if (took && p->rounds < ample) /* what is there at once was not worth any patience */
+		p->rounds = ample < most ? ample : most;
 }
 
 /* Spin while the turn is `other`. 1: it has changed. */
