@@ -33,6 +33,19 @@ static void touch_content(struct td__vnode *v)
 
 /* ---- Reading */
 
+/* What the module says of the blocks from `first` on, perhaps not up to `last`. The shared lock is given up meanwhile. */
+static int load_map(struct td__vnode *v, uint64_t first, uint64_t last)
+{
+	int err;
+
+	td__rwlock_unlock(&v->lock);
+	td__rwlock_exclusive(&v->lock);
+	err = td__extent_find(v, first) ? 0 : td__extents_load(v, first, last - first + 1);
+	td__rwlock_unlock(&v->lock);
+	td__rwlock_shared(&v->lock);
+	return err;
+}
+
 /* Extents for the whole range are known; the lock may have been given up on the way. */
 static int map_range(struct td__vnode *v, uint64_t first, uint64_t last)
 {
@@ -45,11 +58,7 @@ static int map_range(struct td__vnode *v, uint64_t first, uint64_t last)
 			b = e->lblk + e->count;
 			continue;
 		}
-		td__rwlock_unlock(&v->lock);
-		td__rwlock_exclusive(&v->lock);
-		int err = td__extent_find(v, b) ? 0 : td__extents_load(v, b, last - b + 1);
-		td__rwlock_unlock(&v->lock);
-		td__rwlock_shared(&v->lock);
+		int err = load_map(v, b, last);
 		if (err)
 			return err;
 		if (++tries > 4096) /* a module whose answers lead nowhere */
@@ -295,14 +304,14 @@ static void zero_fresh(struct td__device *dev, const struct td_extent *fresh, ui
 
 /*
  * Blocks for [off, *end), which are zeroes unless they are to be written now. Where the device fills up on the way, *end
- * says how far it got.
+ * says how far it got. A fault before anything has been allocated leaves everything as it was.
  */
 static int allocate(struct td__vnode *v, uint64_t off, uint64_t *end, int to_write)
 {
 	struct td__device *dev = v->fs->device;
 	uint64_t first = off / dev->bsize, last = (*end - 1) / dev->bsize;
 	struct td_extent fresh[32];
-	uint32_t n, allocated = 0;
+	uint32_t n;
 
 	for (uint64_t b = first; b <= last;) {
 		const struct td_extent *e = td__extent_find(v, b);
@@ -324,8 +333,9 @@ static int allocate(struct td__vnode *v, uint64_t off, uint64_t *end, int to_wri
 			err = td__extents_alloc(v, b, want < ALLOC_MAX ? want : ALLOC_MAX, fresh, &n);
 			if (!err)
 				zero_fresh(dev, fresh, n, off, to_write ? *end : off);
+			allocated |= !err;
 		}
-		if (err && b == first)
+		if (err && (b == first || (err == -TD_EIO && !allocated)))
 			return err;
 		if (err) {
 			*end = b * dev->bsize;
@@ -502,7 +512,7 @@ static int fallocate_locked(struct td__vnode *v, uint64_t off, uint64_t len, uin
 	if (mode & TD_FALLOC_PUNCH_HOLE) {
 		err = off < size ? punch(v, off, end < size ? end : size) : 0;
 	} else {
-		err = allocate(v, off, off, &got);
+		err = allocate(v, off, &got, 0);
 		if (!err && got < end)
 			err = -TD_ENOSPC;
 		if (!err && mode & TD_FALLOC_ZERO_RANGE)
@@ -546,14 +556,14 @@ static int64_t seek_mapped(struct td__vnode *v, uint64_t off, uint32_t whence)
 
 	while (off < v->rec.size) {
 		uint64_t lblk = off / bsize, last = (v->rec.size - 1) / bsize;
-		int err = map_range(v, lblk, lblk);
-		const struct td_extent *e;
+		const struct td_extent *e = td__extent_find(v, lblk);
 
-		if (err)
-			return err;
-		e = td__extent_find(v, lblk);
-		if (!e)
+		if (!e) {
+			int err = load_map(v, lblk, last);
+			if (err)
+				return err;
 			continue;
+		}
 		if ((e->state == TD_HOLE) == (whence == TD_SEEK_HOLE))
 			return (int64_t)off;
 		if (e->lblk + e->count > last)
