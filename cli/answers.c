@@ -50,8 +50,9 @@ static void put_level(json_t *to, const struct td_level *level)
 {
 	char knobs[512] = "";
 
-	td_level_format(level, knobs, sizeof(knobs));
-	json_object_set_new(to, "level", json_string(level->name));
+	if (level->name[0]) /* a detached module has no level */
+		td_level_format(level, knobs, sizeof(knobs));
+	json_object_set_new(to, "level", level->name[0] ? json_string(level->name) : json_null());
 	json_object_set_new(to, "knobs", td__report_knobs(knobs));
 }
 
@@ -121,7 +122,7 @@ static json_t *set_level(struct td__server *s, json_t *request)
 	err = td_set_level(s->fs, &level, &pause, why, sizeof(why));
 	if (err)
 		return refuse(-err, why[0] ? why : strerror(-err));
-	return json_pack("{s:b, s:s, s:s, s:o}", "ok", 1, "from", before.level.name, "to", level.name, "pause_ns",
+	return json_pack("{s:b, s:s, s:s, s:o}", "ok", 1, "from", before.level.name[0] ? before.level.name : "detached", "to", level.name, "pause_ns",
 			 td__cli_json_number(pause));
 }
 

@@ -214,7 +214,7 @@ static int listen_at(const char *path)
 
 	snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
 	unlink(path);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) || chmod(path, 0600) || listen(fd, 32)) {
+	if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) || chmod(path, 0600) || listen(fd, 128)) {
 		int err = -errno;
 
 		if (fd >= 0)

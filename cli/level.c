@@ -18,7 +18,8 @@ int td__cli_set_level(const struct td__cli_args *args)
 		answer = td__ask(&entry, json_pack("{s:s, s:o}", "do", "level", "level", td__cli_json_text(text)));
 	if (answer) {
 		td__cli_show_time((uint64_t)json_integer_value(json_object_get(answer, "pause_ns")), pause);
-		printf("%s: %s -> %s, calls waited %s\n", entry.dir, json_string_value(json_object_get(answer, "from")),
+		td__cli_print_safe(entry.dir, stdout);
+		printf(": %s -> %s, calls waited %s\n", json_string_value(json_object_get(answer, "from")),
 		       json_string_value(json_object_get(answer, "to")), pause);
 	}
 	free(entry.dir);

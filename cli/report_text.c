@@ -51,12 +51,27 @@ static void print_kind(json_t *fault, FILE *to)
 		row("detail", text(fault, "detail"), to);
 }
 
-static void print_frame(const char *name, const char *line, const char *address, FILE *to)
+static void print_frame(const char *name, const char *line, const char *address, size_t times, FILE *to)
 {
+	char again[32] = "";
+
+	if (times > 1)
+		snprintf(again, sizeof(again), ", %zu times", times);
 	if (*line)
-		row(name, line, to);
+		row_of(to, name, "%s%s", line, again);
 	else
-		row_of(to, name, "%s of the module file (no source line is known: build it with -g)", address);
+		row_of(to, name, "%s of the module file (no source line is known: build it with -g)%s", address, again);
+}
+
+/* How many frames from the i-th on are at the same place: a recursion. */
+static size_t repeats(json_t *frames, size_t i)
+{
+	const char *address = text(json_array_get(frames, i), "address");
+	size_t n = 1;
+
+	while (i + n < json_array_size(frames) && !strcmp(text(json_array_get(frames, i + n), "address"), address))
+		n++;
+	return n;
 }
 
 /* The innermost frame may repeat the place itself. */
@@ -64,13 +79,18 @@ static void print_place(json_t *fault, FILE *to)
 {
 	json_t *frames = json_object_get(fault, "backtrace"), *frame;
 	const char *pc = text(fault, "pc");
-	size_t i;
+	size_t i, times;
 
 	if (*pc)
-		print_frame("at", text(fault, "line"), pc, to);
-	json_array_foreach(frames, i, frame)
+		print_frame("at", text(fault, "line"), pc, 1, to);
+	for (i = 0; i < json_array_size(frames); i += times) {
+		frame = json_array_get(frames, i);
+		times = repeats(frames, i);
 		if (i || strcmp(text(frame, "address"), pc))
-			print_frame("from", text(frame, "line"), text(frame, "address"), to);
+			print_frame("from", text(frame, "line"), text(frame, "address"), times, to);
+		else if (times > 1)
+			times = 1; /* the rest of a recursion */
+	}
 }
 
 static void print_entry(json_t *entry, const char *name, FILE *to)
@@ -96,7 +116,11 @@ static void print_recovery(json_t *fault, FILE *to)
 		print_entry(entry, i ? "" : "journal", to);
 	td__cli_show_bytes((uint64_t)number(fault, "undone_bytes"), bytes);
 	td__cli_show_time((uint64_t)number(fault, "recovery_ns"), time);
-	row_of(to, "undone", "%lld changes, %s", number(fault, "undone"), bytes);
+	if (number(fault, "undone"))
+		row_of(to, "undone", "%lld change%s, %s", number(fault, "undone"),
+		       number(fault, "undone") == 1 ? "" : "s", bytes);
+	else
+		row("undone", "nothing had been changed", to);
 	row_of(to, "then", "%s; calls were kept out for %s", text(fault, "action"), time);
 }
 

@@ -212,7 +212,7 @@ static int unmake_all(struct td__server *s)
 
 /* ---- Serving */
 
-/* Whoever started a background server hears that it serves, and it lets go of his terminal. */
+/* Whoever started a background server hears that it serves, and it lets go of his terminal and folder. */
 static void tell(struct td__server *s)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -222,6 +222,8 @@ static void tell(struct td__server *s)
 		dup2(null, fd);
 	if (null > 2)
 		close(null);
+	if (chdir("/"))
+		td__cli_error("/: %s", strerror(errno));
 	pthread_mutex_lock(&s->mutex);
 	if (write(s->told, &well, 1) != 1 && s->fuse) /* he is gone, so nobody wants this mount */
 		td_fuse_stop(s->fuse);

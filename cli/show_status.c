@@ -120,12 +120,12 @@ static void print_calls(json_t *status)
 
 static void print_device(json_t *status)
 {
+	const char *image = json_is_string(json_object_get(status, "image")) ? text(status, "image") : "memory";
 	char bytes[32];
 
 	td__cli_show_bytes((uint64_t)number(status, "size"), bytes);
-	printf("  %-14s %s, %s%s\n", "device", bytes,
-	       json_is_string(json_object_get(status, "image")) ? text(status, "image") : "in memory",
-	       json_is_true(json_object_get(status, "read_only")) ? ", only read" : "");
+	row("size", bytes);
+	row(json_is_true(json_object_get(status, "read_only")) ? "read from" : "kept in", image);
 }
 
 static void print_one(json_t *status)
@@ -136,8 +136,12 @@ static void print_one(json_t *status)
 		return;
 	process(status, pid);
 	td__cli_show_time((uint64_t)number(status, "last_pause_ns"), pause);
-	printf("%s%s%s\n", td__cli_style(stdout, TD__BOLD), text(status, "dir"), td__cli_style(stdout, TD__PLAIN));
-	printf("  %-14s %s, build %s, %s\n", "module", text(status, "module"), text(status, "build"), text(status, "file"));
+	fputs(td__cli_style(stdout, TD__BOLD), stdout);
+	td__cli_print_safe(text(status, "dir"), stdout);
+	printf("%s\n", td__cli_style(stdout, TD__PLAIN));
+	row("module", text(status, "module"));
+	row("file", text(status, "file"));
+	row("build", text(status, "build"));
 	row("state", text(status, "state"));
 	row("level", text(status, "level"));
 	print_knobs(status);

@@ -118,7 +118,7 @@ void td__cli_show_date(int64_t sec, char text[32])
 void td__cli_print_safe(const char *text, FILE *to)
 {
 	for (const unsigned char *p = (const unsigned char *)text; *p; p++)
-		fputc((*p < ' ' && *p != '\n') || *p == 0x7f ? '?' : *p, to);
+		fputc(*p < ' ' || *p == 0x7f ? '?' : *p, to);
 }
 
 json_t *td__cli_json_text(const char *text)
