@@ -2,8 +2,9 @@
 /*
  * What a call holds, and where things lie.
  *
- * A call keeps one group open at a time: its entry in the shard's table is changed in memory and written
- * once, when another group is opened or the call ends. The lock of the group's shard is held by then.
+ * A call keeps one group open at a time: its entry in the shard's table is changed in memory and
+ * written once, when another group is opened or the call ends. The lock of the group's shard is
+ * held by then.
  */
 #include "smfs.h"
 
@@ -14,7 +15,9 @@ uint32_t group_len(uint64_t g)
 	return rest >> fs.gshift ? 1u << fs.gshift : (uint32_t)rest;
 }
 
-/* Blocks of a shard's groups without the maps. Only the last group can be shorter than the others. */
+/*
+ * Blocks of a shard's groups without the maps. Only the last group can be shorter than the others.
+ */
 uint64_t shard_blocks(uint32_t s)
 {
 	uint64_t n = (fs.groups - s + fs.shards - 1) / fs.shards;

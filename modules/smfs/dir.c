@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Directories: items with a name that hold a fid and a type. A directory's size is the bytes of its entries'
- * values, its parent stands in its inode, and `.` and `..` are not stored.
+ * Directories: items with a name that hold a fid and a type. A directory's size is the bytes of
+ * its entries' values, its parent stands in its inode, and `.` and `..` are not stored.
  */
 #include "smfs.h"
 
@@ -49,7 +49,10 @@ int smfs_lookup(struct td_vnode *dir, struct td_name name, uint64_t *fid)
 	return err;
 }
 
-/* New directories spread over the shards, so that work in them goes on side by side; files stay near their directory. */
+/*
+ * New directories spread over the shards, so that work in them goes on side by side; files stay
+ * near their directory.
+ */
 static uint64_t goal_for(const struct td_vnode *dir, const struct td_vnode *v, uint64_t key)
 {
 	if (v->type == TD_DIR)
@@ -65,7 +68,8 @@ static void put_target(struct call *c, struct td_vnode *v, struct td_buf *b, str
 	uint32_t len;
 
 	inode_root(b, v->fid, &root);
-	len = value_make(c, value, v, (struct td_name){ 0, 0 }, target, node_fits(&root, NAMED_HEAD + target.len));
+	len = value_make(c, value, v, (struct td_name){ 0, 0 }, target,
+			 node_fits(&root, NAMED_HEAD + target.len));
 	node_insert(c, &root, 0, 0, value, len);
 	v->size = target.len;
 	inode_store(c, b, v, 0);
@@ -77,7 +81,8 @@ static int target_fits(struct td_in target)
 }
 
 /* Make v and its entry; the path leads to the entry's place. */
-static int make_at(struct call *c, struct path *p, uint64_t key, struct td_name name, struct td_vnode *v, struct td_in target)
+static int make_at(struct call *c, struct path *p, uint64_t key, struct td_name name,
+		   struct td_vnode *v, struct td_in target)
 {
 	struct td_vnode *dir = p->v;
 	uint8_t value[VALUE_MAX];
@@ -157,7 +162,8 @@ int smfs_readlink(struct td_vnode *v, struct td_out *target)
 	return err ? -TD_EIO : 0;
 }
 
-static int link_at(struct call *c, struct path *p, uint64_t key, struct td_name name, struct td_vnode *v)
+static int link_at(struct call *c, struct path *p, uint64_t key, struct td_name name,
+		   struct td_vnode *v)
 {
 	uint8_t value[VALUE_MAX];
 	uint32_t len = named_make(value, v->fid, v->type, name);
@@ -197,7 +203,8 @@ int smfs_link(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 }
 
 /* Remove v's name. v's nlink falls by `names`, dir's by `dots`. */
-static int take_away(struct td_vnode *dir, struct td_name name, struct td_vnode *v, uint32_t names, uint32_t dots)
+static int take_away(struct td_vnode *dir, struct td_name name, struct td_vnode *v, uint32_t names,
+		     uint32_t dots)
 {
 	struct call c = { 0 };
 	struct path p;
@@ -254,7 +261,9 @@ int smfs_rmdir(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 	return err ? err : take_away(dir, name, v, v->nlink, dir->nlink > 2);
 }
 
-/* Emit the leaf's entries from the path's place on. 0: go on behind *key; 1: the end; or an error. */
+/*
+ * Emit the leaf's entries from the path's place on. 0: go on behind *key; 1: the end; or an error.
+ */
 static int emit_leaf(struct path *p, uint64_t *key, struct td_out *entries)
 {
 	for (; p->n[0].pos < path_count(p); p->n[0].pos++) {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Files: which blocks of the device hold which blocks of the file. The key of an item is the extent's first
- * block in the file. Extents that adjoin in both places are merged when they are neighbours in one leaf.
+ * Files: which blocks of the device hold which blocks of the file. The key of an item is the
+ * extent's first block in the file. Extents that adjoin in both places are merged when they are
+ * neighbours in one leaf.
  */
 #include "smfs.h"
 
 /* A place in a file: the extents before and behind it. Counts are 0 where there is none. */
 struct spot {
-	struct path p; /* to the leaf that `lblk` belongs to */
+	struct path p;		     /* to the leaf that `lblk` belongs to */
 	struct td_extent prev, next; /* prev may begin at lblk, and may reach beyond it */
 	int prev_here, next_here;    /* they are in the path's leaf, before and at its place */
 };
@@ -88,8 +89,9 @@ static int look(struct spot *s, struct td_vnode *v, uint64_t lblk)
 	} else if (s->p.lo && !err) {
 		err = look_back(v, s->p.lo, &s->prev);
 	}
-	if (!err && ((s->prev.count && s->prev.lblk > lblk) || (s->next.count && s->next.lblk <= lblk) ||
-		     (s->prev.count && s->next.count && end_of(&s->prev) > s->next.lblk)))
+	if (!err &&
+	    ((s->prev.count && s->prev.lblk > lblk) || (s->next.count && s->next.lblk <= lblk) ||
+	     (s->prev.count && s->next.count && end_of(&s->prev) > s->next.lblk)))
 		err = -TD_EIO;
 	if (err)
 		path_close(&s->p);
@@ -135,7 +137,8 @@ static int step(struct spot *s)
 	return !err && s->next_here && s->next.lblk < end_of(&s->prev) ? -TD_EIO : err;
 }
 
-int smfs_bmap(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *extents, uint32_t *n)
+int smfs_bmap(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *extents,
+	      uint32_t *n)
 {
 	uint64_t end;
 	int err = range(lblk, count, &end);
@@ -233,7 +236,8 @@ static int fill_hole(struct call *c, struct spot *s, struct td_vnode *v, struct 
 	return err ? err : c->err;
 }
 
-int smfs_balloc(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *extents, uint32_t *n)
+int smfs_balloc(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *extents,
+		uint32_t *n)
 {
 	struct call c = { 0 };
 	uint64_t end;
@@ -328,7 +332,8 @@ static int drop(struct call *c, struct td_vnode *v, uint64_t key)
 }
 
 /* Punch [lblk, end) out of an extent that reaches beyond on both sides. */
-static int split(struct call *c, struct td_vnode *v, const struct td_extent *e, uint64_t lblk, uint64_t end)
+static int split(struct call *c, struct td_vnode *v, const struct td_extent *e, uint64_t lblk,
+		 uint64_t end)
 {
 	struct td_extent head = *e;
 	struct extent_value tail = { e->pblk + (end - e->lblk), (uint32_t)(end_of(e) - end) };
@@ -349,7 +354,8 @@ static int split(struct call *c, struct td_vnode *v, const struct td_extent *e, 
 }
 
 /* Take [lblk, end) away from one extent. */
-static int cut(struct call *c, struct td_vnode *v, const struct td_extent *e, uint64_t lblk, uint64_t end)
+static int cut(struct call *c, struct td_vnode *v, const struct td_extent *e, uint64_t lblk,
+	       uint64_t end)
 {
 	uint64_t from = e->lblk > lblk ? e->lblk : lblk, to = end_of(e) < end ? end_of(e) : end;
 	struct td_extent rest = *e;
@@ -361,7 +367,8 @@ static int cut(struct call *c, struct td_vnode *v, const struct td_extent *e, ui
 		rest.count = (uint32_t)(from - e->lblk);
 		err = rewrite(c, v, e->lblk, &rest);
 	} else if (to < end_of(e)) {
-		rest = (struct td_extent){ to, e->pblk + (to - e->lblk), (uint32_t)(end_of(e) - to), TD_DATA };
+		rest = (struct td_extent){ to, e->pblk + (to - e->lblk), (uint32_t)(end_of(e) - to),
+					   TD_DATA };
 		err = rewrite(c, v, e->lblk, &rest);
 	} else {
 		err = drop(c, v, e->lblk);

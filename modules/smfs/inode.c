@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Inodes. A fid is the number of the block times SLOTS plus the slot: an inode is found without a table.
- * Its block was free before and becomes free with its last inode; the group's map of slots says which blocks
- * hold inodes, so that a fid made up by a client (NFS) cannot make an inode of a file's data.
+ * Inodes. A fid is the number of the block times SLOTS plus the slot: an inode is found without a
+ * table. Its block was free before and becomes free with its last inode; the group's map of slots
+ * says which blocks hold inodes, so that a fid made up by a client (NFS) cannot make an inode of a
+ * file's data.
  */
 #include "smfs.h"
 
@@ -42,9 +43,17 @@ static void time_in(struct inode *i, uint32_t n, const struct td_time *t)
 
 static void encode(struct inode *i, const struct td_vnode *v, uint64_t parent)
 {
-	*i = (struct inode){ .fid = v->fid, .generation = v->generation, .type = (uint16_t)v->type,
-			     .mode = (uint16_t)v->mode, .uid = v->uid, .gid = v->gid, .rdev = v->rdev,
-			     .nlink = v->nlink, .parent = parent, .size = v->size, .blocks = v->blocks };
+	*i = (struct inode){ .fid = v->fid,
+			     .generation = v->generation,
+			     .type = (uint16_t)v->type,
+			     .mode = (uint16_t)v->mode,
+			     .uid = v->uid,
+			     .gid = v->gid,
+			     .rdev = v->rdev,
+			     .nlink = v->nlink,
+			     .parent = parent,
+			     .size = v->size,
+			     .blocks = v->blocks };
 	time_in(i, 0, &v->atime);
 	time_in(i, 1, &v->mtime);
 	time_in(i, 2, &v->ctime);
@@ -60,7 +69,8 @@ static struct td_time time_out(const struct inode *i, uint32_t n)
 static int sane(const struct inode *i)
 {
 	for (uint32_t n = 0; n < 4; n++)
-		if (i->nsec[n] > 999999999 || i->sec[n] < -67768040609740800 || i->sec[n] > 67767976233532799)
+		if (i->nsec[n] > 999999999 || i->sec[n] < -67768040609740800 ||
+		    i->sec[n] > 67767976233532799)
 			return 0;
 	return i->type >= TD_REG && i->type <= TD_SOCK && i->mode <= 07777 && i->size <= MAXSIZE &&
 	       i->nlink <= MAXLINK && i->blocks < 1ull << 54;
@@ -107,7 +117,10 @@ int inode_save(struct call *c, const struct td_vnode *v)
 	return c->err;
 }
 
-/* Make v's inode, with an empty tree, in the group that reserve() found. The caller stores and closes it. */
+/*
+ * Make v's inode, with an empty tree, in the group that reserve() found. The caller stores and
+ * closes it.
+ */
 int inode_new(struct call *c, struct td_vnode *v, uint64_t parent, struct td_buf **b)
 {
 	struct {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Items that are found by a name. The key is 55 bits of the name's hash and 8 bits that tell apart names
- * with the same hash; bit 63 is set for attributes. A directory's key is its entry's cookie as well. The hash
- * (SipHash-1-3, as Linux's and Python's tables use) is keyed with the file system's seed.
+ * Items that are found by a name. The key is 55 bits of the name's hash and 8 bits that tell apart
+ * names with the same hash; bit 63 is set for attributes. A directory's key is its entry's cookie
+ * as well. The hash (SipHash-1-3, as Linux's and Python's tables use) is keyed with the file
+ * system's seed.
  */
 #include "smfs.h"
 
@@ -28,8 +29,8 @@ static void sip_round(uint64_t s[4])
 static uint64_t hash(struct td_name name)
 {
 	uint64_t k1 = ~fs.seed * 0x9e3779b97f4a7c15;
-	uint64_t s[4] = { fs.seed ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, fs.seed ^ 0x6c7967656e657261,
-			  k1 ^ 0x7465646279746573 };
+	uint64_t s[4] = { fs.seed ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d,
+			  fs.seed ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573 };
 
 	for (uint32_t i = 0; i <= name.len; i += 8) {
 		uint32_t n = name.len - i < 8 ? name.len - i : 8;
@@ -76,10 +77,11 @@ uint32_t named_make(uint8_t *to, uint64_t ref, uint32_t kind, struct td_name nam
 
 /*
  * Find the item with this name. 0: the path leads to it. ENOENT: the path leads to where it can be
- * inserted under *key, and is to be closed as well; *key is 0 if 256 other names have the same hash. With
- * all other errors there is nothing to close.
+ * inserted under *key, and is to be closed as well; *key is 0 if 256 other names have the same
+ * hash. With all other errors there is nothing to close.
  */
-int named_find(struct path *p, struct td_vnode *v, uint64_t base, struct td_name name, uint64_t *key)
+int named_find(struct path *p, struct td_vnode *v, uint64_t base, struct td_name name,
+	       uint64_t *key)
 {
 	uint64_t from = name_key(base, name), last = from + 255;
 	int moved = 0, err = path_find(p, v, from);

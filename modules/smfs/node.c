@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A node: a head, offsets of the items in the order of their keys, free room, and the items. It fills a block
- * (behind a node_block) or the end of an inode. Offsets count from the node's beginning.
+ * A node: a head, offsets of the items in the order of their keys, free room, and the items. It
+ * fills a block (behind a node_block) or the end of an inode. Offsets count from the node's
+ * beginning.
  *
- * Inserting writes the item, then head and offsets in one piece. Deleting leaves a gap behind, which is
- * closed when the room is needed.
+ * Inserting writes the item, then head and offsets in one piece. Deleting leaves a gap behind,
+ * which is closed when the room is needed.
  */
 #include "smfs.h"
 
@@ -47,7 +48,8 @@ int node_check(const struct node *n, uint32_t level, uint64_t lo, uint64_t hi)
 	const struct node_head *h = node_head(n);
 	const struct item *first, *last;
 
-	if (h->level != level || h->low > n->size || h->dead > n->size || HEAD + 2u * h->count > h->low)
+	if (h->level != level || h->low > n->size || h->dead > n->size ||
+	    HEAD + 2u * h->count > h->low)
 		return -TD_EIO;
 	if (!h->count)
 		return 0;
@@ -96,7 +98,10 @@ void node_init(struct call *c, struct node *n, uint32_t level)
 	put(c, n->b, n->base, &h, sizeof(h));
 }
 
-/* Copy items [first, count) of `from` into `room`, as a node of `size` bytes. Returns where the lowest begins, 0: damaged. */
+/*
+ * Copy items [first, count) of `from` into `room`, as a node of `size` bytes. Returns where the
+ * lowest begins, 0: damaged.
+ */
 static uint32_t pack(const struct node *from, uint32_t first, uint8_t *room, uint32_t size)
 {
 	struct node_head *h = (struct node_head *)room;
@@ -137,7 +142,8 @@ static void compact(struct call *c, struct node *n)
 }
 
 /* Write head and offsets with one offset put in (`off`) or taken out (0) at `pos`. */
-static void write_offsets(struct call *c, struct node *n, struct node_head h, uint32_t pos, uint32_t off)
+static void write_offsets(struct call *c, struct node *n, struct node_head h, uint32_t pos,
+			  uint32_t off)
 {
 	uint16_t room[HEAD / 2 + COUNT_MAX + 1] __attribute__((aligned(8)));
 	uint32_t count = node_head(n)->count;
@@ -147,12 +153,14 @@ static void write_offsets(struct call *c, struct node *n, struct node_head h, ui
 	memcpy(to, at(n, HEAD), 2 * pos);
 	if (off)
 		to[pos] = (uint16_t)off;
-	memcpy(to + pos + (off != 0), at(n, HEAD + 2 * (pos + (off == 0))), 2 * (count - pos - (off == 0)));
+	memcpy(to + pos + (off != 0), at(n, HEAD + 2 * (pos + (off == 0))),
+	       2 * (count - pos - (off == 0)));
 	put(c, n->b, n->base, room, HEAD + 2u * h.count);
 }
 
 /* There is room: node_fits() said so. */
-void node_insert(struct call *c, struct node *n, uint32_t pos, uint64_t key, const void *value, uint32_t len)
+void node_insert(struct call *c, struct node *n, uint32_t pos, uint64_t key, const void *value,
+		 uint32_t len)
 {
 	uint8_t room[ITEM_HEAD + VALUE_MAX];
 	struct item *it = (struct item *)room;
@@ -200,7 +208,8 @@ void node_delete(struct call *c, struct node *n, uint32_t pos)
 }
 
 /* Change an item's key, which keeps its place in the order, and bytes of its value. */
-void node_set(struct call *c, struct node *n, uint32_t pos, uint64_t key, const void *value, uint32_t off, uint32_t len)
+void node_set(struct call *c, struct node *n, uint32_t pos, uint64_t key, const void *value,
+	      uint32_t off, uint32_t len)
 {
 	const struct item *it = node_item(n, pos);
 	uint32_t where;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Renaming. Where the new name exists its entry gets the other fid, so replacing and exchanging need no room.
- * Otherwise the new entry is made first and the old one deleted after it: blocks are taken before any is freed.
+ * Renaming. Where the new name exists its entry gets the other fid, so replacing and exchanging
+ * need no room. Otherwise the new entry is made first and the old one deleted after it: blocks are
+ * taken before any is freed.
  */
 #include "smfs.h"
 
@@ -123,7 +124,8 @@ static int replace(struct call *c, struct move *m, struct path *old, struct path
 	return finish(c, m, 0);
 }
 
-static int to_new_name(struct call *c, struct move *m, struct path *old, struct path *new, uint64_t key)
+static int to_new_name(struct call *c, struct move *m, struct path *old, struct path *new,
+		       uint64_t key)
 {
 	uint8_t value[VALUE_MAX];
 	uint32_t len = named_make(value, m->v->fid, m->v->type, m->new);
@@ -141,7 +143,10 @@ static int to_new_name(struct call *c, struct move *m, struct path *old, struct 
 	}
 	if (err)
 		return err;
-	/* In one directory the insertion may have moved the old entry. It cannot have left it alone in a node. */
+	/*
+	 * In one directory the insertion may have moved the old entry. It cannot have left it
+	 * alone in a node.
+	 */
 	if (same_dir(m)) {
 		path_close(old);
 		err = find(old, m->from, m->old, m->v);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * SMFS, a memory file system on the bufs of a block device. SPEC.md describes the bytes on the device.
+ * SMFS, a memory file system on the bufs of a block device. SPEC.md describes the bytes on the
+ * device.
  *
  * The parts, each on top of those before it:
  *   super.c   the superblock, and the geometry in `fs`
  *   call.c    what a call holds: locks of shards, the open group, the first error
- *   alloc.c   blocks: reserve, allocate, free
+ *   reserve.c room: lock shards until there is enough
+ *   alloc.c   blocks: allocate, free
+ *   slots.c   slots for inodes
  *   node.c    one node of a tree: items in the order of their keys
  *   tree.c    a tree of nodes with its root in an inode: find, insert, delete, walk
  *   inode.c   inodes: allocate, load, store, free
@@ -14,14 +17,17 @@
  *   dir.c rename.c extent.c xattr.c    the operations
  *
  * Rules:
- * - An inode and its tree are guarded by the vnode's lock, which the kernel holds. Shards (the tables of
- *   groups, the groups' maps) are guarded by the lock with the shard's number, which a call takes before it
- *   opens them and keeps to its end. Locks are taken in ascending order; out of order only with TD_TRY.
- * - Plan, reserve, change: until the last check that can say no (a full device, for one), nothing has changed.
+ * - An inode and its tree are guarded by the vnode's lock, which the kernel holds. Shards (the
+ *   tables of groups, the groups' maps) are guarded by the lock with the shard's number, which a
+ *   call takes before it opens them and keeps to its end. Locks are taken in ascending order; out
+ *   of order only with TD_TRY.
+ * - Plan, reserve, change: until the last check that can say no (a full device, for one), nothing
+ *   has changed.
  * - A call allocates before it frees: a block that it discarded must not come back within it.
- * - `fs` is set by mount and only read after it. The only other private memory is a guess of alloc.c's where
- *   room can be found.
- * - What comes from the device is not believed: each node, item and block number is checked when it is used.
+ * - `fs` is set by mount and only read after it. The only other private memory is a guess of
+ *   reserve.c's where room can be found.
+ * - What comes from the device is not believed: each node, item and block number is checked when
+ *   it is used.
  */
 #ifndef SMFS_H
 #define SMFS_H
@@ -30,27 +36,27 @@
 
 enum {
 	BSIZE = 4096,
-	BUNITS = BSIZE / 512,	/* of a record's `blocks` */
-	SHARDS_MAX = 64,	/* and locks */
-	GROUP_MAX = 32768,	/* blocks of a group: its bitmap is at most one block */
+	BUNITS = BSIZE / 512, /* of a record's `blocks` */
+	SHARDS_MAX = 64,      /* and locks */
+	GROUP_MAX = 32768,    /* blocks of a group: its bitmap is at most one block */
 	GROUP_MIN = 1024,
 	TABLE_ENTRIES = BSIZE / 32,
-	SLOTS = 16,		/* inodes of a block */
+	SLOTS = 16, /* inodes of a block */
 	INODE_SIZE = BSIZE / SLOTS,
 	SLOTS_FULL = 0xffff,
-	LEVELS = 8,		/* of a tree */
-	VALUE_MAX = 640,	/* bytes of an item's value: a node split in two has room for one more */
+	LEVELS = 8,	 /* of a tree */
+	VALUE_MAX = 640, /* bytes of an item's value: a node split in two has room for one more */
 	XATTR_MAX = 65536,
 	VERSION = 1,
 };
 
-#define MAGIC 0x3153464d53206454ull /* "Td SMFS1" */
-#define NODE_MAGIC 0x646e4d53u	    /* "SMnd" */
-#define MAXLINK 2147483647u
-#define MAXSIZE 9223372036854775807ull
-#define MAXLBLK (1ull << 51)
-#define KEY_MAX (~0ull)
-#define KEY_XATTR (1ull << 63) /* keys from here on are attributes; below is the content */
+#define MAGIC	   0x3153464d53206454ull /* "Td SMFS1" */
+#define NODE_MAGIC 0x646e4d53u		 /* "SMnd" */
+#define MAXLINK	   2147483647u
+#define MAXSIZE	   9223372036854775807ull
+#define MAXLBLK	   (1ull << 51)
+#define KEY_MAX	   (~0ull)
+#define KEY_XATTR  (1ull << 63) /* keys from here on are attributes; below is the content */
 
 /* ---- On the device; all little-endian */
 
@@ -110,7 +116,10 @@ struct node_block {
 	uint64_t fid; /* whose tree this is */
 };
 
-/* A node: this, then `count` offsets of items in the order of keys; the items lie at the other end. */
+/*
+ * A node: this, then `count` offsets of items in the order of keys; the items lie at the other
+ * end.
+ */
 struct node_head {
 	uint16_t level; /* 0: a leaf; above, each value is the number of a block with a node */
 	uint16_t count;
@@ -152,22 +161,22 @@ struct fs {
 	uint64_t blocks, groups, first, root, seed;
 	uint64_t maxfiles; /* 0: as many as there is room for */
 	uint32_t shards, gshift;
-	uint32_t gmeta;	 /* blocks at the start of a group that hold its maps */
+	uint32_t gmeta;	  /* blocks at the start of a group that hold its maps */
 	uint32_t tblocks; /* blocks of a shard's table */
 };
 extern struct fs fs;
 
 /* A call: what it holds and how it goes. All zeroes at the beginning; call_end() at the end. */
 struct call {
-	int err;	   /* the first failure; writing does nothing from then on */
-	uint64_t held;	   /* shards whose lock it has */
-	uint64_t counted;  /* shards whose free blocks are in `avail` */
-	uint64_t avail;	   /* blocks that it may take from the shards it holds */
-	uint64_t goal;	   /* block near which it takes them */
-	uint64_t wish;	   /* group of the goal as it was at first */
-	uint64_t ngroup;   /* group for the new inode, plus one; 0: none found yet */
-	uint32_t nblocks;  /* blocks that the new inode takes there, 0 or 1 */
-	int quota;	   /* a shard has been seen that may hold another inode */
+	int err;	  /* the first failure; writing does nothing from then on */
+	uint64_t held;	  /* shards whose lock it has */
+	uint64_t counted; /* shards whose free blocks are in `avail` */
+	uint64_t avail;	  /* blocks that it may take from the shards it holds */
+	uint64_t goal;	  /* block near which it takes them */
+	uint64_t wish;	  /* group of the goal as it was at first */
+	uint64_t ngroup;  /* group for the new inode, plus one; 0: none found yet */
+	uint32_t nblocks; /* blocks that the new inode takes there, 0 or 1 */
+	int quota;	  /* a shard has been seen that may hold another inode */
 	/* The open group, and its shard's entry. */
 	struct td_buf *table, *head;
 	uint64_t open; /* group plus one */
@@ -183,7 +192,10 @@ struct node {
 	uint32_t pos; /* the item that matters; above the leaf: the child that was taken */
 };
 
-/* The way to a leaf: n[0] is the leaf, n[top] the root. Keys of the leaf are at least lo and below hi. */
+/*
+ * The way to a leaf: n[0] is the leaf, n[top] the root. Keys of the leaf are at least lo and below
+ * hi.
+ */
 struct path {
 	struct node n[LEVELS];
 	uint32_t top;
@@ -223,16 +235,26 @@ int lock_shard(struct call *c, uint32_t s, uint32_t mode);
 int lock_set(struct call *c, uint64_t set);
 int call_end(struct call *c, int err);
 
-/* alloc.c */
+/* reserve.c */
 void detours_forget(void);
+void detour_set(uint64_t g, uint64_t to);
+void detour_end(uint64_t g);
+uint32_t group_free(const struct call *c);
+int shard_find(struct call *c, uint32_t s, int inode, uint64_t *found);
 int reserve(struct call *c, uint64_t need, int inode);
+
+/* alloc.c */
+int map_open(uint64_t g, uint32_t at, struct td_buf **b, uint32_t *off);
+void account(struct call *c, int64_t blocks, int64_t inodes);
 int take_run(struct call *c, uint64_t goal, uint64_t want, uint64_t *blk, uint32_t *got);
+int take_high(struct call *c, uint64_t *blk);
 int take_block(struct call *c, uint64_t *blk);
+int free_run(struct call *c, uint64_t blk, uint64_t count);
+
+/* slots.c */
 int take_slot(struct call *c, uint64_t *fid, int *fresh);
 int free_slot(struct call *c, uint64_t fid);
 int slots_of(uint64_t fid, uint16_t *mask);
-int free_run(struct call *c, uint64_t blk, uint64_t count);
-int map_open(uint64_t g, uint32_t at, struct td_buf **b, uint32_t *off);
 
 /* node.c */
 const struct node_head *node_head(const struct node *n);
@@ -240,9 +262,11 @@ const struct item *node_item(const struct node *n, uint32_t i);
 int node_check(const struct node *n, uint32_t level, uint64_t lo, uint64_t hi);
 int node_search(const struct node *n, uint64_t key, uint32_t *pos);
 int node_fits(const struct node *n, uint32_t len);
-void node_insert(struct call *c, struct node *n, uint32_t pos, uint64_t key, const void *value, uint32_t len);
+void node_insert(struct call *c, struct node *n, uint32_t pos, uint64_t key, const void *value,
+		 uint32_t len);
 void node_delete(struct call *c, struct node *n, uint32_t pos);
-void node_set(struct call *c, struct node *n, uint32_t pos, uint64_t key, const void *value, uint32_t off, uint32_t len);
+void node_set(struct call *c, struct node *n, uint32_t pos, uint64_t key, const void *value,
+	      uint32_t off, uint32_t len);
 void node_init(struct call *c, struct node *n, uint32_t level);
 void node_move(struct call *c, struct node *from, uint32_t first, struct node *to);
 
@@ -271,13 +295,15 @@ int smfs_update(struct td_vnode *v);
 int smfs_inactive(struct td_vnode *v);
 
 /* name.c */
-int named_find(struct path *p, struct td_vnode *v, uint64_t base, struct td_name name, uint64_t *key);
+int named_find(struct path *p, struct td_vnode *v, uint64_t base, struct td_name name,
+	       uint64_t *key);
 const struct named *named_at(const struct item *it);
 uint32_t named_make(uint8_t *to, uint64_t ref, uint32_t kind, struct td_name name);
 
 /* value.c */
 uint32_t value_blocks(uint64_t len);
-uint32_t value_make(struct call *c, uint8_t *to, struct td_vnode *v, struct td_name name, struct td_in data, int inside);
+uint32_t value_make(struct call *c, uint8_t *to, struct td_vnode *v, struct td_name name,
+		    struct td_in data, int inside);
 int value_read(const struct item *it, struct td_out *out);
 uint64_t value_locks(const struct item *it);
 int value_free(struct call *c, const struct item *it, struct td_vnode *v);
@@ -287,7 +313,8 @@ void touch(struct td_vnode *v, int content);
 int smfs_lookup(struct td_vnode *dir, struct td_name name, uint64_t *fid);
 int smfs_create(struct td_vnode *dir, struct td_name name, struct td_vnode *v);
 int smfs_mkdir(struct td_vnode *dir, struct td_name name, struct td_vnode *v);
-int smfs_symlink(struct td_vnode *dir, struct td_name name, struct td_vnode *v, struct td_in target);
+int smfs_symlink(struct td_vnode *dir, struct td_name name, struct td_vnode *v,
+		 struct td_in target);
 int smfs_readlink(struct td_vnode *v, struct td_out *target);
 int smfs_link(struct td_vnode *dir, struct td_name name, struct td_vnode *v);
 int smfs_unlink(struct td_vnode *dir, struct td_name name, struct td_vnode *v);
@@ -297,8 +324,10 @@ int dir_is_empty(struct td_vnode *dir);
 int smfs_rename(struct td_vnode *from, struct td_name old, struct td_vnode *to, struct td_name new,
 		struct td_vnode *v, struct td_vnode *target, uint32_t flags);
 int extent_of(const struct item *it, struct td_extent *e);
-int smfs_bmap(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *extents, uint32_t *n);
-int smfs_balloc(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *extents, uint32_t *n);
+int smfs_bmap(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *extents,
+	      uint32_t *n);
+int smfs_balloc(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *extents,
+		uint32_t *n);
 int smfs_bunmap(struct td_vnode *v, uint64_t lblk, uint64_t count);
 int smfs_getxattr(struct td_vnode *v, struct td_name name, struct td_out *value);
 int smfs_setxattr(struct td_vnode *v, struct td_name name, struct td_in value, uint32_t flags);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The superblock, and how a device is divided: superblock, the shards' tables, the groups. Zeroes mean free
- * everywhere, so that a new file system consists of the superblock and the root directory.
+ * The superblock, and how a device is divided: superblock, the shards' tables, the groups. Zeroes
+ * mean free everywhere, so that a new file system consists of the superblock and the root
+ * directory.
  */
 #include "smfs.h"
 
@@ -20,10 +21,17 @@ static uint64_t checksum(const struct superblock *sb)
 /* What follows from the superblock. */
 static void derive(const struct superblock *sb, uint64_t maxfiles)
 {
-	uint64_t size = 1ull << sb->gshift, entries = (sb->groups + sb->shards - 1) / sb->shards + 1;
+	uint64_t size = 1ull << sb->gshift,
+		 entries = (sb->groups + sb->shards - 1) / sb->shards + 1;
 
-	fs = (struct fs){ .blocks = sb->blocks, .groups = sb->groups, .first = sb->first, .root = sb->root,
-			  .seed = sb->seed, .maxfiles = maxfiles, .shards = sb->shards, .gshift = sb->gshift };
+	fs = (struct fs){ .blocks = sb->blocks,
+			  .groups = sb->groups,
+			  .first = sb->first,
+			  .root = sb->root,
+			  .seed = sb->seed,
+			  .maxfiles = maxfiles,
+			  .shards = sb->shards,
+			  .gshift = sb->gshift };
 	fs.gmeta = (uint32_t)((size / 8 + size * 2 + BSIZE - 1) / BSIZE);
 	fs.tblocks = (uint32_t)((entries + TABLE_ENTRIES - 1) / TABLE_ENTRIES);
 }
@@ -33,7 +41,9 @@ static int divide(const struct td_device *dev, struct superblock *sb)
 {
 	uint64_t size;
 
-	*sb = (struct superblock){ .magic = MAGIC, .version = VERSION, .bsize = BSIZE, .gshift = 15 };
+	*sb = (struct superblock){
+		.magic = MAGIC, .version = VERSION, .bsize = BSIZE, .gshift = 15
+	};
 	while (1u << sb->gshift > GROUP_MIN && dev->blocks >> sb->gshift < SHARDS_MAX)
 		sb->gshift--;
 	size = 1ull << sb->gshift;
@@ -49,7 +59,8 @@ static int divide(const struct td_device *dev, struct superblock *sb)
 			break;
 		sb->groups--;
 	}
-	sb->blocks = dev->blocks < sb->first + sb->groups * size ? dev->blocks : sb->first + sb->groups * size;
+	sb->blocks = dev->blocks < sb->first + sb->groups * size ? dev->blocks
+								 : sb->first + sb->groups * size;
 	return 0;
 }
 
@@ -57,14 +68,16 @@ static int verify(const struct superblock *sb, const struct td_device *dev)
 {
 	if (sb->magic != MAGIC)
 		return -TD_EMEDIUMTYPE;
-	if (sb->sum != checksum(sb) || sb->version != VERSION || sb->bsize != BSIZE || sb->blocks > dev->blocks)
+	if (sb->sum != checksum(sb) || sb->version != VERSION || sb->bsize != BSIZE ||
+	    sb->blocks > dev->blocks)
 		return -TD_EUCLEAN;
-	if (sb->gshift < 10 || sb->gshift > 15 || !sb->shards || sb->shards > SHARDS_MAX || !sb->groups ||
-	    sb->shards > sb->groups || sb->groups > (sb->blocks >> sb->gshift) + 1)
+	if (sb->gshift < 10 || sb->gshift > 15 || !sb->shards || sb->shards > SHARDS_MAX ||
+	    !sb->groups || sb->shards > sb->groups || sb->groups > (sb->blocks >> sb->gshift) + 1)
 		return -TD_EUCLEAN;
 	derive(sb, dev->maxfiles);
 	if (sb->first != 1 + (uint64_t)sb->shards * fs.tblocks ||
-	    group_start(sb->groups - 1) + fs.gmeta + 2 > sb->blocks || sb->blocks > group_start(sb->groups))
+	    group_start(sb->groups - 1) + fs.gmeta + 2 > sb->blocks ||
+	    sb->blocks > group_start(sb->groups))
 		return -TD_EUCLEAN;
 	return 0;
 }
@@ -166,8 +179,13 @@ int smfs_statfs(struct td_fsinfo *info)
 		files += sh.iused < shard_blocks(s) * SLOTS ? sh.iused : shard_blocks(s) * SLOTS;
 	}
 	room = (all - used) * SLOTS;
-	*info = (struct td_fsinfo){ .root = fs.root, .maxsize = MAXSIZE, .blocks = all, .bfree = all - used,
-				    .bsize = BSIZE, .namemax = TD_NAME_MAX, .maxlink = MAXLINK };
+	*info = (struct td_fsinfo){ .root = fs.root,
+				    .maxsize = MAXSIZE,
+				    .blocks = all,
+				    .bfree = all - used,
+				    .bsize = BSIZE,
+				    .namemax = TD_NAME_MAX,
+				    .maxlink = MAXLINK };
 	if (fs.maxfiles && fs.maxfiles < files + room)
 		room = fs.maxfiles > files ? fs.maxfiles - files : 0;
 	info->files = files + room;

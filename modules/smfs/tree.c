@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A B+tree of nodes, one for each inode: what a directory, a file or a symbolic link consists of, and its
- * attributes. Its root lies in the inode. An item of a node above the leaves is the number of the child's
- * block, under the lowest key that the child may hold; the first child holds what is lower, too.
+ * A B+tree of nodes, one for each inode: what a directory, a file or a symbolic link consists of,
+ * and its attributes. Its root lies in the inode. An item of a node above the leaves is the number
+ * of the child's block, under the lowest key that the child may hold; the first child holds what
+ * is lower, too.
  *
- * A node that is full is split; the root, which cannot be, moves into a block of its own and becomes the
- * parent of that. A node that becomes empty is freed. Below the root no node is empty.
+ * A node that is full is split; the root, which cannot be, moves into a block of its own and
+ * becomes the parent of that. A node that becomes empty is freed. Below the root no node is empty.
  */
 #include "smfs.h"
 
@@ -73,8 +74,8 @@ static int choose(struct path *p, uint32_t level, uint64_t key, uint64_t *blk)
 }
 
 /*
- * Open the way to the leaf that holds `key`, or would; n[0].pos is the first item there that is not below it.
- * To be closed with path_close(), unless it fails.
+ * Open the way to the leaf that holds `key`, or would; n[0].pos is the first item there that is
+ * not below it. To be closed with path_close(), unless it fails.
  */
 int path_find(struct path *p, struct td_vnode *v, uint64_t key)
 {
@@ -125,7 +126,10 @@ const struct item *path_item(const struct path *p)
 	return node_item(&p->n[0], p->n[0].pos);
 }
 
-/* As path_find(), and where that leaf has no such item, the first of the next leaf. ENOENT: there is none. */
+/*
+ * As path_find(), and where that leaf has no such item, the first of the next leaf. ENOENT: there
+ * is none.
+ */
 int path_from(struct path *p, struct td_vnode *v, uint64_t key)
 {
 	int err = path_find(p, v, key);
@@ -201,8 +205,8 @@ static int push_down(struct call *c, struct path *p)
 }
 
 /*
- * Where to split. By halves; but where the last key of the content grows, as in a file that is written
- * from the beginning, the full node stays as it is.
+ * Where to split. By halves; but where the last key of the content grows, as in a file that is
+ * written from the beginning, the full node stays as it is.
  */
 static uint32_t split_at(const struct path *p, const struct node *n, uint32_t at)
 {
@@ -245,8 +249,8 @@ static int split_insert(struct call *c, struct path *p, uint32_t level, uint32_t
 }
 
 /*
- * Insert an item at the path's place. The call has reserved tree_need() blocks. The path still leads to
- * the inode after it, but no longer to the item.
+ * Insert an item at the path's place. The call has reserved tree_need() blocks. The path still
+ * leads to the inode after it, but no longer to the item.
  */
 int tree_insert(struct call *c, struct path *p, uint64_t key, const void *value, uint32_t len)
 {
@@ -299,7 +303,9 @@ int tree_delete(struct call *c, struct path *p)
 	return c->err;
 }
 
-/* ---- The whole tree, when the inode goes. First the locks, then the blocks: the same walk twice. */
+/*
+ * ---- The whole tree, when the inode goes. First the locks, then the blocks: the same walk twice.
+ */
 
 struct walk {
 	struct call *c; /* 0: collect locks */

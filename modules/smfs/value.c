@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Strings in a tree: the target of a symbolic link (an item with key 0 and an empty name), the value of an
- * extended attribute. A short one lies in the item, a longer one in blocks whose numbers the item lists.
+ * Strings in a tree: the target of a symbolic link (an item with key 0 and an empty name), the
+ * value of an extended attribute. A short one lies in the item, a longer one in blocks whose
+ * numbers the item lists.
  */
 #include "smfs.h"
 
@@ -25,10 +26,11 @@ static void write_block(struct call *c, struct td_in data, uint32_t off, uint64_
 }
 
 /*
- * Make an item's value at `to`, which has room for VALUE_MAX. Blocks, if it is not to lie inside the item,
- * have been reserved. Returns its length.
+ * Make an item's value at `to`, which has room for VALUE_MAX. Blocks, if it is not to lie inside
+ * the item, have been reserved. Returns its length.
  */
-uint32_t value_make(struct call *c, uint8_t *to, struct td_vnode *v, struct td_name name, struct td_in data, int inside)
+uint32_t value_make(struct call *c, uint8_t *to, struct td_vnode *v, struct td_name name,
+		    struct td_in data, int inside)
 {
 	uint32_t len = named_make(to, data.len, inside ? IN_ITEM : IN_BLOCKS, name);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Extended attributes: named items behind the content, in the tree of the file that they belong to. */
+/*
+ * Extended attributes: named items behind the content, in the tree of the file that they belong
+ * to.
+ */
 #include "smfs.h"
 
 /* Up to this many bytes a value lies in the item itself. */
@@ -36,7 +39,9 @@ int smfs_listxattr(struct td_vnode *v, struct td_out *names)
 			else if (n->len + 1u > names->size - names->used)
 				err = -TD_ERANGE;
 			else
-				err = td_out_put(names, n->name, n->len) || td_out_put(names, "", 1) ? -TD_ERANGE : 0;
+				err = td_out_put(names, n->name, n->len) || td_out_put(names, "", 1)
+					      ? -TD_ERANGE
+					      : 0;
 		}
 		key = p.hi;
 		path_close(&p);
@@ -54,7 +59,8 @@ static void save(struct call *c, const struct path *p)
 }
 
 /* Store a value at the path's place; an item that is there (`old`) gives way to it. */
-static int set(struct call *c, struct path *p, uint64_t key, struct td_name name, struct td_in data, const struct item *old)
+static int set(struct call *c, struct path *p, uint64_t key, struct td_name name, struct td_in data,
+	       const struct item *old)
 {
 	uint8_t value[VALUE_MAX], before[ITEM_HEAD + VALUE_MAX];
 	int inside = data.len <= INSIDE_MAX, err = 0;
@@ -100,7 +106,9 @@ int smfs_setxattr(struct td_vnode *v, struct td_name name, struct td_in value, u
 	if (err && err != -TD_ENOENT)
 		return err;
 	if (!err)
-		err = flags & TD_XATTR_CREATE ? -TD_EEXIST : set(&c, &p, path_item(&p)->key, name, value, path_item(&p));
+		err = flags & TD_XATTR_CREATE
+			      ? -TD_EEXIST
+			      : set(&c, &p, path_item(&p)->key, name, value, path_item(&p));
 	else if (flags & TD_XATTR_REPLACE)
 		err = -TD_ENODATA;
 	else

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bufs are numbered as the runtime numbers them. With FK_LIVE a write is applied at once and logged for
- * undoing; otherwise it waits in a list until the call ends, or syncs. Discards wait for the commit.
+ * Bufs are numbered as the runtime numbers them. With FK_LIVE a write is applied at once and
+ * logged for undoing; otherwise it waits in a list until the call ends, or syncs. Discards wait
+ * for the commit, if there is an undo log.
  */
 #include <setjmp.h>
 #include <stdio.h>
@@ -29,7 +30,8 @@ struct buf {
 	uint64_t blkno;
 	uint32_t opened;
 	int open;
-	uint8_t *view; /* FK_SNAPSHOT: memory of its own, so that a sanitizer sees who looks beyond it, or too late */
+	/* FK_SNAPSHOT: memory of its own, so that a sanitizer sees who looks beyond it, or too late. */
+	uint8_t *view;
 };
 
 struct fk fk;
@@ -40,6 +42,7 @@ static struct list undo, posted, discards;
 static uint8_t held[LOCKS], done_with[LOCKS];
 static jmp_buf ended;
 static void *heap;
+static const uint8_t zeroes[BLOCK];
 
 int32_t td__enter(struct td_frame *f);
 
@@ -148,7 +151,6 @@ struct td__context *td__svc_context(void)
 int td__svc_bread(uint32_t handle, uint64_t blkno, uint32_t fresh, uint64_t *view)
 {
 	struct buf *b = &bufs[handle & 0xff];
-	static const uint8_t zeroes[BLOCK];
 	int err = service();
 
 	fk.breads++;
@@ -245,6 +247,11 @@ int td__svc_discard(uint64_t blkno, uint64_t count)
 		return err;
 	if (blkno >= fk.blocks || count > fk.blocks - blkno)
 		return careless("discard beyond the device");
+	if (!fk.undo) { /* without a journal at once, since locks do not last until the commit */
+		for (uint64_t b = blkno; b < blkno + count; b++)
+			change(b * BLOCK, zeroes, BLOCK);
+		return 0;
+	}
 	add(&discards, blkno * BLOCK, 0, 0);
 	discards.c[discards.n - 1].len = (uint32_t)count;
 	return 0;
@@ -394,7 +401,8 @@ void fk_restart(void)
 void fk_open(uint64_t blocks, enum fk_views views)
 {
 	fk = (struct fk){ .blocks = blocks, .views = views, .undo = 1, .now = 1700000000 };
-	fk.dev = mmap(0, blocks * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	fk.dev = mmap(0, blocks * BLOCK, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (fk.dev == MAP_FAILED)
 		abort();
 	fk_restart();

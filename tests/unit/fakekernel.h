@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A kernel for unit tests of modules: the services over a device in memory, one call at a time, with an undo
- * log. It counts what a call does, notices what a call forgets, and can fail or end a call at any service.
+ * A kernel for unit tests of modules: the services over a device in memory, one call at a time,
+ * with an undo log. It counts what a call does, notices what a call forgets, and can fail or end a
+ * call at any service.
  */
 #ifndef FAKEKERNEL_H
 #define FAKEKERNEL_H
@@ -9,7 +10,7 @@
 #include <tadan/fs.h>
 
 enum fk_views {
-	FK_LIVE,     /* views show the block itself */
+	FK_LIVE, /* views show the block itself */
 	FK_SNAPSHOT, /* views show the block as it was when it was opened; writes are applied when the call ends */
 	FK_UNMAPPED, /* no views; writes are applied when the call ends */
 	FK_VIEWS
@@ -19,16 +20,16 @@ struct fk {
 	uint8_t *dev;
 	uint64_t blocks;
 	enum fk_views views;
-	int undo;	    /* undo what a failed call did, as with journal=all */
-	uint64_t services;  /* of the last call, all kinds */
-	uint64_t written;   /* bytes */
+	int undo;	   /* undo what a failed call did, as with journal=all */
+	uint64_t services; /* of the last call, all kinds */
+	uint64_t written;  /* bytes */
 	uint64_t breads, locks, discards;
-	uint64_t fail_at;   /* the service that fails, from 1; 0: none */
-	uint64_t abort_at;  /* the service at which the call is ended */
-	int busy;	    /* locks that are taken with TD_TRY are busy, for that many calls of lock */
-	int failed;	    /* fail_at or abort_at has been reached */
-	int careless;	    /* what the last call forgot or misused; see fk_why */
-	int64_t now;	    /* seconds */
+	uint64_t fail_at;  /* the service that fails, from 1; 0: none */
+	uint64_t abort_at; /* the service at which the call is ended */
+	int busy;     /* locks that are taken with TD_TRY are busy, for that many calls of lock */
+	int failed;   /* fail_at or abort_at has been reached */
+	int careless; /* what the last call forgot or misused; see fk_why */
+	int64_t now;  /* seconds */
 	uint32_t slot;
 };
 

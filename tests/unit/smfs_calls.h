@@ -14,11 +14,11 @@ static uint64_t s_maxfiles;
 static uint8_t s_frame[4096 + 2 * TD_WINDOW] __attribute__((aligned(16)));
 static uint32_t s_out_size = TD_WINDOW; /* room for answers */
 
-#define FRAME(name)                                                                                \
-	struct td_frame_##name *f = (void *)s_frame;                                               \
+#define FRAME(name)                                  \
+	struct td_frame_##name *f = (void *)s_frame; \
 	memset(f, 0, sizeof(*f))
 #define AT(field) ((char *)&f->field - (char *)f)
-#define DATA (s_frame + 4096)
+#define DATA	  (s_frame + 4096)
 
 static void s_fail(const char *why)
 {
@@ -45,7 +45,9 @@ static void s_name(uint8_t *to, uint32_t *len, const char *name)
 static __attribute__((unused)) int s_mount(uint64_t blocks, uint32_t format, struct td_fsinfo *info)
 {
 	FRAME(mount);
-	f->dev = (struct td_device){ .blocks = blocks ? blocks : fk.blocks, .bsize = 4096, .maxfiles = s_maxfiles };
+	f->dev = (struct td_device){ .blocks = blocks ? blocks : fk.blocks,
+				     .bsize = 4096,
+				     .maxfiles = s_maxfiles };
 	f->format = format;
 	int err = s_go(TD_OP_mount);
 	*info = f->info;
@@ -70,16 +72,16 @@ static __attribute__((unused)) int s_getvnode(uint64_t fid, struct td_vnode *v)
 	return err;
 }
 
-#define S_VNODE_OP(op)                                                                             \
-	static __attribute__((unused)) int s_##op(struct td_vnode *v)                                                      \
-	{                                                                                          \
-		FRAME(op);                                                                         \
-		f->v_at = AT(v);                                                                   \
-		f->v = *v;                                                                         \
-		int err = s_go(TD_OP_##op);                                                        \
-		if (!err)                                                                          \
-			*v = f->v;                                                                 \
-		return err;                                                                        \
+#define S_VNODE_OP(op)                                                \
+	static __attribute__((unused)) int s_##op(struct td_vnode *v) \
+	{                                                             \
+		FRAME(op);                                            \
+		f->v_at = AT(v);                                      \
+		f->v = *v;                                            \
+		int err = s_go(TD_OP_##op);                           \
+		if (!err)                                             \
+			*v = f->v;                                    \
+		return err;                                           \
 	}
 S_VNODE_OP(update)
 S_VNODE_OP(inactive)
@@ -106,7 +108,8 @@ static struct td_vnode s_new(uint32_t type)
 }
 
 /* Takes mkdir, mknod and create for one: their frames are laid out alike. */
-static __attribute__((unused)) int s_create(struct td_vnode *dir, const char *name, uint32_t type, struct td_vnode *v)
+static __attribute__((unused)) int s_create(struct td_vnode *dir, const char *name, uint32_t type,
+					    struct td_vnode *v)
 {
 	_Static_assert(sizeof(struct td_frame_create) == sizeof(struct td_frame_mkdir), "frames");
 	_Static_assert(sizeof(struct td_frame_create) == sizeof(struct td_frame_mknod), "frames");
@@ -124,7 +127,8 @@ static __attribute__((unused)) int s_create(struct td_vnode *dir, const char *na
 	return err;
 }
 
-static __attribute__((unused)) int s_symlink(struct td_vnode *dir, const char *name, const char *target, struct td_vnode *v)
+static __attribute__((unused)) int s_symlink(struct td_vnode *dir, const char *name,
+					     const char *target, struct td_vnode *v)
 {
 	FRAME(symlink);
 	f->dir_at = AT(dir);
@@ -156,28 +160,31 @@ static __attribute__((unused)) int s_readlink(struct td_vnode *v, char *target)
 	return err;
 }
 
-#define S_NAME_OP(op)                                                                              \
-	static __attribute__((unused)) int s_##op(struct td_vnode *dir, const char *name, struct td_vnode *v)              \
-	{                                                                                          \
-		FRAME(op);                                                                         \
-		f->dir_at = AT(dir);                                                               \
-		f->v_at = AT(v);                                                                   \
-		f->dir = *dir;                                                                     \
-		f->v = *v;                                                                         \
-		s_name(f->name, &f->name_len, name);                                               \
-		int err = s_go(TD_OP_##op);                                                        \
-		if (!err) {                                                                        \
-			*dir = f->dir;                                                             \
-			*v = f->v;                                                                 \
-		}                                                                                  \
-		return err;                                                                        \
+#define S_NAME_OP(op)                                                                     \
+	static __attribute__((unused)) int s_##op(struct td_vnode *dir, const char *name, \
+						  struct td_vnode *v)                     \
+	{                                                                                 \
+		FRAME(op);                                                                \
+		f->dir_at = AT(dir);                                                      \
+		f->v_at = AT(v);                                                          \
+		f->dir = *dir;                                                            \
+		f->v = *v;                                                                \
+		s_name(f->name, &f->name_len, name);                                      \
+		int err = s_go(TD_OP_##op);                                               \
+		if (!err) {                                                               \
+			*dir = f->dir;                                                    \
+			*v = f->v;                                                        \
+		}                                                                         \
+		return err;                                                               \
 	}
 S_NAME_OP(link)
 S_NAME_OP(unlink)
 S_NAME_OP(rmdir)
 
-static __attribute__((unused)) int s_rename(struct td_vnode *from, const char *old, struct td_vnode *to, const char *new,
-		    struct td_vnode *v, struct td_vnode *target, uint32_t flags)
+static __attribute__((unused)) int s_rename(struct td_vnode *from, const char *old,
+					    struct td_vnode *to, const char *new,
+					    struct td_vnode *v, struct td_vnode *target,
+					    uint32_t flags)
 {
 	FRAME(rename);
 	f->from_at = AT(from);
@@ -218,20 +225,22 @@ static __attribute__((unused)) int s_readdir(struct td_vnode *dir, uint64_t cook
 	return err;
 }
 
-#define S_MAP_OP(op)                                                                               \
-	static __attribute__((unused)) int s_##op(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *e, uint32_t *n) \
-	{                                                                                          \
-		FRAME(op);                                                                         \
-		f->v_at = AT(v);                                                                   \
-		f->v = *v;                                                                         \
-		f->lblk = lblk;                                                                    \
-		f->count = count;                                                                  \
-		int err = s_go(TD_OP_##op);                                                        \
-		*n = f->nextents;                                                                  \
-		memcpy(e, f->extents, sizeof(f->extents));                                         \
-		if (!err)                                                                          \
-			*v = f->v;                                                                 \
-		return err;                                                                        \
+#define S_MAP_OP(op)                                                                   \
+	static __attribute__((unused)) int s_##op(struct td_vnode *v, uint64_t lblk,   \
+						  uint64_t count, struct td_extent *e, \
+						  uint32_t *n)                         \
+	{                                                                              \
+		FRAME(op);                                                             \
+		f->v_at = AT(v);                                                       \
+		f->v = *v;                                                             \
+		f->lblk = lblk;                                                        \
+		f->count = count;                                                      \
+		int err = s_go(TD_OP_##op);                                            \
+		*n = f->nextents;                                                      \
+		memcpy(e, f->extents, sizeof(f->extents));                             \
+		if (!err)                                                              \
+			*v = f->v;                                                     \
+		return err;                                                            \
 	}
 S_MAP_OP(bmap)
 S_MAP_OP(balloc)
@@ -249,7 +258,8 @@ static __attribute__((unused)) int s_bunmap(struct td_vnode *v, uint64_t lblk, u
 	return err;
 }
 
-static __attribute__((unused)) int s_setxattr(struct td_vnode *v, const char *name, const void *value, uint32_t len, uint32_t flags)
+static __attribute__((unused)) int s_setxattr(struct td_vnode *v, const char *name,
+					      const void *value, uint32_t len, uint32_t flags)
 {
 	FRAME(setxattr);
 	f->v_at = AT(v);
@@ -265,7 +275,8 @@ static __attribute__((unused)) int s_setxattr(struct td_vnode *v, const char *na
 	return err;
 }
 
-static __attribute__((unused)) int s_getxattr(struct td_vnode *v, const char *name, void *value, uint32_t *len)
+static __attribute__((unused)) int s_getxattr(struct td_vnode *v, const char *name, void *value,
+					      uint32_t *len)
 {
 	FRAME(getxattr);
 	f->v_at = AT(v);

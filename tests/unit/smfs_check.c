@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The checker of SMFS: a walk from the root directory and the orphans, which notes what each block is used for,
- * then a comparison with the allocator's maps and counters.
+ * The checker of SMFS: a walk from the root directory and the orphans, which notes what each block
+ * is used for, then a comparison with the allocator's maps and counters.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,12 +16,12 @@ enum use { FREE, DATA, NODE, STRING, INODES };
 static struct {
 	const uint8_t *dev;
 	struct superblock sb;
-	uint64_t size;	   /* blocks of a group */
+	uint64_t size; /* blocks of a group */
 	uint64_t gmeta, tblocks;
-	uint8_t *use;	   /* of each block */
-	uint32_t *names;   /* of each slot: how many names it has */
+	uint8_t *use;	 /* of each block */
+	uint32_t *names; /* of each slot: how many names it has */
 	uint32_t *subdirs;
-	uint64_t *todo;	   /* inodes to be walked */
+	uint64_t *todo; /* inodes to be walked */
 	uint64_t ntodo;
 	char wrong[300];
 } k;
@@ -53,9 +53,11 @@ static int use(uint64_t blk, uint64_t count, enum use what)
 {
 	for (uint64_t b = blk; b < blk + count; b++) {
 		if (b < k.sb.first || b >= k.sb.blocks || (b - k.sb.first) % k.size < k.gmeta)
-			return bad("block %llu cannot be used (as %d)", (unsigned long long)b, what);
+			return bad("block %llu cannot be used (as %d)", (unsigned long long)b,
+				   what);
 		if (k.use[b])
-			return bad("block %llu used as %d and as %d", (unsigned long long)b, k.use[b], what);
+			return bad("block %llu used as %d and as %d", (unsigned long long)b,
+				   k.use[b], what);
 		k.use[b] = (uint8_t)what;
 	}
 	return 0;
@@ -65,7 +67,8 @@ static const struct inode *inode(uint64_t fid)
 {
 	if (fid / SLOTS >= k.sb.blocks)
 		return 0;
-	const struct inode *i = (const void *)((const uint8_t *)block(fid / SLOTS) + fid % SLOTS * INODE_SIZE);
+	const struct inode *i =
+		(const void *)((const uint8_t *)block(fid / SLOTS) + fid % SLOTS * INODE_SIZE);
 	return i->fid == fid ? i : 0;
 }
 
@@ -77,7 +80,8 @@ static int meet(uint64_t fid, uint32_t type)
 	if (!i)
 		return bad("no inode %llu", (unsigned long long)fid);
 	if (type && i->type != type)
-		return bad("inode %llu has type %u, its name says %u", (unsigned long long)fid, i->type, type);
+		return bad("inode %llu has type %u, its name says %u", (unsigned long long)fid,
+			   i->type, type);
 	if (!k.names[fid]++)
 		k.todo[k.ntodo++] = fid;
 	return 0;
@@ -109,9 +113,12 @@ static int check_string(struct tree *t, const struct item *it)
 		return bad("string of %llu has a bad length", (unsigned long long)t->i->fid);
 	uint64_t rest = it->len - NAMED_HEAD - n->len;
 	if (n->kind == IN_ITEM)
-		return rest == n->ref ? 0 : bad("string of %llu: %u bytes", (unsigned long long)t->i->fid, it->len);
+		return rest == n->ref ? 0
+				      : bad("string of %llu: %u bytes",
+					    (unsigned long long)t->i->fid, it->len);
 	if (n->kind != IN_BLOCKS || rest != blocks * 8)
-		return bad("string of %llu: %u bytes in blocks", (unsigned long long)t->i->fid, it->len);
+		return bad("string of %llu: %u bytes in blocks", (unsigned long long)t->i->fid,
+			   it->len);
 	for (uint64_t i = 0; i < blocks; i++) {
 		memcpy(&blk, n->name + n->len + 8 * i, 8);
 		if (use(blk, 1, STRING))
@@ -129,7 +136,8 @@ static int check_extent(struct tree *t, const struct item *it)
 		return bad("extent of %llu has %u bytes", (unsigned long long)t->i->fid, it->len);
 	memcpy(&x, it->value, sizeof(x));
 	if (it->key < t->next_lblk || !x.count)
-		return bad("extents of %llu overlap at %llu", (unsigned long long)t->i->fid, (unsigned long long)it->key);
+		return bad("extents of %llu overlap at %llu", (unsigned long long)t->i->fid,
+			   (unsigned long long)it->key);
 	t->next_lblk = it->key + x.count;
 	t->blocks += x.count;
 	return use(x.pblk, x.count, DATA);
@@ -148,7 +156,8 @@ static int check_item(struct tree *t, const struct item *it)
 	return bad("inode %llu of type %u has content", (unsigned long long)t->i->fid, t->i->type);
 }
 
-static int check_node(struct tree *t, const uint8_t *node, uint32_t size, int level, uint64_t lo, uint64_t hi)
+static int check_node(struct tree *t, const uint8_t *node, uint32_t size, int level, uint64_t lo,
+		      uint64_t hi)
 {
 	const struct node_head *h = (const void *)node;
 	const uint16_t *off = (const void *)(node + sizeof(*h));
@@ -160,8 +169,8 @@ static int check_node(struct tree *t, const uint8_t *node, uint32_t size, int le
 	for (uint32_t i = 0; i < h->count; i++) {
 		const struct item *it = (const void *)(node + off[i]);
 		const struct item *next = i + 1 < h->count ? (const void *)(node + off[i + 1]) : 0;
-		if (off[i] < h->low || off[i] + sizeof(*it) + it->len > size || it->key < lo || it->key >= hi ||
-		    (i && it->key <= last))
+		if (off[i] < h->low || off[i] + sizeof(*it) + it->len > size || it->key < lo ||
+		    it->key >= hi || (i && it->key <= last))
 			return bad("node of %llu: item %u", (unsigned long long)t->i->fid, i);
 		last = it->key;
 		bytes += sizeof(*it) + it->len;
@@ -177,15 +186,19 @@ static int check_node(struct tree *t, const uint8_t *node, uint32_t size, int le
 			return -1;
 		t->blocks++;
 		if (b->magic != NODE_MAGIC || b->fid != t->i->fid)
-			return bad("node of %llu in block %llu: block's head", (unsigned long long)t->i->fid, (unsigned long long)blk);
+			return bad("node of %llu in block %llu: block's head",
+				   (unsigned long long)t->i->fid, (unsigned long long)blk);
 		const struct node_head *ch = (const void *)(b + 1);
 		if (!ch->count)
-			return bad("node of %llu in block %llu is empty", (unsigned long long)t->i->fid, (unsigned long long)blk);
-		if (check_node(t, (const void *)(b + 1), NODE_SIZE, level - 1, i ? it->key : lo, next ? next->key : hi))
+			return bad("node of %llu in block %llu is empty",
+				   (unsigned long long)t->i->fid, (unsigned long long)blk);
+		if (check_node(t, (const void *)(b + 1), NODE_SIZE, level - 1, i ? it->key : lo,
+			       next ? next->key : hi))
 			return -1;
 	}
 	if (h->low + bytes + h->dead != size)
-		return bad("node of %llu: %u + %u + %u bytes of %u", (unsigned long long)t->i->fid, h->low, bytes, h->dead, size);
+		return bad("node of %llu: %u + %u + %u bytes of %u", (unsigned long long)t->i->fid,
+			   h->low, bytes, h->dead, size);
 	return 0;
 }
 
@@ -221,7 +234,8 @@ static int check_links(const uint64_t *orphans, uint32_t norphans)
 		if (i->type == TD_DIR && want)
 			want = 2 + k.subdirs[fid];
 		if (i->nlink != want)
-			return bad("inode %llu has nlink %u, not %u", (unsigned long long)fid, i->nlink, want);
+			return bad("inode %llu has nlink %u, not %u", (unsigned long long)fid,
+				   i->nlink, want);
 	}
 	return 0;
 }
@@ -252,33 +266,38 @@ static int check_group(uint64_t g, struct shard *sum)
 		int used = maps[i / 8] >> i % 8 & 1;
 		uint16_t mask, slots = 0;
 		if (used != (k.use[blk] != FREE))
-			return bad("block %llu: map says %d, use is %d", (unsigned long long)blk, used, k.use[blk]);
+			return bad("block %llu: map says %d, use is %d", (unsigned long long)blk,
+				   used, k.use[blk]);
 		if (!used && !all_zero(blk))
 			return bad("free block %llu is not zero", (unsigned long long)blk);
 		if (!used && (i < e->low || i >= end - e->high))
-			return bad("free block %llu is outside the group's hints", (unsigned long long)blk);
+			return bad("free block %llu is outside the group's hints",
+				   (unsigned long long)blk);
 		want.bused += used;
 		memcpy(&mask, maps + k.size / 8 + 2 * i, 2);
 		for (int j = 0; j < SLOTS && k.use[blk] == INODES; j++) {
 			slots |= (uint16_t)((k.names[blk * SLOTS + j] != 0) << j);
 			if (!k.names[blk * SLOTS + j] && inode(blk * SLOTS + j))
-				return bad("inode %llu is lost", (unsigned long long)(blk * SLOTS + j));
+				return bad("inode %llu is lost",
+					   (unsigned long long)(blk * SLOTS + j));
 		}
 		want.iblocks += slots != 0;
 		want.iused += (uint32_t)__builtin_popcount(slots);
 		if (i == e->icur && i) {
 			current = 1;
 			if (mask != SLOTS_FULL || e->imask != slots)
-				return bad("current block %llu: slots %x %x %x", (unsigned long long)blk, mask, e->imask, slots);
+				return bad("current block %llu: slots %x %x %x",
+					   (unsigned long long)blk, mask, e->imask, slots);
 		} else if (mask != slots) {
-			return bad("block %llu: slots %x, not %x", (unsigned long long)blk, mask, slots);
+			return bad("block %llu: slots %x, not %x", (unsigned long long)blk, mask,
+				   slots);
 		}
 	}
 	if (e->icur && !current)
 		return bad("group %llu: current block", (unsigned long long)g);
 	if (memcmp(&want, e, sizeof(want)))
-		return bad("group %llu: counters %u %u %u, not %u %u %u", (unsigned long long)g, e->bused, e->iused,
-			   e->iblocks, want.bused, want.iused, want.iblocks);
+		return bad("group %llu: counters %u %u %u, not %u %u %u", (unsigned long long)g,
+			   e->bused, e->iused, e->iblocks, want.bused, want.iused, want.iblocks);
 	sum[s].bused += want.bused;
 	sum[s].iused += want.iused;
 	return 0;
@@ -307,7 +326,8 @@ static int check_all(const uint64_t *orphans, uint32_t norphans)
 	return 0;
 }
 
-const char *smfs_check(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans, uint32_t norphans)
+const char *smfs_check(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
+		       uint32_t norphans)
 {
 	memset(&k, 0, sizeof(k));
 	k.dev = dev;

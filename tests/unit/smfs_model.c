@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The model: objects, names, the blocks of files (in four windows far apart), attributes. A file's blocks are
- * stamped with the file and the place, so that a block given away twice shows.
+ * The model: objects, names, the blocks of files (in four windows far apart), attributes. A file's
+ * blocks are stamped with the file and the place, so that a block given away twice shows.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,8 +48,8 @@ static void bad(const char *format, ...)
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	if (!wrong[0])
-		snprintf(wrong, sizeof(wrong), "seed %llu step %u views %d undo %d: %s", (unsigned long long)r->seed,
-			 step, r->views, r->undo, text);
+		snprintf(wrong, sizeof(wrong), "seed %llu step %u views %d undo %d: %s",
+			 (unsigned long long)r->seed, step, r->views, r->undo, text);
 }
 
 static uint32_t rnd(uint32_t n)
@@ -83,22 +83,24 @@ static int again(int err)
 {
 	fk.fail_at = fk.abort_at = 0;
 	if (err && memcmp(before, fk.dev, r->blocks * BLOCK))
-		bad("op %u: error %d, but the device has changed", ((struct td_frame *)s_frame)->op, err);
+		bad("op %u: error %d, but the device has changed", ((struct td_frame *)s_frame)->op,
+		    err);
 	if (!err || !fk.failed || wrong[0])
 		return 0;
 	if (mode == 1 && err != -TD_EIO && err != -TD_EDEADLK && err != -TD_EUCLEAN)
-		bad("op %u: service %llu failed, error %d", ((struct td_frame *)s_frame)->op, (unsigned long long)trial, err);
+		bad("op %u: service %llu failed, error %d", ((struct td_frame *)s_frame)->op,
+		    (unsigned long long)trial, err);
 	trial++;
 	return !wrong[0];
 }
 
-#define RUN(err, call)                                                                             \
-	do {                                                                                       \
-		begin();                                                                           \
-		do {                                                                               \
-			arm();                                                                     \
-			err = (call);                                                              \
-		} while (again(err));                                                              \
+#define RUN(err, call)                \
+	do {                          \
+		begin();              \
+		do {                  \
+			arm();        \
+			err = (call); \
+		} while (again(err)); \
 	} while (0)
 
 /* Is it one of the errors that mean full, and is it? `most`: blocks that the operation may take. */
@@ -116,7 +118,8 @@ static int full(int err, uint64_t most)
 		return 0;
 	s_statfs(&info);
 	if (info.bfree >= most)
-		bad("op %u: ENOSPC with %llu blocks free", ((struct td_frame *)s_frame)->op, (unsigned long long)info.bfree);
+		bad("op %u: ENOSPC with %llu blocks free", ((struct td_frame *)s_frame)->op,
+		    (unsigned long long)info.bfree);
 	return 1;
 }
 
@@ -126,7 +129,8 @@ static int pick(uint32_t type, int orphans)
 {
 	for (int i = 0; i < 60; i++) {
 		int o = (int)rnd(OBJECTS);
-		if (objects[o].used && (!type || objects[o].v.type == type) && (orphans || objects[o].v.nlink))
+		if (objects[o].used && (!type || objects[o].v.type == type) &&
+		    (orphans || objects[o].v.nlink))
 			return o;
 	}
 	return type == TD_DIR ? 0 : -1;
@@ -199,14 +203,16 @@ static void check_record(int o)
 	int err = s_getvnode(objects[o].v.fid, &v);
 	v.handle = objects[o].v.handle;
 	if (err || memcmp(&v, &objects[o].v, sizeof(v)))
-		bad("record of object %d (fid %llu) differs, error %d", o, (unsigned long long)objects[o].v.fid, err);
+		bad("record of object %d (fid %llu) differs, error %d", o,
+		    (unsigned long long)objects[o].v.fid, err);
 }
 
 /* ---- Steps */
 
 static void do_make(void)
 {
-	static const uint32_t types[] = { TD_REG, TD_REG, TD_REG, TD_DIR, TD_LNK, TD_CHR, TD_FIFO, TD_SOCK };
+	static const uint32_t types[] = { TD_REG, TD_REG, TD_REG,  TD_DIR,
+					  TD_LNK, TD_CHR, TD_FIFO, TD_SOCK };
 	int dir = pick(TD_DIR, 0), o = room(1), err, there;
 	uint32_t type = types[rnd(8)];
 	char name[256], target[4096];
@@ -328,7 +334,8 @@ static void do_rename(void)
 		return;
 	if (target >= 0 && flags && objects[target].v.type == TD_DIR && inside(from, target))
 		return;
-	if (target >= 0 && !flags && (objects[target].v.type == TD_DIR) != (objects[v].v.type == TD_DIR))
+	if (target >= 0 && !flags &&
+	    (objects[target].v.type == TD_DIR) != (objects[v].v.type == TD_DIR))
 		return;
 	if (target >= 0 && objects[target].v.type == TD_DIR && !flags && from == target)
 		return;
@@ -389,7 +396,8 @@ static int slot_of(uint64_t lblk)
 	return -1;
 }
 
-static void check_extents(struct object *o, uint64_t lblk, uint64_t count, const struct td_extent *e, uint32_t n, int fresh)
+static void check_extents(struct object *o, uint64_t lblk, uint64_t count,
+			  const struct td_extent *e, uint32_t n, int fresh)
 {
 	uint64_t end = lblk + count;
 
@@ -397,7 +405,8 @@ static void check_extents(struct object *o, uint64_t lblk, uint64_t count, const
 		bad("%u extents", n);
 	for (uint32_t i = 0; i < n && !wrong[0]; i++) {
 		if (e[i].lblk != lblk || !e[i].count || e[i].count > end - lblk)
-			bad("extent %u at %llu, not at %llu", i, (unsigned long long)e[i].lblk, (unsigned long long)lblk);
+			bad("extent %u at %llu, not at %llu", i, (unsigned long long)e[i].lblk,
+			    (unsigned long long)lblk);
 		for (uint64_t j = 0; j < e[i].count && !wrong[0]; j++, lblk++) {
 			int s = slot_of(lblk);
 			uint64_t want = s < 0 ? 0 : o->map[s];
@@ -405,9 +414,12 @@ static void check_extents(struct object *o, uint64_t lblk, uint64_t count, const
 				o->map[s] = e[i].pblk + j;
 				stamp(e[i].pblk + j)[0] = o->v.fid;
 				stamp(e[i].pblk + j)[1] = lblk;
-			} else if (e[i].state == TD_HOLE ? want != 0 || fresh || e[i].pblk : want != e[i].pblk + j || e[i].state != TD_DATA) {
-				bad("block %llu: %llu, not %llu; state %u", (unsigned long long)lblk,
-				    (unsigned long long)(e[i].pblk + j), (unsigned long long)want, e[i].state);
+			} else if (e[i].state == TD_HOLE
+					   ? want != 0 || fresh || e[i].pblk
+					   : want != e[i].pblk + j || e[i].state != TD_DATA) {
+				bad("block %llu: %llu, not %llu; state %u",
+				    (unsigned long long)lblk, (unsigned long long)(e[i].pblk + j),
+				    (unsigned long long)want, e[i].state);
 			} else if (want && (stamp(want)[0] != o->v.fid || stamp(want)[1] != lblk)) {
 				bad("block %llu was overwritten", (unsigned long long)lblk);
 			}
@@ -510,7 +522,10 @@ static void do_setxattr(void)
 {
 	int o = pick(0, 1), x = (int)rnd(XATTRS), err, want = 0;
 	static uint8_t value[65536];
-	uint32_t len = rnd(2) ? rnd(120) : rnd(3) ? rnd(700) : rnd(65537), seed = rnd(250), flags = rnd(3);
+	uint32_t len = rnd(2)	? rnd(120)
+		       : rnd(3) ? rnd(700)
+				: rnd(65537),
+		 seed = rnd(250), flags = rnd(3);
 	char name[256];
 
 	if (o < 0)
@@ -565,7 +580,8 @@ static void do_getxattr(void)
 		if (len != objects[o].xlen[x] || memcmp(value, want, len))
 			bad("attribute %d of object %d differs", x, o);
 		len = len ? len - 1 : 0;
-		if (objects[o].xlen[x] && s_getxattr(&objects[o].v, name, value, &len) != -TD_ERANGE)
+		if (objects[o].xlen[x] &&
+		    s_getxattr(&objects[o].v, name, value, &len) != -TD_ERANGE)
 			bad("getxattr into too little room");
 	}
 	for (int i = 0; i < XATTRS; i++) {
@@ -597,7 +613,8 @@ static void do_readdir(void)
 			memcpy(name, d + 1, d->len);
 			int e = find_entry(dir, name);
 			if (e < 0 || seen[e]++ || d->cookie <= last || d->cookie >> 63 ||
-			    d->fid != objects[entries[e].object].v.fid || d->type != objects[entries[e].object].v.type)
+			    d->fid != objects[entries[e].object].v.fid ||
+			    d->type != objects[entries[e].object].v.type)
 				bad("readdir: entry %s", name);
 			cookie = last = d->cookie;
 			at += (uint32_t)sizeof(*d) + ((d->len + 7) & ~7u);
@@ -683,9 +700,12 @@ static void check_device(void)
 /* Fill the device, empty it, again and again. */
 static void one_step(void)
 {
-	static void (*const making[])(void) = { do_make, do_make, do_link, do_balloc, do_balloc, do_balloc, do_setxattr };
-	static void (*const breaking[])(void) = { do_remove, do_remove, do_inactive, do_inactive, do_bunmap, do_bunmap, do_removexattr };
-	static void (*const looking[])(void) = { do_rename, do_rename, do_bmap, do_getxattr, do_readdir, do_lookup, do_update, do_restart };
+	static void (*const making[])(void) = { do_make,   do_make,   do_link,	  do_balloc,
+						do_balloc, do_balloc, do_setxattr };
+	static void (*const breaking[])(void) = { do_remove, do_remove, do_inactive,   do_inactive,
+						  do_bunmap, do_bunmap, do_removexattr };
+	static void (*const looking[])(void) = { do_rename,  do_rename, do_bmap,   do_getxattr,
+						 do_readdir, do_lookup, do_update, do_restart };
 
 	if (step % 400 == 0)
 		filling = rnd(4) != 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A model of a file system beside a real SMFS: random operations go to both and must give the same. After each
- * step the checker walks the device; after each error the device must be what it was before, journal or not.
+ * A model of a file system beside a real SMFS: random operations go to both and must give the
+ * same. After each step the checker walks the device; after each error the device must be what it
+ * was before, journal or not.
  */
 #ifndef SMFS_MODEL_H
 #define SMFS_MODEL_H
@@ -13,8 +14,8 @@
 struct run {
 	uint64_t blocks, maxfiles;
 	enum fk_views views;
-	int undo;      /* journal=all */
-	int faults;    /* let services fail at every place, in one step of so many; 0: never */
+	int undo;   /* journal=all */
+	int faults; /* let services fail at every place, in one step of so many; 0: never */
 	uint64_t seed;
 	uint32_t steps;
 };

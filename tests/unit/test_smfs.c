@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * SMFS over a fake kernel: each operation by itself, then against a model with a checker that walks the whole
- * device. A failure prints the seed and the step that replay it: SMFS_SEED=n, SMFS_STEPS=n.
+ * SMFS over a fake kernel: each operation by itself, then against a model with a checker that
+ * walks the whole device. A failure prints the seed and the step that replay it: SMFS_SEED=n,
+ * SMFS_STEPS=n.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -127,7 +128,10 @@ static const char *long_name(uint32_t i)
 	return name;
 }
 
-/* Go through a directory; every name `i` with i % step == 0 must be there once. Returns how many names there are. */
+/*
+ * Go through a directory; every name `i` with i % step == 0 must be there once. Returns how many
+ * names there are.
+ */
 static uint32_t list(struct td_vnode *dir, uint32_t names, uint32_t step)
 {
 	uint8_t *seen = calloc(names, 1);
@@ -203,8 +207,8 @@ static void test_large_directory(void **state)
 		services += fk.services;
 		written += fk.written;
 	}
-	print_message("unlink and inactive: %.1f services, %.0f bytes\n", (double)services / MANY / 0.9,
-		      (double)written / MANY / 0.9);
+	print_message("unlink and inactive: %.1f services, %.0f bytes\n",
+		      (double)services / MANY / 0.9, (double)written / MANY / 0.9);
 	sound();
 	assert_int_equal(list(&root, MANY, 10), MANY / 10);
 	for (uint32_t i = 0; i < MANY; i += 10) {
@@ -252,7 +256,8 @@ static void test_readdir_changes(void **state)
 			assert_int_equal(s_unlink(&root, long_name(gone[j]), &v), 0);
 			assert_int_equal(s_inactive(&v), 0);
 			if (next < 4000)
-				assert_int_equal(s_create(&root, long_name(next++), TD_FIFO, &v), 0);
+				assert_int_equal(s_create(&root, long_name(next++), TD_FIFO, &v),
+						 0);
 		}
 	}
 	s_out_size = TD_WINDOW;
@@ -324,7 +329,9 @@ static void test_sparse(void **state)
 	s_statfs(&empty);
 	assert_int_equal(s_create(&root, "sparse", TD_REG, &v), 0);
 	for (uint64_t i = 0; i < PLACES; i++) {
-		uint64_t k = i < PLACES / 4 ? i : i < PLACES / 2 ? PLACES - 1 - (i - PLACES / 4) : PLACES / 4 + (i - PLACES / 2) * 7919 % (PLACES / 2);
+		uint64_t k = i < PLACES / 4   ? i
+			     : i < PLACES / 2 ? PLACES - 1 - (i - PLACES / 4)
+					      : PLACES / 4 + (i - PLACES / 2) * 7919 % (PLACES / 2);
 		assert_int_equal(s_balloc(&v, k * (tebi / PLACES), 1, e, &n), 0);
 		assert_int_equal(n, 1);
 		assert_int_equal(e[0].state, TD_NEW);
@@ -349,8 +356,14 @@ static void test_sparse(void **state)
 /* Devices of all sizes are formatted and mounted again; few blocks are touched. */
 static void test_sizes(void **state)
 {
-	static const uint64_t sizes[] = { 1, 2, 4, 5, 6, 7, 64, 256, 1023, 1024, 1025, 1026, 1027, 1028, 1029, 2049, 65536,
-					  65537, 1 << 18, 1 << 21, (1 << 21) + 3, 1 << 28, 1ull << 32, (1ull << 32) + 12345 };
+	static const uint64_t sizes[] = { 1,	   2,	       4,
+					  5,	   6,	       7,
+					  64,	   256,	       1023,
+					  1024,	   1025,       1026,
+					  1027,	   1028,       1029,
+					  2049,	   65536,      65537,
+					  1 << 18, 1 << 21,    (1 << 21) + 3,
+					  1 << 28, 1ull << 32, (1ull << 32) + 12345 };
 	struct td_fsinfo info, again;
 	struct td_vnode v;
 
@@ -429,7 +442,10 @@ static void test_limits(void **state)
 
 /* ---- Damage */
 
-/* Use all of what lies on the device, whatever it is. No answer is wrong; crashing and running on are. */
+/*
+ * Use all of what lies on the device, whatever it is. No answer is wrong; crashing and running on
+ * are.
+ */
 static void use_damaged(uint64_t seed)
 {
 	struct td_vnode seen[40], v, w;
@@ -507,7 +523,8 @@ static void furnish(void)
 
 static void test_damage(void **state)
 {
-	uint64_t rounds = number("SMFS_DAMAGE", 300), seed = number("SMFS_SEED", 1), size = 400 * 4096;
+	uint64_t rounds = number("SMFS_DAMAGE", 300), seed = number("SMFS_SEED", 1),
+		 size = 400 * 4096;
 	uint8_t *image = malloc(size);
 
 	(void)state;
@@ -517,12 +534,14 @@ static void test_damage(void **state)
 		memcpy(fk.dev, image, size);
 		srandom((unsigned)seed);
 		for (long hits = 1 + random() % 8; hits;) {
-			uint64_t blk = (uint64_t)random() % 400, at = blk * 4096 + (uint64_t)random() % (random() % 2 ? 300 : 4096);
+			uint64_t blk = (uint64_t)random() % 400,
+				 at = blk * 4096 + (uint64_t)random() % (random() % 2 ? 300 : 4096);
 			uint64_t any;
 			memcpy(&any, image + at / 8 * 8, 8);
 			if (!blk || !any) /* only what is in use */
 				continue;
-			fk.dev[at] = random() % 2 ? fk.dev[at] ^ (uint8_t)(1 << random() % 8) : (uint8_t)random();
+			fk.dev[at] = random() % 2 ? fk.dev[at] ^ (uint8_t)(1 << random() % 8)
+						  : (uint8_t)random();
 			hits--;
 		}
 		fk.views = (enum fk_views)(seed % FK_VIEWS);
