@@ -311,7 +311,7 @@ static int allocate(struct td__vnode *v, uint64_t off, uint64_t *end, int to_wri
 	struct td__device *dev = v->fs->device;
 	uint64_t first = off / dev->bsize, last = (*end - 1) / dev->bsize;
 	struct td_extent fresh[32];
-	uint32_t n;
+	uint32_t n, allocated = 0;
 
 	for (uint64_t b = first; b <= last;) {
 		const struct td_extent *e = td__extent_find(v, b);
