@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The world of the undo test: see world.h. */
+#define _GNU_SOURCE
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../../port/user/disk.h"
+#include "../../walls/walls.h"
+
+enum { BLOCKS = 1500, BSIZE = 4096 };
+
+const char *world_module;
+struct td_cred world_root = { 0 };
+int64_t world_now;
+
+static struct td__module *module;
+static uint8_t bytes[1 << 16];
+
+/* In the port's place (--wrap): time stands still, but for what the test says. */
+void __wrap_td__port_now(int64_t *sec, uint32_t *nsec);
+void __wrap_td__port_now(int64_t *sec, uint32_t *nsec)
+{
+	*sec = world_now;
+	*nsec = 7;
+}
+
+/* The log would be full of what the faults have to say. */
+void __wrap_td__port_log(uint32_t priority, const char *line);
+void __wrap_td__port_log(uint32_t priority, const char *line)
+{
+	(void)priority;
+	(void)line;
+}
+
+struct td_name text(const char *s)
+{
+	return (struct td_name){ (const uint8_t *)s, (uint32_t)strlen(s) };
+}
+
+static void must(int err, const char *what)
+{
+	if (!err)
+		return;
+	fprintf(stderr, "the world cannot be made: %s: error %d\n", what, err);
+	abort();
+}
+
+/* ---- The tree */
+
+static void make(struct world *w, enum held in, const char *name, uint32_t type, struct td_in target, enum held as)
+{
+	td_attr a;
+
+	must(td_make(w->fs, &world_root, w->h[in], text(name), type, type == TD_DIR ? 0755 : 0644, 0, target, &a), name);
+	w->h[as] = a.handle;
+	w->fid[as] = a.fid;
+}
+
+static void write_at(struct world *w, enum held v, uint64_t off, uint64_t len)
+{
+	must(td_write(w->fs, &world_root, w->h[v], off, bytes, len) != (int64_t)len, "write");
+}
+
+static void set_xattrs(struct world *w, enum held v)
+{
+	must(td_setxattr(w->fs, &world_root, w->h[v], text("user.small"), (struct td_in){ bytes, 20 }, 0), "xattr");
+	must(td_setxattr(w->fs, &world_root, w->h[v], text("user.big"), (struct td_in){ bytes, 5000 }, 0), "xattr");
+}
+
+static void make_files(struct world *w)
+{
+	const struct td_in none = { 0, 0 };
+
+	make(w, ROOT, "a", TD_REG, none, A);
+	write_at(w, A, 0, 10000);
+	set_xattrs(w, A);
+	make(w, ROOT, "b", TD_REG, none, B);
+	write_at(w, B, 0, 100);
+	make(w, ROOT, "c", TD_REG, none, C);
+	write_at(w, C, 1 << 20, 5000);
+	write_at(w, C, 0, 5000);
+	for (uint64_t i = 0; i < 5; i++)
+		write_at(w, C, 200000 + i * 2 * BSIZE, 1);
+	make(w, ROOT, "new", TD_REG, none, NEW);
+	make(w, ROOT, "open", TD_REG, none, OPEN);
+	write_at(w, OPEN, 0, 9000);
+	write_at(w, OPEN, 1 << 20, 9000);
+	set_xattrs(w, OPEN);
+	must(td_unlink(w->fs, &world_root, w->h[ROOT], text("open")), "unlink");
+	make(w, ROOT, "l", TD_LNK, (struct td_in){ "target", 6 }, L);
+	make(w, ROOT, "ll", TD_LNK, (struct td_in){ bytes, 3000 }, LL);
+}
+
+static void make_dirs(struct world *w)
+{
+	const struct td_in none = { 0, 0 };
+	td_attr a;
+
+	make(w, ROOT, "d", TD_DIR, none, D);
+	make(w, D, "sub", TD_DIR, none, SUB);
+	make(w, D, "x", TD_REG, none, X);
+	write_at(w, X, 0, 4096);
+	must(td_link(w->fs, &world_root, w->h[B], w->h[D], text("b2"), &a), "link");
+	td_forget(w->fs, a.handle, 1);
+	make(w, ROOT, "e", TD_DIR, none, E);
+	make(w, ROOT, "gone", TD_DIR, none, GONE);
+	must(td_rmdir(w->fs, &world_root, w->h[ROOT], text("gone")), "rmdir");
+	make(w, ROOT, "big", TD_DIR, none, BIG);
+	for (int i = 0; i < 70; i++) {
+		char name[40];
+
+		snprintf(name, sizeof(name), "a-name-that-takes-room-%d", i);
+		must(td_make(w->fs, &world_root, w->h[BIG], text(name), TD_REG, 0600, 0, none, &a), name);
+		td_forget(w->fs, a.handle, 1);
+	}
+}
+
+static void make_tree(struct world *w)
+{
+	world_now = 1000000000;
+	for (uint32_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7 % 250 + 1);
+	w->h[ROOT] = td_fs_root(w->fs);
+	w->fid[ROOT] = w->fs->info.root;
+	make_files(w);
+	make_dirs(w);
+	w->orphans[w->norphans++] = w->fid[OPEN];
+	w->orphans[w->norphans++] = w->fid[GONE];
+}
+
+/* ---- Mounting */
+
+static int mount_on(struct world *w, struct td__disk *disk)
+{
+	struct td_mount_params p = { .module = module, .walls = td__walls, .level = w->level, .format = 1 };
+	int err = td__device_create(BLOCKS, BSIZE, disk, disk ? 0 : TD_DEV_ZEROED, &p.device);
+
+	must(err, "device");
+	err = td_mount(&p, &w->fs, w->why, sizeof(w->why));
+	if (err)
+		td__device_destroy(p.device);
+	w->dev = p.device;
+	return err;
+}
+
+static struct td__disk *image(struct world *w, int fd)
+{
+	struct td__disk *disk;
+	char path[40];
+	uint64_t size;
+	int blank;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	must(td__port_disk_open(path, (uint64_t)BLOCKS * BSIZE, 0, &disk, &size, &blank, w->why, sizeof(w->why)), w->why);
+	return disk;
+}
+
+/* The tree is made, unmounted and mounted again: what nobody has named since is not cached. */
+static int open_on_disk(struct world *w)
+{
+	int fd = memfd_create("undo", MFD_CLOEXEC), err;
+
+	must(fd < 0, "memfd");
+	err = mount_on(w, image(w, fd));
+	if (!err) {
+		make_tree(w);
+		td_forget(w->fs, w->h[OPEN], 1);
+		td_forget(w->fs, w->h[GONE], 1);
+		w->norphans = 0;
+		must(td_unmount(w->fs), "unmount");
+		err = mount_on(w, image(w, fd));
+		w->h[ROOT] = err ? 0 : td_fs_root(w->fs);
+	}
+	close(fd);
+	return err;
+}
+
+int world_open(struct world *w, const struct td_level *level, int on_disk)
+{
+	int err;
+
+	memset(w, 0, sizeof(*w));
+	w->level = *level;
+	world_now = 1000000000;
+	if (!module && td__module_open(world_module, &module, w->why, sizeof(w->why)))
+		return -1;
+	if (on_disk)
+		return open_on_disk(w);
+	err = mount_on(w, 0);
+	if (!err)
+		make_tree(w);
+	return err;
+}
+
+void world_close(struct world *w)
+{
+	td_unmount(w->fs);
+}
+
+void plan_fault(struct world *w, uint32_t op, uint32_t at, uint32_t kind, int once)
+{
+	struct plant_plan *p;
+
+	must(td__device_load(w->dev, w->dev->blocks - 1, 1), "plan");
+	p = (void *)td__device_at(w->dev, w->dev->blocks - 1);
+	p->only = once ? p->domains : 0;
+	p->op = op;
+	p->kind = kind;
+	p->at = at;
+}
