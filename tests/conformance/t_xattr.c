@@ -24,7 +24,7 @@ static void expect_value(const char *path, const char *name, const char *want)
 /* Is the name in the list? Names of other namespaces may be there, too. */
 static bool listed(const char *path, const char *name)
 {
-	static _Thread_local char names[65536];
+	static char names[65536];
 	int64_t n = ok(fs->listxattr(path, names, sizeof(names)));
 
 	for (char *p = names; p < names + n; p += strlen(p) + 1)
