@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The world of the undo test: see world.h. */
-#define _GNU_SOURCE
 #include "world.h"
 
 #include <stdio.h>
