@@ -139,13 +139,19 @@ static void fallocate_file(fuse_req_t req, fuse_ino_t node, int mode, off_t off,
 	fuse_reply_err(req, -td_fallocate(f->fs, td__fuse_handle(f, node), off, len, mode));
 }
 
+/*
+ * With the write-back cache Linux does not write back before it asks, so the file may have data here that the core has
+ * not seen, and `cp` would leave it out: then Linux shall take everything for data.
+ */
 static void seek_file(fuse_req_t req, fuse_ino_t node, off_t off, int whence,
 		      struct fuse_file_info *fi)
 {
 	struct td_fuse *f = td__fuse_of(req);
-	int64_t at = td_seek(f->fs, td__fuse_handle(f, node), off, whence);
+	int64_t at = -ENOSYS;
 
 	(void)fi;
+	if (f->write_through)
+		at = td_seek(f->fs, td__fuse_handle(f, node), off, whence);
 	if (at < 0)
 		fuse_reply_err(req, (int)-at);
 	else
