@@ -132,7 +132,7 @@ static int new_record(const struct td__vnode *dir, const struct td_cred *cred, u
 		rec->gid = dir->rec.gid;
 		if (type == TD_DIR)
 			rec->mode |= 02000;
-		else if ((rec->mode & 02010) == 02010 && cred->uid && !td__in_group(cred, rec->gid))
+		else if ((rec->mode & 02010) == 02010 && cred->uid && !cred->checked && !td__in_group(cred, rec->gid))
 			rec->mode &= ~02000u;
 	}
 	td__port_now(&rec->mtime.sec, &rec->mtime.nsec);
