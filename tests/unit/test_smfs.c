@@ -100,14 +100,14 @@ static void test_full(void **state)
 	(void)state;
 	for (enum fk_views views = 0; views < FK_VIEWS; views++) {
 		model((struct run){ .blocks = 64, .views = views });
-		model((struct run){ .blocks = 2300, .views = views });
+		model((struct run){ .blocks = 1150, .views = views });
 	}
 }
 
 static void test_quota(void **state)
 {
 	(void)state;
-	model((struct run){ .blocks = 3000, .maxfiles = 40 });
+	model((struct run){ .blocks = 1200, .maxfiles = 40 });
 }
 
 /* Each service of a call fails in turn, or ends the call; the journal undoes what it did. */
@@ -523,7 +523,7 @@ static void furnish(void)
 
 static void test_damage(void **state)
 {
-	uint64_t rounds = number("SMFS_DAMAGE", 300), seed = number("SMFS_SEED", 1),
+	uint64_t rounds = number("SMFS_DAMAGE", 200), seed = number("SMFS_SEED", 1),
 		 size = 400 * 4096;
 	uint8_t *image = malloc(size);
 
