@@ -93,6 +93,7 @@ struct td__call {
 	uint32_t window_used;
 	uint32_t out_at, out_size; /* the call's out bytes, within the window */
 	uint32_t mistakes;         /* of this call */
+	uint32_t granted;          /* lock granted with the call and not asked for as yet, plus 1 */
 	uint32_t first_lock;       /* the first that the module asked for, as in the frame's `granted` */
 	struct td__uio *uio;
 	uint64_t held[TD_LOCK_MAX / 64];  /* locks that the call holds */

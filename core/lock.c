@@ -95,6 +95,31 @@ static int wait(struct td__call *c, uint32_t lock, int exclusive)
 	return err;
 }
 
+uint32_t td__lock_grant(struct td__call *c, uint32_t expected)
+{
+	uint32_t lock = (expected & 0xffff) - 1;
+
+	if (!expected || !try_take(&c->fs->locks.word[lock], c->slot, expected >> 16 == TD_EXCLUSIVE, 0))
+		return 0;
+	put(c->held, lock, 1);
+	put(c->given, lock, 1);
+	c->granted = lock + 1;
+	return expected;
+}
+
+/* The module asks for another lock first: what was granted must not be in anybody's way while it waits. */
+static void withdraw_grant(struct td__call *c, uint32_t asked)
+{
+	uint32_t lock = c->granted - 1;
+
+	c->granted = 0;
+	if (lock == asked)
+		return;
+	put(c->held, lock, 0);
+	put(c->given, lock, 0);
+	release(&c->fs->locks, lock, c->slot);
+}
+
 /* A lock that the call has given back but that is held until commit, or one that is held in a weaker mode. */
 static int take_again(struct td__call *c, uint32_t lock, int exclusive)
 {
@@ -122,6 +147,8 @@ int td__lock_take(struct td__call *c, uint32_t lock, uint32_t mode)
 		return td__careless(c, TD_EINVAL, "lock: no such lock or mode");
 	if (must_give_up(c))
 		return -TD_EDEADLK;
+	if (c->granted)
+		withdraw_grant(c, lock);
 	if (!c->first_lock)
 		c->first_lock = (lock + 1) | (mode & ~(uint32_t)TD_TRY) << 16;
 	if (has(c->held, lock))
@@ -135,17 +162,6 @@ int td__lock_take(struct td__call *c, uint32_t lock, uint32_t mode)
 	}
 	put(c->held, lock, 1);
 	return 0;
-}
-
-uint32_t td__lock_grant(struct td__call *c, uint32_t expected)
-{
-	uint32_t lock = (expected & 0xffff) - 1;
-
-	if (!expected || !try_take(&c->fs->locks.word[lock], c->slot, expected >> 16 == TD_EXCLUSIVE, 0))
-		return 0;
-	put(c->held, lock, 1);
-	put(c->given, lock, 1);
-	return expected;
 }
 
 void td__lock_give(struct td__call *c, uint32_t lock)
