@@ -14,7 +14,8 @@
 
 static json_t *refuse(int error, const char *text)
 {
-	return json_pack("{s:b, s:o, s:i}", "ok", 0, "error", td__cli_json_text(text), "errno", error);
+	return json_pack("{s:b, s:o, s:i}", "ok", 0, "error", td__cli_json_text(text), "errno",
+			 error);
 }
 
 static const char *state_name(uint32_t state)
@@ -30,7 +31,8 @@ static json_t *calls_by_op(const struct td_status *st)
 
 	for (uint32_t op = 0; op < TD_OP_MAX; op++)
 		if (st->calls_by_op[op] && td__op_names[op])
-			json_object_set_new(calls, td__op_names[op], td__cli_json_number(st->calls_by_op[op]));
+			json_object_set_new(calls, td__op_names[op],
+					    td__cli_json_number(st->calls_by_op[op]));
 	return calls;
 }
 
@@ -42,7 +44,8 @@ static void put(json_t *to, const char *name, uint64_t n)
 static void put_device(json_t *to, const struct td__server *s)
 {
 	put(to, "size", s->bytes);
-	json_object_set_new(to, "image", s->image.path ? td__cli_json_text(s->image.path) : json_null());
+	json_object_set_new(to, "image",
+			    s->image.path ? td__cli_json_text(s->image.path) : json_null());
 	json_object_set_new(to, "read_only", json_boolean(s->read_only));
 }
 
@@ -122,8 +125,9 @@ static json_t *set_level(struct td__server *s, json_t *request)
 	err = td_set_level(s->fs, &level, &pause, why, sizeof(why));
 	if (err)
 		return refuse(-err, why[0] ? why : strerror(-err));
-	return json_pack("{s:b, s:s, s:s, s:o}", "ok", 1, "from", before.level.name[0] ? before.level.name : "detached", "to", level.name, "pause_ns",
-			 td__cli_json_number(pause));
+	return json_pack("{s:b, s:s, s:s, s:o}", "ok", 1, "from",
+			 before.level.name[0] ? before.level.name : "detached", "to", level.name,
+			 "pause_ns", td__cli_json_number(pause));
 }
 
 json_t *td__answer(struct td__server *s, json_t *request, bool *leave)

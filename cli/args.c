@@ -26,7 +26,8 @@ static int unknown(const struct td__cli_command *c, const char *word, size_t len
 	near = td__cli_nearest(name, names, n + 1);
 	if (near)
 		return td__cli_usage("unknown option --%s; did you mean --%s?", name, near);
-	return td__cli_usage("unknown option --%s; `tadan %s --help` lists those there are", name, c->name);
+	return td__cli_usage("unknown option --%s; `tadan %s --help` lists those there are", name,
+			     c->name);
 }
 
 struct line {
@@ -57,7 +58,8 @@ static int take_long(struct line *l, const char *word)
 	const char *value = word[len] ? word + len + 1 : NULL;
 
 	for (size_t i = 0; l->command->options[i].name; i++)
-		if (strlen(l->command->options[i].name) == len && !strncmp(l->command->options[i].name, word, len))
+		if (strlen(l->command->options[i].name) == len &&
+		    !strncmp(l->command->options[i].name, word, len))
 			return take_value(l, i, value);
 	return unknown(l->command, word, len);
 }
@@ -72,8 +74,9 @@ static int take_letters(struct line *l, const char *letters)
 		while (o[i].name && o[i].letter != *letters)
 			i++;
 		if (!o[i].name)
-			return td__cli_usage("unknown option -%c; `tadan %s --help` lists those there are",
-					     *letters, l->command->name);
+			return td__cli_usage(
+				"unknown option -%c; `tadan %s --help` lists those there are",
+				*letters, l->command->name);
 		err = take_value(l, i, o[i].value && letters[1] ? letters + 1 : NULL);
 		if (err || o[i].value)
 			return err;
@@ -86,8 +89,8 @@ static int check_count(const struct td__cli_command *c, const struct td__cli_arg
 	if (args->nwords < c->least)
 		return td__cli_usage("something is missing: tadan %s %s", c->name, c->words);
 	if (args->nwords > c->most)
-		return td__cli_usage("`%s` is one word too many: tadan %s %s", args->words[c->most], c->name,
-				     c->words);
+		return td__cli_usage("`%s` is one word too many: tadan %s %s", args->words[c->most],
+				     c->name, c->words);
 	return 0;
 }
 
@@ -125,7 +128,8 @@ static void help_option(const struct td__cli_option *o, FILE *to)
 	char left[64];
 	int n = snprintf(left, sizeof(left), o->letter ? "-%c, " : "    ", o->letter);
 
-	snprintf(left + n, sizeof(left) - (size_t)n, o->value ? "--%s %s" : "--%s", o->name, o->value);
+	snprintf(left + n, sizeof(left) - (size_t)n, o->value ? "--%s %s" : "--%s", o->name,
+		 o->value);
 	fprintf(to, "  %-24s %s\n", left, o->help);
 }
 
@@ -137,5 +141,6 @@ void td__cli_help(const struct td__cli_command *c, FILE *to)
 	for (const struct td__cli_option *o = c->options; o->name; o++)
 		help_option(o, to);
 	help_option(&(struct td__cli_option){ "help", 'h', NULL, "show this" }, to);
-	fprintf(to, "\nExit status: 0 done, 1 it did not work, 2 asked for wrongly. See tadan(1).\n");
+	fprintf(to,
+		"\nExit status: 0 done, 1 it did not work, 2 asked for wrongly. See tadan(1).\n");
 }

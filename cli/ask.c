@@ -7,19 +7,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-json_t *td__ask(const struct td__runtime_entry *entry, json_t *request)
+static void ended(const char *dir)
+{
+	td__cli_error("%s: the server of this mount has ended; clear it: tadan umount %s", dir,
+		      dir);
+}
+
+static void explain(struct td__runtime_entry *entry, const char *why)
+{
+	struct td__runtime_entry now = { 0 };
+
+	if (!td__runtime_find(entry->dir, &now))
+		entry->gone = 1;
+	else if (!now.alive)
+		ended(entry->dir);
+	else
+		td__cli_error("%s: %s", entry->dir, why);
+	free(now.dir);
+}
+
+json_t *td__ask(struct td__runtime_entry *entry, json_t *request)
 {
 	char why[TD__CLI_WHY];
 	json_t *answer;
 
 	if (!entry->alive) {
 		json_decref(request);
-		td__cli_error("%s: the server of this mount has ended; clear it: tadan umount %s", entry->dir, entry->dir);
+		ended(entry->dir);
 		return NULL;
 	}
 	answer = td__control_ask(entry->socket, request, why, sizeof(why));
 	if (!answer)
-		td__cli_error("%s: %s", entry->dir, why);
+		explain(entry, why);
 	return answer;
 }
 
@@ -28,10 +47,11 @@ static int not_ours(const char *dir)
 	struct td__cli_mounted m;
 
 	if (td__cli_mounted(dir, &m) && td__cli_is_ours(&m))
-		td__cli_error("%s: this mount is another user's, or its server has ended; only he, and root with his "
-			      "TADAN_RUNTIME_DIR, may ask it", dir);
+		td__cli_error("%s: this mount is another user's: only he may ask it", dir);
 	else
-		td__cli_error("%s: Tadan has mounted nothing there; `tadan status` shows what is mounted", dir);
+		td__cli_error(
+			"%s: Tadan has mounted nothing there; `tadan status` shows what is mounted",
+			dir);
 	return TD__CLI_FAILED;
 }
 

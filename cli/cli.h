@@ -33,7 +33,8 @@ struct td__cli_option {
 
 /* Words of a command line, taken apart. */
 struct td__cli_args {
-	const char *values[TD__CLI_OPTIONS]; /* in the order of the table; 0: not given; a switch: "" */
+	/* In the order of the table; 0: not given; a switch: "" */
+	const char *values[TD__CLI_OPTIONS];
 	int nwords;
 	char **words; /* what is no option */
 };
@@ -41,7 +42,7 @@ struct td__cli_args {
 struct td__cli_command {
 	const char *name, *words, *summary, *details;
 	const struct td__cli_option *options; /* ended by a null name */
-	int least, most;                      /* words; most -1: everything behind the name is passed on as it is */
+	int least, most; /* words; most -1: everything behind the name is passed on as it is */
 	int (*run)(const struct td__cli_args *args);
 };
 
@@ -50,7 +51,8 @@ extern const struct td__cli_command td__cli_commands[];
 /* ---- args.c: 0, or an exit status after telling what is wrong. TD__CLI_HELP: the help was asked for and printed. */
 
 enum { TD__CLI_HELP = -1 };
-int td__cli_parse(const struct td__cli_command *command, int argc, char **argv, struct td__cli_args *args);
+int td__cli_parse(const struct td__cli_command *command, int argc, char **argv,
+		  struct td__cli_args *args);
 void td__cli_help(const struct td__cli_command *command, FILE *to);
 
 /* ---- text.c */
@@ -101,7 +103,7 @@ int td__cli_module(const char *name, struct td__module **out, char *why, size_t 
 char *td__cli_resolve(const char *path);
 
 struct td__cli_mounted {
-	char type[64]; /* "fuse.tadan.smfs" */
+	char type[64];  /* "fuse.tadan.smfs" */
 	uint32_t count; /* mounts on top of each other */
 };
 /* What is mounted at a resolved path. 1: something. */
@@ -110,8 +112,8 @@ int td__cli_is_ours(const struct td__cli_mounted *m);
 
 /* ---- The commands */
 
-extern const struct td__cli_option td__cli_mount_options[], td__cli_umount_options[], td__cli_json_options[],
-	td__cli_faults_options[], td__cli_no_options[];
+extern const struct td__cli_option td__cli_mount_options[], td__cli_umount_options[],
+	td__cli_json_options[], td__cli_faults_options[], td__cli_no_options[];
 int td__cli_mount(const struct td__cli_args *args);
 int td__cli_umount(const struct td__cli_args *args);
 int td__cli_status(const struct td__cli_args *args);

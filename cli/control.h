@@ -19,9 +19,9 @@
 enum {
 	TD__CONTROL_REQUEST = 4096,
 	TD__CONTROL_ANSWER = 16 << 20,
-	TD__CONTROL_SECONDS = 5,  /* for a request to come, and for its answer to be taken */
+	TD__CONTROL_SECONDS = 5,   /* for a request to come, and for its answer to be taken */
 	TD__CONTROL_PATIENCE = 60, /* of a command that waits for its answer */
-	TD__CONTROL_AT_ONCE = 8,  /* requests; one more waits until another is done */
+	TD__CONTROL_AT_ONCE = 8,   /* requests; one more waits until another is done */
 	TD__CONTROL_LEAVERS = 8,
 };
 

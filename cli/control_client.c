@@ -32,12 +32,14 @@ static int connect_to(const char *path)
 int td__control_open(const char *socket, json_t *request, char *why, size_t size)
 {
 	char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
-	int fd = connect_to(socket), n = text ? asprintf(&line, "%s\n", text) : -1, err = fd < 0 ? fd : 0;
+	int fd = connect_to(socket), n = text ? asprintf(&line, "%s\n", text) : -1,
+	    err = fd < 0 ? fd : 0;
 
 	json_decref(request);
 	if (!err)
-		err = n < 0 ? -ENOMEM :
-		      td__control_write(fd, line, (size_t)n, td__control_now_ms() + TD__CONTROL_SECONDS * 1000);
+		err = n < 0 ? -ENOMEM
+			    : td__control_write(fd, line, (size_t)n,
+						td__control_now_ms() + TD__CONTROL_SECONDS * 1000);
 	if (n >= 0)
 		free(line);
 	free(text);

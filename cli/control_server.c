@@ -98,7 +98,8 @@ static int keep_leaver(struct td__control *c, int fd)
 static int serve_one(struct td__control *c, int fd)
 {
 	char line[TD__CONTROL_REQUEST];
-	long n = td__control_read_line(fd, line, sizeof(line), td__control_now_ms() + TD__CONTROL_SECONDS * 1000);
+	long n = td__control_read_line(fd, line, sizeof(line),
+				       td__control_now_ms() + TD__CONTROL_SECONDS * 1000);
 	json_t *request = NULL, *answer;
 	bool leave = false;
 	int err;
@@ -107,8 +108,10 @@ static int serve_one(struct td__control *c, int fd)
 		return 0;
 	if (n >= 0)
 		request = json_loadb(line, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
-	answer = request ? td__answer(c->server, request, &leave) :
-		 refusal(n < 0 ? "the request is too long" : "the request is no JSON object", EINVAL);
+	answer = request ? td__answer(c->server, request, &leave)
+			 : refusal(n < 0 ? "the request is too long"
+					 : "the request is no JSON object",
+				   EINVAL);
 	json_decref(request);
 	err = send_json(fd, answer, td__control_now_ms() + TD__CONTROL_SECONDS * 1000);
 	json_decref(answer);
@@ -137,7 +140,8 @@ static int may_ask(int fd)
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) && (peer.uid == geteuid() || peer.uid == 0);
+	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) &&
+	       (peer.uid == geteuid() || peer.uid == 0);
 }
 
 /* A place for one more, or 0. Joins those that are done. */
@@ -214,7 +218,8 @@ static int listen_at(const char *path)
 
 	snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
 	unlink(path);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) || chmod(path, 0600) || listen(fd, 128)) {
+	if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) || chmod(path, 0600) ||
+	    listen(fd, 128)) {
 		int err = -errno;
 
 		if (fd >= 0)
@@ -259,7 +264,8 @@ void td__control_stop(struct td__control *c)
 	c->stop = true;
 	for (int i = 0; i < TD__CONTROL_AT_ONCE; i++)
 		if (c->places[i].state == BUSY && c->places[i].fd >= 0)
-			shutdown(c->places[i].fd, SHUT_RD); /* no more of a request; its answer may go out */
+			shutdown(c->places[i].fd,
+				 SHUT_RD); /* no more of a request; its answer may go out */
 	pthread_mutex_unlock(&c->mutex);
 	wake(c);
 	pthread_join(c->acceptor, NULL);

@@ -18,7 +18,8 @@ static int beside_program(char path[PATH_MAX])
 		return 0;
 	program[n] = 0;
 	*strrchr(program, '/') = 0;
-	return snprintf(path, PATH_MAX, "%s/../demo/run", program) < PATH_MAX && !access(path, X_OK);
+	return snprintf(path, PATH_MAX, "%s/../demo/run", program) < PATH_MAX &&
+	       !access(path, X_OK);
 }
 
 static int find(char path[PATH_MAX])
@@ -38,8 +39,10 @@ int td__cli_demo(const struct td__cli_args *args)
 	char path[PATH_MAX], *argv[args->nwords + 2];
 
 	if (!find(path)) {
-		td__cli_error("the demonstration is not installed: neither demo/run in the checkout of the program nor %s; "
-			      "TADAN_DEMO names another", path);
+		td__cli_error("the demonstration is not installed: neither demo/run in the "
+			      "checkout of the program nor %s; "
+			      "TADAN_DEMO names another",
+			      path);
 		return TD__CLI_FAILED;
 	}
 	argv[0] = path;

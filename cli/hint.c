@@ -67,7 +67,8 @@ static size_t split_names(char *text, const char **names, size_t most)
 	size_t n = 0;
 	char *next;
 
-	for (char *word = strtok_r(text, ",", &next); word && n < most; word = strtok_r(NULL, ",", &next)) {
+	for (char *word = strtok_r(text, ",", &next); word && n < most;
+	     word = strtok_r(NULL, ",", &next)) {
 		word[strcspn(word, "=")] = 0;
 		names[n++] = word;
 	}
@@ -98,8 +99,8 @@ static const char *level_hint(const char *text, char *hint, size_t size)
 		while (known < n && strcmp(words[known], given[i]))
 			known++;
 		if (known == n)
-			near = i ? td__cli_nearest(given[i], words + nlevels, n - nlevels) :
-				   td__cli_nearest(given[i], words, n);
+			near = i ? td__cli_nearest(given[i], words + nlevels, n - nlevels)
+				 : td__cli_nearest(given[i], words, n);
 	}
 	if (near)
 		snprintf(hint, size, "%s", near);

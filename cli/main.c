@@ -9,7 +9,8 @@
 #endif
 
 const struct td__cli_option td__cli_no_options[] = { { 0 } };
-const struct td__cli_option td__cli_json_options[] = { { "json", 0, NULL, "as JSON, for programs" }, { 0 } };
+const struct td__cli_option td__cli_json_options[] = { { "json", 0, NULL, "as JSON, for programs" },
+						       { 0 } };
 
 static int version(const struct td__cli_args *args)
 {
@@ -20,48 +21,60 @@ static int version(const struct td__cli_args *args)
 
 const struct td__cli_command td__cli_commands[] = {
 	{ "mount", "MODULE DIR [options]", "mount a module's file system",
-	  "Start MODULE, a name that `tadan modules` shows or the path of a module file, and mount its\n"
+	  "Start MODULE, a name that `tadan modules` shows or the path of a module file, and mount "
+	  "its\n"
 	  "file system at DIR. Goes into the background as soon as the mount answers.\n"
-	  "The file system lives in memory and is gone after the unmount, unless --image names a file.",
+	  "The file system lives in memory and is gone after the unmount, unless --image names a "
+	  "file.",
 	  td__cli_mount_options, 2, 2, td__cli_mount },
 	{ "umount", "DIR", "unmount, and wait until all is written back",
-	  "Unmount DIR and wait until everything is written back and the server has ended. Clears a mount\n"
+	  "Unmount DIR and wait until everything is written back and the server has ended. Clears "
+	  "a mount\n"
 	  "whose server was killed, too. Fails and changes nothing while a program uses DIR.",
 	  td__cli_umount_options, 1, 1, td__cli_umount },
 	{ "status", "[DIR] [--json]", "show mounts: level, knobs, state, counts",
 	  "Show all of your mounts in a table, or everything about the one at DIR.",
 	  td__cli_json_options, 0, 1, td__cli_status },
 	{ "level", "DIR LEVEL", "move a mount to another level while it is used",
-	  "Move the mount at DIR to LEVEL, as --level of `tadan mount` takes it. Open files stay open,\n"
-	  "calls wait for the change; printed is for how long. If it fails the level stays as it was.",
+	  "Move the mount at DIR to LEVEL, as --level of `tadan mount` takes it. Open files stay "
+	  "open,\n"
+	  "calls wait for the change; printed is for how long. If it fails the level stays as it "
+	  "was.",
 	  td__cli_no_options, 2, 2, td__cli_set_level },
 	{ "faults", "[DIR] [--json] [--follow]", "show what went wrong in modules",
-	  "Show the faults of the mount at DIR, or of all of your mounts: what happened, where in the\n"
+	  "Show the faults of the mount at DIR, or of all of your mounts: what happened, where in "
+	  "the\n"
 	  "source, what was undone, and how it went on. The last 64 of each mount are kept.",
 	  td__cli_faults_options, 0, 1, td__cli_faults },
 	{ "levels", "[--json]", "list the levels, and which of them this machine has",
 	  "List the levels: what each is for, its knobs, and whether this machine can have it.",
 	  td__cli_json_options, 0, 0, td__cli_levels },
 	{ "modules", "[--json]", "list the modules that can be mounted by name",
-	  "List the module files in $TADAN_MODULES (folders, with colons between them), beside the\n"
-	  "program, and in the installed folder, with the walls that each can have on this machine.",
+	  "List the module files in $TADAN_MODULES (folders, with colons between them), beside "
+	  "the\n"
+	  "program, and in the installed folder, with the walls that each can have on this "
+	  "machine.",
 	  td__cli_json_options, 0, 0, td__cli_modules },
 	{ "demo", "[...]", "see everything at work in two minutes",
-	  "Run the demonstration; what follows is passed on to it.",
-	  td__cli_no_options, 0, -1, td__cli_demo },
-	{ "version", "", "show the version", "Show the version.", td__cli_no_options, 0, 0, version },
+	  "Run the demonstration; what follows is passed on to it.", td__cli_no_options, 0, -1,
+	  td__cli_demo },
+	{ "version", "", "show the version", "Show the version.", td__cli_no_options, 0, 0,
+	  version },
 	{ 0 },
 };
 
 static void help(FILE *to)
 {
-	fprintf(to, "%stadan%s: file systems that may fail. Modules run at a chosen level of protection, and can be\n"
+	fprintf(to,
+		"%stadan%s: file systems that may fail. Modules run at a chosen level of "
+		"protection, and can be\n"
 		"moved to another while they are mounted.\n\n",
 		td__cli_style(to, TD__BOLD), td__cli_style(to, TD__PLAIN));
 	for (const struct td__cli_command *c = td__cli_commands; c->name; c++)
 		fprintf(to, "  tadan %-8s %-26s %s\n", c->name, c->words, c->summary);
 	fprintf(to, "\n`tadan COMMAND --help` tells more. Try:\n"
-		"  mkdir m && tadan mount smfs m --level guarded && tadan status && tadan umount m\n");
+		    "  mkdir m && tadan mount smfs m --level guarded && tadan status && tadan "
+		    "umount m\n");
 }
 
 static const struct td__cli_command *find(const char *name)
@@ -108,7 +121,8 @@ int main(int argc, char **argv)
 		help(stderr);
 		return TD__CLI_USAGE;
 	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || (!strcmp(argv[1], "help") && argc == 2)) {
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
+	    (!strcmp(argv[1], "help") && argc == 2)) {
 		help(stdout);
 		return TD__CLI_OK;
 	}

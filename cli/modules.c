@@ -52,9 +52,11 @@ static void look_in(struct td__cli_files *f, const char *folder)
 		if (d->d_name[0] == '.')
 			continue;
 		if (len > 3 && !strcmp(d->d_name + len - 3, ".so")) {
-			if (snprintf(path, sizeof(path), "%s/%s", folder, d->d_name) < PATH_MAX && is_file(path))
+			if (snprintf(path, sizeof(path), "%s/%s", folder, d->d_name) < PATH_MAX &&
+			    is_file(path))
 				add(f, d->d_name, len - 3, path);
-		} else if (snprintf(path, sizeof(path), "%s/%s/%s.so", folder, d->d_name, d->d_name) < PATH_MAX &&
+		} else if (snprintf(path, sizeof(path), "%s/%s/%s.so", folder, d->d_name,
+				    d->d_name) < PATH_MAX &&
 			   is_file(path)) {
 			add(f, d->d_name, len, path);
 		}
@@ -68,7 +70,8 @@ static void look_in_environment(struct td__cli_files *f)
 	const char *given = getenv("TADAN_MODULES");
 	char *copy = given ? strdup(given) : NULL, *next;
 
-	for (char *folder = copy ? strtok_r(copy, ":", &next) : NULL; folder; folder = strtok_r(NULL, ":", &next))
+	for (char *folder = copy ? strtok_r(copy, ":", &next) : NULL; folder;
+	     folder = strtok_r(NULL, ":", &next))
 		look_in(f, folder);
 	free(copy);
 }

@@ -20,14 +20,14 @@ static const char default_level[] = "isolated";
 enum { DEFAULT_SIZE = 1 << 30, SMALLEST = 64 << 10 };
 
 const struct td__cli_option td__cli_mount_options[] = {
-	[SIZE] = { "size", 's', "SIZE", "how much it holds, with K, M, G or T (1G; with --image: as long as the file is)" },
-	[IMAGE] = { "image", 'i', "FILE", "keep the file system in FILE; made or extended to --size, formatted if blank" },
-	[LEVEL] = { "level", 'l', "LEVEL", "level of protection, knobs behind it: isolated,journal=locks (isolated)" },
+	[SIZE] = { "size", 's', "SIZE", "how much it holds, as in 512M (1G, or as the image)" },
+	[IMAGE] = { "image", 'i', "FILE", "keep it in FILE; with --size FILE is made" },
+	[LEVEL] = { "level", 'l', "LEVEL", "as in isolated,journal=locks (isolated)" },
 	[FOREGROUND] = { "foreground", 'f', NULL, "stay in the foreground; Ctrl-C unmounts" },
-	[ALLOW_OTHER] = { "allow-other", 'o', NULL, "let other users in as well, by the files' permissions" },
+	[ALLOW_OTHER] = { "allow-other", 'o', NULL, "let other users in as well" },
 	[READ_ONLY] = { "read-only", 'r', NULL, "change nothing; needs --image" },
-	[WRITE_THROUGH] = { "write-through", 'w', NULL, "each write reaches the module at once, Linux gathers none" },
-	[MAX_FILES] = { "max-files", 'n', "N", "at most N files and directories (the module decides)" },
+	[WRITE_THROUGH] = { "write-through", 'w', NULL, "Linux gathers no writes" },
+	[MAX_FILES] = { "max-files", 'n', "N", "at most N files (the module decides)" },
 	{ 0 },
 };
 
@@ -36,9 +36,12 @@ const struct td__cli_option td__cli_mount_options[] = {
 static int read_size(const char *text, struct td__server *s)
 {
 	if (td__cli_size(text, &s->size))
-		return td__cli_usage("--size %s is no size; give a number with K, M, G or T behind it, as in 512M", text);
+		return td__cli_usage("--size %s is no size; give a number with K, M, G or T behind "
+				     "it, as in 512M",
+				     text);
 	if (s->size < SMALLEST)
-		return td__cli_usage("--size %s is too small; a file system needs 64K at least", text);
+		return td__cli_usage("--size %s is too small; a file system needs 64K at least",
+				     text);
 	return 0;
 }
 
@@ -49,7 +52,8 @@ static int read_max_files(const char *text, struct td__server *s)
 	errno = 0;
 	s->max_files = strtoull(text, &end, 10);
 	if (errno || *end || end == text || *text == '-' || !s->max_files)
-		return td__cli_usage("--max-files %s is no number of files; give one from 1 on", text);
+		return td__cli_usage("--max-files %s is no number of files; give one from 1 on",
+				     text);
 	return 0;
 }
 
@@ -70,9 +74,11 @@ static int read_options(const struct td__cli_args *args, struct td__server *s)
 	if (!err && v[MAX_FILES])
 		err = read_max_files(v[MAX_FILES], s);
 	if (!err && s->read_only && !s->image.path)
-		err = td__cli_usage("--read-only needs --image: in memory there is nothing to read");
+		err = td__cli_usage(
+			"--read-only needs --image: in memory there is nothing to read");
 	if (!err && s->read_only && v[SIZE])
-		err = td__cli_usage("--size and --read-only exclude each other: an image that is only read stays as long as it is");
+		err = td__cli_usage("--size and --read-only exclude each other: an image that is "
+				    "only read stays as long as it is");
 	if (!err && td__cli_level(level, &s->level, why, sizeof(why)))
 		err = td__cli_usage("--level %s: %s", level, why);
 	return err;
@@ -112,8 +118,8 @@ static int wait_for_child(int from)
 	while (waitpid(child, &how, 0) < 0 && errno == EINTR)
 		;
 	if (WIFSIGNALED(how))
-		td__cli_error("the server was ended by signal %d (%s) before it served", WTERMSIG(how),
-			      strsignal(WTERMSIG(how)));
+		td__cli_error("the server was ended by signal %d (%s) before it served",
+			      WTERMSIG(how), strsignal(WTERMSIG(how)));
 	return WIFEXITED(how) && WEXITSTATUS(how) ? WEXITSTATUS(how) : TD__CLI_FAILED;
 }
 
@@ -159,16 +165,19 @@ static int make_absolute(struct td__server *s, const char *dir)
 /* A mount of ours is refused here, with the command that helps; others by the front end. */
 static int check_mounted(const char *dir)
 {
-	struct td__runtime_entry entry;
+	struct td__runtime_entry entry = { 0 };
 	struct td__cli_mounted m;
-	int alive;
 
 	if (!td__cli_mounted(dir, &m) || !td__cli_is_ours(&m))
 		return 0;
-	alive = td__runtime_find(dir, &entry) && entry.alive;
-	td__cli_error(alive ? "%s: Tadan has mounted something there already; unmount it first: tadan umount %s" :
-			      "%s: a mount is there whose server has ended; clear it first: tadan umount %s",
-		      dir, dir);
+	if (td__runtime_find(dir, &entry) && entry.alive)
+		td__cli_error("%s: is mounted already; unmount it first: tadan umount %s", dir,
+			      dir);
+	else
+		td__cli_error(
+			"%s: the server of this mount has ended; clear it first: tadan umount %s",
+			dir, dir);
+	free(entry.dir);
 	return TD__CLI_FAILED;
 }
 

@@ -40,7 +40,8 @@ static char *concat(const char *a, size_t len, const char *b)
 /* The parent's real path, and the name behind it. */
 static char *resolve_parent(const char *path, const char *name)
 {
-	char *parent = name == path ? strdup(".") : strndup(path, (size_t)(name - path)), real[PATH_MAX + 1];
+	char *parent = name == path ? strdup(".") : strndup(path, (size_t)(name - path)),
+	     real[PATH_MAX + 1];
 	int found = parent && realpath(parent, real);
 
 	free(parent);
@@ -125,7 +126,8 @@ int td__cli_mounted(const char *dir, struct td__cli_mounted *out)
 	while (file && getline(&line, &room, file) > 0) {
 		const char *rest = strstr(line, " - ");
 
-		if (!rest || sscanf(line, "%*s %*s %*s %*s %4095s", place) != 1 || sscanf(rest, " - %63s", type) != 1)
+		if (!rest || sscanf(line, "%*s %*s %*s %*s %4095s", place) != 1 ||
+		    sscanf(rest, " - %63s", type) != 1)
 			continue;
 		unescape(place);
 		if (strcmp(place, dir))

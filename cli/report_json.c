@@ -16,7 +16,8 @@ json_t *td__report_knobs(const char *knobs)
 	char *copy = strdup(knobs), *next;
 	json_t *to = json_object();
 
-	for (char *word = copy ? strtok_r(copy, ",", &next) : NULL; word; word = strtok_r(NULL, ",", &next)) {
+	for (char *word = copy ? strtok_r(copy, ",", &next) : NULL; word;
+	     word = strtok_r(NULL, ",", &next)) {
 		char *value = strchr(word, '=');
 
 		if (value) {
@@ -41,8 +42,9 @@ static json_t *backtrace(const struct td__module *m, const struct td_fault *f)
 	json_t *frames = json_array();
 
 	for (uint32_t i = 0; i < f->nframes && i < TD_FAULT_FRAMES; i++)
-		json_array_append_new(frames, json_pack("{s:o, s:o}", "address", td__cli_json_hex(f->frames[i]),
-							"line", line(m, f->frames[i])));
+		json_array_append_new(frames, json_pack("{s:o, s:o}", "address",
+							td__cli_json_hex(f->frames[i]), "line",
+							line(m, f->frames[i])));
 	return frames;
 }
 
@@ -64,10 +66,12 @@ static json_t *journal(const struct td_fault *f)
 	json_t *entries = json_array();
 
 	for (uint32_t i = 0; i < f->entries && i < TD_FAULT_ENTRIES; i++)
-		json_array_append_new(entries, json_pack("{s:s, s:o, s:o, s:o}", "what", entry_name(f->last[i].what),
-							 "block", td__cli_json_number(f->last[i].blkno), "offset",
-							 td__cli_json_number(f->last[i].off), "length",
-							 td__cli_json_number(f->last[i].len)));
+		json_array_append_new(entries,
+				      json_pack("{s:s, s:o, s:o, s:o}", "what",
+						entry_name(f->last[i].what), "block",
+						td__cli_json_number(f->last[i].blkno), "offset",
+						td__cli_json_number(f->last[i].off), "length",
+						td__cli_json_number(f->last[i].len)));
 	return entries;
 }
 
@@ -83,10 +87,14 @@ static void put_kind(json_t *to, const struct td_fault *f)
 	const char *kind = f->kind < TD_FAULT_KINDS ? td_fault_names[f->kind] : NULL;
 
 	json_object_set_new(to, "kind", json_string(kind ? kind : "?"));
-	json_object_set_new(to, "access", has_address(f) && f->write < 3 ? json_string(accesses[f->write]) : json_null());
-	json_object_set_new(to, "address", has_address(f) ? td__cli_json_hex(f->address) : json_null());
+	json_object_set_new(to, "access",
+			    has_address(f) && f->write < 3 ? json_string(accesses[f->write])
+							   : json_null());
+	json_object_set_new(to, "address",
+			    has_address(f) ? td__cli_json_hex(f->address) : json_null());
 	json_object_set_new(to, "lay", f->lay[0] ? td__cli_json_text(f->lay) : json_null());
-	json_object_set_new(to, "detail", f->detail[0] ? td__cli_json_text(f->detail) : json_null());
+	json_object_set_new(to, "detail",
+			    f->detail[0] ? td__cli_json_text(f->detail) : json_null());
 }
 
 static void put_place(json_t *to, const struct td__module *m, const struct td_fault *f)

@@ -25,8 +25,8 @@ static void row(const char *name, const char *value, FILE *to)
 	fputc('\n', to);
 }
 
-__attribute__((format(printf, 3, 4)))
-static void row_of(FILE *to, const char *name, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void row_of(FILE *to, const char *name,
+							 const char *format, ...)
 {
 	char value[1024];
 	va_list ap;
@@ -43,15 +43,16 @@ static void print_kind(json_t *fault, FILE *to)
 
 	if (*access)
 		row_of(to, "what", "%s: a %s %s %s%s%s%s", text(fault, "kind"), access,
-		       !strcmp(access, "load") ? "from" : "to", text(fault, "address"), *lay ? " (" : "", lay,
-		       *lay ? ")" : "");
+		       !strcmp(access, "load") ? "from" : "to", text(fault, "address"),
+		       *lay ? " (" : "", lay, *lay ? ")" : "");
 	else
 		row("what", text(fault, "kind"), to);
 	if (*text(fault, "detail"))
 		row("detail", text(fault, "detail"), to);
 }
 
-static void print_frame(const char *name, const char *line, const char *address, size_t times, FILE *to)
+static void print_frame(const char *name, const char *line, const char *address, size_t times,
+			FILE *to)
 {
 	char again[32] = "";
 
@@ -60,7 +61,9 @@ static void print_frame(const char *name, const char *line, const char *address,
 	if (*line)
 		row_of(to, name, "%s%s", line, again);
 	else
-		row_of(to, name, "%s of the module file (no source line is known: build it with -g)%s", address, again);
+		row_of(to, name,
+		       "%s of the module file (no source line is known: build it with -g)%s",
+		       address, again);
 }
 
 /* How many frames from the i-th on are at the same place: a recursion. */
@@ -69,7 +72,8 @@ static size_t repeats(json_t *frames, size_t i)
 	const char *address = text(json_array_get(frames, i), "address");
 	size_t n = 1;
 
-	while (i + n < json_array_size(frames) && !strcmp(text(json_array_get(frames, i + n), "address"), address))
+	while (i + n < json_array_size(frames) &&
+	       !strcmp(text(json_array_get(frames, i + n), "address"), address))
 		n++;
 	return n;
 }
@@ -112,8 +116,7 @@ static void print_recovery(json_t *fault, FILE *to)
 	char bytes[32], time[32];
 	size_t i;
 
-	json_array_foreach(journal, i, entry)
-		print_entry(entry, i ? "" : "journal", to);
+	json_array_foreach(journal, i, entry) print_entry(entry, i ? "" : "journal", to);
 	td__cli_show_bytes((uint64_t)number(fault, "undone_bytes"), bytes);
 	td__cli_show_time((uint64_t)number(fault, "recovery_ns"), time);
 	if (number(fault, "undone"))
@@ -130,13 +133,14 @@ void td__report_print(json_t *fault, FILE *to)
 		td__cli_style(to, TD__PLAIN));
 	td__cli_print_safe(text(fault, "dir"), to);
 	fprintf(to, ", %s\n", text(fault, "time"));
-	row_of(to, "module", "%s at level %s (%s, build %s)", text(fault, "module"), text(fault, "level"),
-	       text(fault, "file"), text(fault, "build"));
+	row_of(to, "module", "%s at level %s (%s, build %s)", text(fault, "module"),
+	       text(fault, "level"), text(fault, "file"), text(fault, "build"));
 	if (*text(fault, "vnode"))
 		row_of(to, "in", "%s, attempt %lld, file %lld (vnode %s)", text(fault, "operation"),
 		       number(fault, "attempt"), number(fault, "fid"), text(fault, "vnode"));
 	else
-		row_of(to, "in", "%s, attempt %lld", text(fault, "operation"), number(fault, "attempt"));
+		row_of(to, "in", "%s, attempt %lld", text(fault, "operation"),
+		       number(fault, "attempt"));
 	print_kind(fault, to);
 	print_place(fault, to);
 	print_recovery(fault, to);

@@ -31,8 +31,11 @@ static int name_folder(char folder[TD__RUNTIME_PATH], char *why, size_t size)
 		n = snprintf(folder, TD__RUNTIME_PATH, "/tmp/tadan-%u", (unsigned)geteuid());
 	if (folder[0] == '/' && n + sizeof("/0123456789abcdef.sock") <= TD__RUNTIME_PATH)
 		return 0;
-	snprintf(why, size, "%s: the folder for control sockets needs an absolute path of at most %zu bytes: set "
-		 "TADAN_RUNTIME_DIR", folder, TD__RUNTIME_PATH - sizeof("/0123456789abcdef.sock"));
+	snprintf(why, size,
+		 "%s: the folder for control sockets needs an absolute path of at most %zu bytes: "
+		 "set "
+		 "TADAN_RUNTIME_DIR",
+		 folder, TD__RUNTIME_PATH - sizeof("/0123456789abcdef.sock"));
 	return -ENAMETOOLONG;
 }
 
@@ -45,19 +48,26 @@ int td__runtime_folder(char folder[TD__RUNTIME_PATH], char *why, size_t size)
 		return err;
 	if ((mkdir(folder, 0700) && errno != EEXIST) || lstat(folder, &st)) {
 		err = -errno;
-		snprintf(why, size, "%s: the folder for control sockets cannot be made: %s; set TADAN_RUNTIME_DIR "
-			 "to one that can", folder, strerror(errno));
+		snprintf(why, size,
+			 "%s: the folder for control sockets cannot be made: %s; set "
+			 "TADAN_RUNTIME_DIR "
+			 "to one that can",
+			 folder, strerror(errno));
 		return err;
 	}
 	if (S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 077))
 		return 0;
-	snprintf(why, size, "%s: not a folder that only you can use, so control sockets are not safe there: remove "
-		 "it, or set TADAN_RUNTIME_DIR to another", folder);
+	snprintf(why, size,
+		 "%s: not a folder that only you can use, so control sockets are not safe there: "
+		 "remove "
+		 "it, or set TADAN_RUNTIME_DIR to another",
+		 folder);
 	return -EPERM;
 }
 
 /* FOLDER/HASH and an ending; of `name` the hash is taken. */
-static int join(char path[TD__RUNTIME_PATH], const char *folder, const char *name, const char *ending)
+static int join(char path[TD__RUNTIME_PATH], const char *folder, const char *name,
+		const char *ending)
 {
 	int n = snprintf(path, TD__RUNTIME_PATH, "%s/%.16s%s", folder, name, ending);
 
@@ -127,7 +137,9 @@ int td__runtime_take(const char *dir, struct td__runtime *r, char *why, size_t s
 	if (!err)
 		return 0;
 	if (err == -EAGAIN || err == -ESTALE) {
-		snprintf(why, size, "%s: another `tadan mount` has it or is about to: see `tadan status`", dir);
+		snprintf(why, size,
+			 "%s: another `tadan mount` has it or is about to: see `tadan status`",
+			 dir);
 		return -EBUSY;
 	}
 	snprintf(why, size, "%s: %s", r->lock, strerror(-err));
@@ -189,7 +201,8 @@ int td__runtime_find(const char *dir, struct td__runtime_entry *out)
 
 static int by_dir(const void *a, const void *b)
 {
-	return strcmp(((const struct td__runtime_entry *)a)->dir, ((const struct td__runtime_entry *)b)->dir);
+	return strcmp(((const struct td__runtime_entry *)a)->dir,
+		      ((const struct td__runtime_entry *)b)->dir);
 }
 
 /* 0: nothing is left of it. */
@@ -208,7 +221,8 @@ static int look_at(const char *folder, const char *name, struct td__runtime_entr
 
 	if (len != 21 || strcmp(name + 16, ".lock"))
 		return 0;
-	if (join(r.lock, folder, name, ".lock") || join(r.socket, folder, name, ".sock") || !read_entry(&r, out))
+	if (join(r.lock, folder, name, ".lock") || join(r.socket, folder, name, ".sock") ||
+	    !read_entry(&r, out))
 		return 0;
 	if (worth_showing(out))
 		return 1;

@@ -35,6 +35,7 @@ struct td__runtime_entry {
 	char *dir;
 	char socket[TD__RUNTIME_PATH];
 	int alive; /* its server is */
+	int gone;  /* it was unmounted meanwhile, as td__ask() found */
 };
 /* 1: found; 0: no server of this user has ever been there, or it left in good order. */
 int td__runtime_find(const char *dir, struct td__runtime_entry *out);

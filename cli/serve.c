@@ -69,8 +69,8 @@ static int make_device(struct td__server *s, char *why, size_t size)
 	s->blank = 1;
 	if (s->image.path) {
 		td__image_note(&s->image, s->image.path);
-		err = td__port_disk_open(s->image.path, s->size, s->read_only, &disk, &s->bytes, &s->blank, why,
-					 size);
+		err = td__port_disk_open(s->image.path, s->size, s->read_only, &disk, &s->bytes,
+					 &s->blank, why, size);
 		if (err)
 			return err;
 	} else {
@@ -161,7 +161,8 @@ static int make_all(struct td__server *s, char *why, size_t size)
 {
 	int err;
 
-	if ((err = check_wall(s, why, size)) || (err = td__cli_module(s->module_name, &s->module, why, size)) ||
+	if ((err = check_wall(s, why, size)) ||
+	    (err = td__cli_module(s->module_name, &s->module, why, size)) ||
 	    (err = check_dir(s, why, size)) || (err = make_device(s, why, size)) ||
 	    (err = make_core(s, why, size)) || (err = make_threads(s, why, size)) ||
 	    (err = td__control_start(s, why, size)))
@@ -202,8 +203,8 @@ static int unmake_all(struct td__server *s)
 		td__device_destroy(s->device);
 	td__module_close(s->module);
 	if (err)
-		td__cli_error("%s: not everything could be written back: %s", s->image.path ? s->image.path : s->dir,
-			      strerror(-err));
+		td__cli_error("%s: not everything could be written back: %s",
+			      s->image.path ? s->image.path : s->dir, strerror(-err));
 	if (s->has_runtime)
 		td__runtime_give_back(&s->runtime);
 	td__control_end(s->control, err);
@@ -241,7 +242,8 @@ static void *greet(void *arg)
 	if (!s->foreground)
 		tell(s);
 	else if (isatty(STDERR_FILENO))
-		fprintf(stderr, "%s on %s, level %s; Ctrl-C unmounts\n", s->module->info.name, s->dir, s->level.name);
+		fprintf(stderr, "%s on %s, level %s; Ctrl-C unmounts\n", s->module->info.name,
+			s->dir, s->level.name);
 	return NULL;
 }
 
@@ -252,7 +254,8 @@ static int serve(struct td__server *s)
 
 	if (!err) {
 		err = td_fuse_serve(s->fuse);
-		td_fuse_unmount(end_serving(s)); /* so that the greeter gets an answer in any case */
+		td_fuse_unmount(
+			end_serving(s)); /* so that the greeter gets an answer in any case */
 		pthread_join(greeter, NULL);
 	}
 	if (err)

@@ -59,8 +59,8 @@ struct td__server {
 	/* What there is so far; each part is used only while it is not 0. */
 	struct td__module *module;
 	struct td__device *device; /* until the core has it */
-	uint64_t bytes;            /* of the device */
-	int blank;                 /* there is no file system on it yet */
+	uint64_t bytes;		   /* of the device */
+	int blank;		   /* there is no file system on it yet */
 	struct td__fs *fs;
 	struct td_fuse *fuse;
 	struct td__control *control;

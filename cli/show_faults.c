@@ -11,12 +11,13 @@ enum { FOLLOW_MS = 500 };
 
 const struct td__cli_option td__cli_faults_options[] = {
 	[JSON] = { "json", 0, NULL, "as JSON, for programs" },
-	[FOLLOW] = { "follow", 'F', NULL, "go on showing them as they come, until the mount is gone" },
+	[FOLLOW] = { "follow", 'F', NULL,
+		     "go on showing them as they come, until the mount is gone" },
 	{ 0 },
 };
 
-/* The faults of a mount with a number above `after`; 0 after telling why there are none. */
-static json_t *ask(const struct td__runtime_entry *entry, json_int_t after)
+/* The faults of a mount with a number above `after`; 0 after telling why it cannot say. */
+static json_t *ask(struct td__runtime_entry *entry, json_int_t after)
 {
 	json_t *answer = td__ask(entry, json_pack("{s:s, s:I}", "do", "faults", "after", after));
 	json_t *faults = answer ? json_incref(json_object_get(answer, "faults")) : NULL;
@@ -30,7 +31,8 @@ static json_int_t print(json_t *faults, json_int_t after, int as_json)
 	json_t *fault;
 	size_t i;
 
-	json_array_foreach(faults, i, fault) {
+	json_array_foreach(faults, i, fault)
+	{
 		if (as_json) {
 			json_dumpf(fault, stdout, JSON_COMPACT);
 			putchar('\n');
@@ -51,49 +53,48 @@ static int follow(const struct td__cli_args *args)
 	struct td__runtime_entry entry = { 0 };
 	json_int_t after = 0;
 	json_t *faults;
+	int status;
 
 	if (!args->nwords)
-		return td__cli_usage("--follow needs the directory of a mount: tadan faults DIR --follow");
-	if (td__ask_find(args->words[0], &entry)) {
-		free(entry.dir);
-		return TD__CLI_FAILED;
-	}
-	while (entry.alive && (faults = ask(&entry, after))) {
+		return td__cli_usage(
+			"--follow needs the directory of a mount: tadan faults DIR --follow");
+	status = td__ask_find(args->words[0], &entry);
+	while (!status && (faults = ask(&entry, after))) {
 		after = print(faults, after, args->values[JSON] != NULL);
 		json_decref(faults);
 		nanosleep(&pause, NULL);
-		free(entry.dir);
-		if (!td__runtime_find(args->words[0], &entry))
-			entry.alive = 0;
 	}
 	free(entry.dir);
-	return TD__CLI_OK;
+	return !status && entry.gone ? TD__CLI_OK : TD__CLI_FAILED;
 }
 
-int td__cli_faults(const struct td__cli_args *args)
+static int show(const struct td__cli_args *args)
 {
 	struct td__runtime_entry *entries;
 	json_t *all = json_array(), *faults;
-	size_t n;
 	int status;
+	size_t n;
 
-	if (args->values[FOLLOW])
-		return follow(args);
 	status = td__ask_each(args, &entries, &n);
-	for (size_t i = 0; !status && i < n; i++) {
+	for (size_t i = 0; i < n && entries[i].dir; i++) {
 		faults = ask(&entries[i], 0);
 		if (faults)
 			json_array_extend(all, faults);
-		else
+		else if (args->nwords || !entries[i].gone)
 			status = TD__CLI_FAILED;
 		json_decref(faults);
 	}
 	td__runtime_free(entries, n);
-	if (args->values[JSON] && !status)
-		return td__cli_print_json(all);
+	if (args->values[JSON] && (!status || !args->nwords))
+		return td__cli_print_json(all) || status ? TD__CLI_FAILED : TD__CLI_OK;
 	print(all, 0, 0);
 	if (!status && !json_array_size(all))
 		puts("no faults");
 	json_decref(all);
 	return status;
+}
+
+int td__cli_faults(const struct td__cli_args *args)
+{
+	return args->values[FOLLOW] ? follow(args) : show(args);
 }

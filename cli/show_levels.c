@@ -29,8 +29,9 @@ static json_t *about(const struct td_level_about *a)
 		return NULL;
 	td_level_format(&level, text, sizeof(text));
 	here = available(level.wall, why, sizeof(why));
-	return json_pack("{s:s, s:s, s:b, s:o, s:o}", "name", a->name, "purpose", a->purpose, "available", here, "reason",
-			 here ? json_null() : td__cli_json_text(why), "knobs", td__report_knobs(text));
+	return json_pack("{s:s, s:s, s:b, s:o, s:o}", "name", a->name, "purpose", a->purpose,
+			 "available", here, "reason", here ? json_null() : td__cli_json_text(why),
+			 "knobs", td__report_knobs(text));
 }
 
 static void print_knobs(json_t *level)
@@ -39,8 +40,7 @@ static void print_knobs(json_t *level)
 	const char *name;
 
 	printf("            ");
-	json_object_foreach(knobs, name, value)
-		printf(" %s=%s", name, json_string_value(value));
+	json_object_foreach(knobs, name, value) printf(" %s=%s", name, json_string_value(value));
 	putchar('\n');
 }
 
@@ -65,8 +65,7 @@ int td__cli_levels(const struct td__cli_args *args)
 		json_array_append_new(all, about(a));
 	if (args->values[JSON])
 		return td__cli_print_json(all);
-	json_array_foreach(all, i, level)
-		print(level);
+	json_array_foreach(all, i, level) print(level);
 	puts("\nTurn single knobs behind a name: --level isolated,journal=locks,deadlock=1s");
 	json_decref(all);
 	return TD__CLI_OK;

@@ -14,7 +14,8 @@ enum option { JSON };
 /* A hosted module runs where libc can follow it. */
 static int may_have(const struct td__module *m, uint32_t kind)
 {
-	return !(m->info.flags & TD_MODULE_HOSTED) || kind == TD_WALL_NONE || kind == TD_WALL_PROCESS;
+	return !(m->info.flags & TD_MODULE_HOSTED) || kind == TD_WALL_NONE ||
+	       kind == TD_WALL_PROCESS;
 }
 
 static json_t *walls(const struct td__module *m)
@@ -23,7 +24,8 @@ static json_t *walls(const struct td__module *m)
 	json_t *list = json_array();
 
 	for (uint32_t kind = 0; kind < TD_WALL_KINDS; kind++)
-		if (td__walls[kind] && may_have(m, kind) && !td__walls[kind]->available(why, sizeof(why)))
+		if (td__walls[kind] && may_have(m, kind) &&
+		    !td__walls[kind]->available(why, sizeof(why)))
 			json_array_append_new(list, json_string(td_wall_names[kind]));
 	return list;
 }
@@ -36,12 +38,14 @@ static json_t *about(const char *name, const char *path)
 	json_t *to;
 
 	if (td__module_open(path, &m, why, sizeof(why)))
-		return json_pack("{s:o, s:o, s:o}", "name", td__cli_json_text(name), "file", td__cli_json_text(path),
-				 "error", td__cli_json_text(why));
-	to = json_pack("{s:o, s:s, s:i, s:o, s:b, s:o, s:o}", "name", td__cli_json_text(name), "interface",
-		       m->info.interface == TD_INTERFACE_FS ? "fs" : "?", "version", (int)m->info.version, "build",
+		return json_pack("{s:o, s:o, s:o}", "name", td__cli_json_text(name), "file",
+				 td__cli_json_text(path), "error", td__cli_json_text(why));
+	to = json_pack("{s:o, s:s, s:i, s:o, s:b, s:o, s:o}", "name", td__cli_json_text(name),
+		       "interface", m->info.interface == TD_INTERFACE_FS ? "fs" : "?", "version",
+		       (int)m->info.version, "build",
 		       json_sprintf("%016llx", (unsigned long long)m->build), "hosted",
-		       (int)(m->info.flags & TD_MODULE_HOSTED), "walls", walls(m), "file", td__cli_json_text(path));
+		       (int)(m->info.flags & TD_MODULE_HOSTED), "walls", walls(m), "file",
+		       td__cli_json_text(path));
 	td__module_close(m);
 	return to;
 }
@@ -53,7 +57,8 @@ static void add_row(struct td__table *t, json_t *m)
 	char names[64] = "";
 	size_t i;
 
-	json_array_foreach(list, i, wall) {
+	json_array_foreach(list, i, wall)
+	{
 		strcat(names, i ? "," : "");
 		strcat(names, json_string_value(wall));
 	}
@@ -76,13 +81,13 @@ static void print_table(json_t *all)
 	size_t i;
 
 	if (!json_array_size(all)) {
-		printf("no modules: none in $TADAN_MODULES, beside the program, or in %s\n", TADAN_MODULE_DIR);
+		printf("no modules: none in $TADAN_MODULES, beside the program, or in %s\n",
+		       TADAN_MODULE_DIR);
 		return;
 	}
 	for (i = 0; i < t.columns; i++)
 		td__table_add(&t, "%s", heads[i]);
-	json_array_foreach(all, i, m)
-		add_row(&t, m);
+	json_array_foreach(all, i, m) add_row(&t, m);
 	td__table_print(&t);
 }
 

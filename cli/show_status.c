@@ -27,8 +27,10 @@ static void knobs(json_t *status, char *to, size_t size)
 	size_t n = 0;
 
 	to[0] = 0;
-	json_object_foreach(all, name, value) {
-		n += (size_t)snprintf(to + n, size - n, "%s%s=%s", n ? "," : "", name, json_string_value(value));
+	json_object_foreach(all, name, value)
+	{
+		n += (size_t)snprintf(to + n, size - n, "%s%s=%s", n ? "," : "", name,
+				      json_string_value(value));
 		if (n >= size)
 			break;
 	}
@@ -65,7 +67,8 @@ static void add_row(struct td__table *t, json_t *status)
 
 static int print_table(json_t *all)
 {
-	static const char *const heads[] = { "DIR", "MODULE", "LEVEL", "STATE", "SINCE", "CALLS", "FAULTS", "RESTARTS",
+	static const char *const heads[] = { "DIR",    "MODULE",  "LEVEL",  "STATE",
+					     "SINCE",  "CALLS",	  "FAULTS", "RESTARTS",
 					     "SERVER", "PROCESS", "KNOBS" };
 	struct td__table t = { .columns = sizeof(heads) / sizeof(heads[0]) };
 	json_t *status;
@@ -77,8 +80,7 @@ static int print_table(json_t *all)
 	}
 	for (i = 0; i < t.columns; i++)
 		td__table_add(&t, "%s", heads[i]);
-	json_array_foreach(all, i, status)
-		add_row(&t, status);
+	json_array_foreach(all, i, status) add_row(&t, status);
 	td__table_print(&t);
 	return TD__CLI_OK;
 }
@@ -120,7 +122,8 @@ static void print_calls(json_t *status)
 
 static void print_device(json_t *status)
 {
-	const char *image = json_is_string(json_object_get(status, "image")) ? text(status, "image") : "memory";
+	const char *image =
+		json_is_string(json_object_get(status, "image")) ? text(status, "image") : "memory";
 	char bytes[32];
 
 	td__cli_show_bytes((uint64_t)number(status, "size"), bytes);
@@ -132,8 +135,6 @@ static void print_one(json_t *status)
 {
 	char pause[32], pid[24];
 
-	if (!json_object_get(status, "module")) /* the server has ended: there is no more to tell */
-		return;
 	process(status, pid);
 	td__cli_show_time((uint64_t)number(status, "last_pause_ns"), pause);
 	fputs(td__cli_style(stdout, TD__BOLD), stdout);
@@ -162,46 +163,50 @@ static void print_one(json_t *status)
 
 /* ---- */
 
-/* A mount whose server was killed is shown, too: it is there, and it is in the way. */
-static json_t *ask(const struct td__runtime_entry *entry)
+/* It is there, and it is in the way. */
+static json_t *dead(const struct td__runtime_entry *entry)
 {
-	json_t *answer, *status;
+	return json_pack("{s:o, s:s}", "dir", td__cli_json_text(entry->dir), "state",
+			 "server ended");
+}
 
-	if (!entry->alive)
-		return json_pack("{s:o, s:s}", "dir", td__cli_json_text(entry->dir), "state", "server ended");
-	answer = td__ask(entry, json_pack("{s:s}", "do", "status"));
+static json_t *ask(struct td__runtime_entry *entry)
+{
+	json_t *answer = td__ask(entry, json_pack("{s:s}", "do", "status")), *status;
+
 	status = answer ? json_incref(json_object_get(answer, "status")) : NULL;
 	json_decref(answer);
+	return status;
+}
+
+static int show(json_t *all, const struct td__cli_args *args, int status)
+{
+	if (args->values[JSON] && (!status || !args->nwords))
+		return td__cli_print_json(all) || status ? TD__CLI_FAILED : TD__CLI_OK;
+	if (!args->nwords)
+		print_table(all);
+	else if (json_array_size(all))
+		print_one(json_array_get(all, 0));
+	json_decref(all);
 	return status;
 }
 
 int td__cli_status(const struct td__cli_args *args)
 {
 	struct td__runtime_entry *entries;
-	json_t *all = json_array(), *status;
-	int result;
+	json_t *all = json_array(), *one;
+	int status;
 	size_t n;
 
-	result = td__ask_each(args, &entries, &n);
-	for (size_t i = 0; i < n && !result; i++) {
-		if (args->nwords && !entries[i].alive) {
-			td__cli_error("%s: the server of this mount has ended; clear it: tadan umount %s", entries[i].dir,
-				      entries[i].dir);
-			result = TD__CLI_FAILED;
-		}
-		status = ask(&entries[i]);
-		if (status)
-			json_array_append_new(all, status);
-		else
-			result = TD__CLI_FAILED;
+	status = td__ask_each(args, &entries, &n);
+	for (size_t i = 0; i < n && entries[i].dir; i++) {
+		/* In the table a mount whose server was killed has its row. */
+		one = entries[i].alive || args->nwords ? ask(&entries[i]) : dead(&entries[i]);
+		if (one)
+			json_array_append_new(all, one);
+		else if (args->nwords || !entries[i].gone)
+			status = TD__CLI_FAILED;
 	}
 	td__runtime_free(entries, n);
-	if (args->values[JSON])
-		return td__cli_print_json(all) || result;
-	if (!args->nwords)
-		print_table(all);
-	else if (json_array_size(all))
-		print_one(json_array_get(all, 0));
-	json_decref(all);
-	return result;
+	return show(all, args, status);
 }

@@ -11,7 +11,8 @@ struct td__table {
 };
 
 /* The cells of a row come one after the other. */
-void td__table_add(struct td__table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void td__table_add(struct td__table *t, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 /* Print and free. */
 void td__table_print(struct td__table *t);
 

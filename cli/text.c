@@ -14,7 +14,8 @@ const char *td__cli_name = "tadan";
 
 const char *td__cli_style(FILE *to, enum td__cli_style style)
 {
-	static const char *const codes[] = { "\033[0m", "\033[1m", "\033[31m", "\033[32m", "\033[33m" };
+	static const char *const codes[] = { "\033[0m", "\033[1m", "\033[31m", "\033[32m",
+					     "\033[33m" };
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
 	if ((no && *no) || !isatty(fileno(to)) || !term || !strcmp(term, "dumb"))
@@ -22,8 +23,7 @@ const char *td__cli_style(FILE *to, enum td__cli_style style)
 	return codes[style];
 }
 
-__attribute__((format(printf, 1, 0)))
-static void say(const char *format, va_list ap)
+__attribute__((format(printf, 1, 0))) static void say(const char *format, va_list ap)
 {
 	char text[2 * TD__CLI_WHY];
 
@@ -149,7 +149,8 @@ json_t *td__cli_json_number(uint64_t n)
 
 int td__cli_print_json(json_t *json)
 {
-	int err = !json || json_dumpf(json, stdout, JSON_INDENT(2)) || putchar('\n') == EOF || fflush(stdout);
+	int err = !json || json_dumpf(json, stdout, JSON_INDENT(2)) || putchar('\n') == EOF ||
+		  fflush(stdout);
 
 	json_decref(json);
 	if (err)

@@ -48,7 +48,8 @@ static int ask_fusermount(const char *dir, int lazy, char *why, size_t size)
 	why[strcspn(why, "\n")] = 0;
 	close(fds[0]);
 	if (err) {
-		snprintf(why, size, "fusermount3 cannot be run: %s; install the package fuse3", strerror(err));
+		snprintf(why, size, "fusermount3 cannot be run: %s; install the package fuse3",
+			 strerror(err));
 		return -err;
 	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -76,7 +77,9 @@ static int say_why(const char *dir, int err, const char *why)
 	}
 	td__cli_users(dir, users, sizeof(users));
 	td__cli_error("%s: is busy: %s%s; nothing was changed", dir,
-		      users[0] ? "close what uses it first: " : "a program has a file open there, or stands there", users);
+		      users[0] ? "close what uses it first: "
+			       : "a program has a file open there, or stands there",
+		      users);
 	return TD__CLI_FAILED;
 }
 
@@ -104,8 +107,10 @@ static int wait_for_end(const char *dir, int fd)
 static int announce(const struct td__runtime_entry *entry)
 {
 	char why[TD__CLI_WHY];
-	int fd = td__control_open(entry->socket, json_pack("{s:s}", "do", "leave"), why, sizeof(why));
-	json_t *answer = fd < 0 ? NULL : td__control_take(fd, TD__CONTROL_SECONDS, why, sizeof(why));
+	int fd = td__control_open(entry->socket, json_pack("{s:s}", "do", "leave"), why,
+				  sizeof(why));
+	json_t *answer =
+		fd < 0 ? NULL : td__control_take(fd, TD__CONTROL_SECONDS, why, sizeof(why));
 
 	if (answer) {
 		json_decref(answer);
@@ -160,7 +165,8 @@ static int unmount(const char *dir)
 		return TD__CLI_FAILED;
 	}
 	if (!td__cli_is_ours(&m)) {
-		td__cli_error("%s: what is mounted there (type %s) is not Tadan's; use umount", dir, m.type);
+		td__cli_error("%s: what is mounted there (type %s) is not Tadan's; use umount", dir,
+			      m.type);
 		return TD__CLI_FAILED;
 	}
 	if (td__runtime_find(dir, &entry))

@@ -20,7 +20,8 @@ static int lies_in(const char *link, const char *dir)
 	if (n <= 0)
 		return 0;
 	target[n] = 0;
-	return !strncmp(target, dir, len) && (!target[len] || target[len] == '/' || target[len] == ' ');
+	return !strncmp(target, dir, len) &&
+	       (!target[len] || target[len] == '/' || target[len] == ' ');
 }
 
 static int has_open(const char *pid, const char *dir)

@@ -59,4 +59,5 @@ static int naughty_lookup(struct td_vnode *dir, struct td_name name, uint64_t *f
 	return -TD_ENOENT;
 }
 
-TD_FS_MODULE(naughty, 0, .mount = naughty_mount, .getvnode = naughty_getvnode, .lookup = naughty_lookup)
+TD_FS_MODULE(naughty, 0, .mount = naughty_mount, .getvnode = naughty_getvnode,
+	     .lookup = naughty_lookup)

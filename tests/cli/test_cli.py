@@ -521,7 +521,7 @@ class Life(Case):
     def test_used_directory(self):
         self.mount()
         pid = self.status()["pid"]
-        self.bad(FAILED, "already; unmount it first: tadan umount", "mount", "smfs", self.dir, "--level", "guarded")
+        self.bad(FAILED, "mounted already; unmount it first: tadan umount", "mount", "smfs", self.dir, "--level", "guarded")
         self.assertEqual(self.status()["pid"], pid)
         self.assertEqual(mounts().count(self.dir), 1)
 
@@ -558,7 +558,7 @@ class Life(Case):
         wait_until(lambda: not is_running(pid), "the server's end")
         with self.assertRaises(OSError) as gone:
             os.listdir(self.dir)
-        self.assertEqual(gone.exception.errno, errno.ENOTCONN)
+        self.assertIn(gone.exception.errno, (errno.ENOTCONN, errno.ECONNABORTED))
         self.assertEqual(self.json("status"), [{"dir": self.dir, "state": "server ended"}])
         self.assertIn("server ended", self.good("status"))
         for words in (["level", self.dir, "trusted"], ["faults", self.dir], ["mount", "smfs", self.dir]):
