@@ -85,7 +85,6 @@ static void install(struct td__fs *fs, struct td__domain *d)
 {
 	td__mutex_lock(&fs->tick_mutex);
 	fs->domain = d;
-	fs->bound = d ? d->bound : 0;
 	__atomic_store_n(&fs->nslots, d ? d->nslots : 0, __ATOMIC_SEQ_CST);
 	td__mutex_unlock(&fs->tick_mutex);
 }
@@ -103,7 +102,9 @@ static int hello(struct td__fs *fs, char *why, size_t size)
 	if (!err)
 		fs->domain->bound = c->frame->bound & ((1ull << TD_OP_MAX) - 1);
 	td__call_end(c, &tries, &err);
-	fs->bound = fs->domain->bound;
+	/* Kept while a domain is replaced: whoever asks for a hook then must not find it unbound. */
+	if (!err)
+		__atomic_store_n(&fs->bound, fs->domain->bound, __ATOMIC_RELAXED);
 	if (!err && (!td__hook_bound(fs, TD_OP_mount) || !td__hook_bound(fs, TD_OP_getvnode))) {
 		td__why(why, size, "the module '", fs->module->info.name, "' has no mount or no getvnode operation");
 		err = -TD_ENOEXEC;

@@ -7,7 +7,7 @@ enum { MISTAKES_MAX = 16, REPEATS_MAX = 1000 };
 
 int td__hook_bound(const struct td__fs *fs, uint32_t op)
 {
-	return (int)(fs->bound >> op & 1);
+	return (int)(__atomic_load_n(&fs->bound, __ATOMIC_RELAXED) >> op & 1);
 }
 
 /* ---- Slots */

@@ -154,15 +154,16 @@ static int uio_write(uint32_t uio, const void *data, uint32_t len)
 	return err;
 }
 
-/* The kernel may have granted the lock with the call: then it only needs to be told. */
+/* The kernel may have granted the call's first lock with the call: then it only needs to be told. */
 static int lock(uint32_t number, uint32_t mode)
 {
 	struct td_msg m = { .service = TD_SVC_lock, .a = { number, mode } };
 	struct td_frame *f = td__lane()->context.frame;
+	uint32_t granted = f->granted;
 
-	if (f->granted != ((number + 1) | (mode & ~(uint32_t)TD_TRY) << 16))
-		return td__remote_lock(number, mode);
 	f->granted = 0;
+	if (granted != ((number + 1) | (mode & ~(uint32_t)TD_TRY) << 16))
+		return td__remote_lock(number, mode);
 	return td__post(&m, 0, 0);
 }
 
