@@ -236,31 +236,20 @@ static void try_op(const struct run *after)
 		printf("   %s %s %s: %u services\n", now.level, now.scene->name, td__op_names[now.op], places);
 }
 
-static uint64_t calls_of(const struct td__fs *fs, uint32_t op)
-{
-	uint64_t n = 0;
-
-	for (uint32_t i = 0; i < TD__SLOTS; i++)
-		n += fs->calls[i].calls_by_op[op];
-	return n;
-}
-
 /* Without a fault: what the state is afterwards, and which operations take part. */
 static void try_scene(void)
 {
-	uint64_t calls[TD_OP_MAX];
+	struct td_status before, status;
 	struct world w;
 	struct run after;
 
 	now.op = now.at = now.kind = 0;
 	if (make_world(&w))
 		return;
-	for (uint32_t op = 0; op < TD_OP_MAX; op++)
-		calls[op] = calls_of(w.fs, op);
+	td_get_status(w.fs, &before);
 	memset(&after, 0, sizeof(after));
 	after.err = now.scene->act(&w);
-	for (uint32_t op = 0; op < TD_OP_MAX; op++)
-		calls[op] = calls_of(w.fs, op) - calls[op];
+	td_get_status(w.fs, &status);
 	state_take(&w, &after.state);
 	check_fs(&w, &after);
 	if (after.err)
@@ -268,7 +257,7 @@ static void try_scene(void)
 	world_close(&w);
 	verdict(after.wrong[0] ? after.wrong : 0);
 	for (now.op = 1; now.op < TD_OP_MAX && !after.wrong[0]; now.op++)
-		if (calls[now.op])
+		if (status.calls_by_op[now.op] != before.calls_by_op[now.op])
 			try_op(&after);
 	state_free(&after.state);
 }
@@ -292,7 +281,7 @@ static int available(const char *name, char *why, size_t size)
 static void try_level(void)
 {
 	char why[256] = "";
-	uint32_t was = passed;
+	uint32_t was = passed, wrong = failed;
 
 	if (!available(now.level, why, sizeof(why))) {
 		skipped++;
@@ -302,7 +291,7 @@ static void try_level(void)
 	for (now.scene = scenes; now.scene->name; now.scene++)
 		if (!only.scene || !strcmp(only.scene, now.scene->name))
 			try_scene();
-	printf("%s: %u passed\n", now.level, passed - was);
+	printf("%s: %u passed, %u failed\n", now.level, passed - was, failed - wrong);
 }
 
 int main(int argc, char **argv)

@@ -134,10 +134,14 @@ static void make_tree(struct world *w)
 
 /* ---- Mounting */
 
+/* At first without protection: trees are made faster so. */
 static int mount_on(struct world *w, struct td__disk *disk)
 {
-	struct td_mount_params p = { .module = module, .walls = td__walls, .level = w->level, .format = 1 };
-	int err = td__device_create(BLOCKS, BSIZE, disk, disk ? 0 : TD_DEV_ZEROED, &p.device);
+	struct td_mount_params p = { .module = module, .walls = td__walls, .format = 1 };
+	int err = td_level_parse("trusted", &p.level, w->why, sizeof(w->why));
+
+	must(err, w->why);
+	err = td__device_create(BLOCKS, BSIZE, disk, disk ? 0 : TD_DEV_ZEROED, &p.device);
 
 	must(err, "device");
 	err = td_mount(&p, &w->fs, w->why, sizeof(w->why));
@@ -188,12 +192,10 @@ int world_open(struct world *w, const struct td_level *level, int on_disk)
 	world_now = 1000000000;
 	if (!module && td__module_open(world_module, &module, w->why, sizeof(w->why)))
 		return -1;
-	if (on_disk)
-		return open_on_disk(w);
-	err = mount_on(w, 0);
-	if (!err)
+	err = on_disk ? open_on_disk(w) : mount_on(w, 0);
+	if (!err && !on_disk)
 		make_tree(w);
-	return err;
+	return err ? err : td_set_level(w->fs, &w->level, 0, w->why, sizeof(w->why));
 }
 
 void world_close(struct world *w)
