@@ -100,8 +100,10 @@ static int find(const char *name, char path[PATH_MAX], char *why, size_t size)
 	     in_folder(TADAN_MODULE_DIR, (int)strlen(TADAN_MODULE_DIR), name, found)) &&
 	    realpath(found, path))
 		return 0;
-	snprintf(why, size, "no module named %s: looked in $TADAN_MODULES, beside the program and in %s; "
-		 "a file is given by its path, as in ./%s.so", name, TADAN_MODULE_DIR, name);
+	snprintf(why, size,
+		 "no module named %s: looked in $TADAN_MODULES, beside the program and in %s; "
+		 "a file is given by its path, as in ./%s.so",
+		 name, TADAN_MODULE_DIR, name);
 	return -ENOENT;
 }
 
@@ -132,8 +134,8 @@ static const char *wrong_info(const struct td_module_info *info)
 	return 0;
 }
 
-static int read_info(const struct td__elf *e, const void *base, struct td_module_info *info, char *why,
-		     size_t size)
+static int read_info(const struct td__elf *e, const void *base, struct td_module_info *info,
+		     char *why, size_t size)
 {
 	size_t have = 0;
 	const void *at = td__elf_symbol(e, base, "td_module_info", &have);
@@ -155,7 +157,8 @@ static int read_info(const struct td__elf *e, const void *base, struct td_module
 static int look_into(const struct td__elf *e, struct td_module_info *info, char *why, size_t size)
 {
 	size_t span = td__elf_span(e), align = td__elf_align(e);
-	char *p = mmap(0, span + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *p = mmap(0, span + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		       0);
 	char *base;
 	int err;
 
@@ -196,7 +199,7 @@ static int open_file(const char *path, struct td__module *m, char *why, size_t s
 		snprintf(why, size, "%s %s", path, reason);
 		return err;
 	}
-	snprintf(m->path, sizeof(m->path), "%s", path);
+	memcpy(m->path, path, strlen(path) + 1); /* it fits: td__module_open() has looked */
 	m->build = build_number(td__elf_id(e));
 	m->file = e;
 	return 0;

@@ -4,9 +4,10 @@
  *
  *   int td__port_copy(void *to, const void *from, size_t len);
  *
- * One instruction touches memory, between td__port_copy_start and td__port_copy_end. A fault handler
- * that finds the program counter there goes on at td__port_copy_fail, which needs neither stack nor
- * any register: the caller gets -TD_EFAULT. Where no such handler is installed, a fault is a fault.
+ * One instruction touches memory, between td__port_copy_start and td__port_copy_end. A fault
+ * handler that finds the program counter there goes on at td__port_copy_fail, which needs neither
+ * stack nor any register: the caller gets -TD_EFAULT. Where no such handler is installed, a fault
+ * is a fault.
  */
 #if !defined(__x86_64__)
 #error "td__port_copy() is written for x86-64"

@@ -16,10 +16,10 @@ enum { INSIDE_BLOCKS = 64, INSIDE_BSIZE = 4096 };
 struct inside_kernel {
 	struct td__device device;
 	uint64_t services;
-	uint32_t doom;       /* the next service dooms the call with this */
+	uint32_t doom;	      /* the next service dooms the call with this */
 	volatile char *crash; /* the next service has a fault of its own: it writes here */
-	int last_error;      /* of a copy from or to the module's memory */
-	char secret[64];     /* memory of the kernel's that modules would like to have */
+	int last_error;	      /* of a copy from or to the module's memory */
+	char secret[64];      /* memory of the kernel's that modules would like to have */
 };
 extern struct inside_kernel inside;
 
@@ -28,7 +28,9 @@ int inside_start(const struct td__module *m, const struct td_level *level, struc
 		 char *why, size_t size);
 void inside_stop(struct td__domain *d);
 
-/* Make the module act in a slot. Returns enum td__outcome; the call is in *c until the slot's next. */
+/*
+ * Make the module act in a slot. Returns enum td__outcome; the call is in *c until the slot's next.
+ */
 int inside_act(struct td__domain *d, uint32_t slot, enum act act, uint64_t off, struct td__call **c,
 	       uint64_t *found);
 

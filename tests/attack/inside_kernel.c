@@ -52,7 +52,8 @@ static uint8_t *at(struct td__call *c, uint32_t buf, uint32_t off, uint32_t len)
 	return td__device_at(&inside.device, c->bufs[buf & 63].blkno) + off;
 }
 
-int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t fresh, uint64_t *view)
+int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t fresh,
+		     uint64_t *view)
 {
 	uint64_t place = (uintptr_t)td__device_at(&inside.device, blkno);
 
@@ -72,7 +73,8 @@ int td__svc_do_buf_read(struct td__call *c, uint32_t buf, uint32_t off, void *da
 	return served(c, inside.last_error);
 }
 
-int td__svc_do_buf_write(struct td__call *c, uint32_t buf, uint32_t off, const void *data, uint32_t len)
+int td__svc_do_buf_write(struct td__call *c, uint32_t buf, uint32_t off, const void *data,
+			 uint32_t len)
 {
 	uint8_t *p = at(c, buf, off, len);
 
@@ -95,7 +97,8 @@ int td__svc_do_brelse(struct td__call *c, uint32_t buf)
 	return served(c, 0);
 }
 
-int td__svc_do_buf_fill(struct td__call *c, uint32_t buf, uint32_t off, uint32_t len, uint32_t value)
+int td__svc_do_buf_fill(struct td__call *c, uint32_t buf, uint32_t off, uint32_t len,
+			uint32_t value)
 {
 	(void)buf, (void)off, (void)len, (void)value;
 	return served(c, 0);

@@ -2,11 +2,13 @@
 /*
  * The wall `none`: the module is called, and calls, as any function.
  *
- * Nothing keeps a module from writing where it should not. What the gate gives all the same: a call
- * can be ended from a service, and with trap=1 from a fault, an overflow of the stack or the time limit.
- * With trap=0 no handler is installed and no thread attached: a fault is the process's.
+ * Nothing keeps a module from writing where it should not. What the gate gives all the same: a
+ * call can be ended from a service, and with trap=1 from a fault, an overflow of the stack or the
+ * time limit. With trap=0 no handler is installed and no thread attached: a fault is the
+ * process's.
  *
- * Modules see the device's blocks themselves, so views are live; frames and windows are ordinary memory.
+ * Modules see the device's blocks themselves, so views are live; frames and windows are ordinary
+ * memory.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -61,19 +63,19 @@ static struct td__context *serve_context(void)
 }
 
 #define UNWRAP(...) __VA_OPT__(, ) __VA_ARGS__
-#define SERVE(name, params, args, ...)                                                             \
-	static int serve_##name params                                                             \
-	{                                                                                          \
-		struct td__gate *g = td__gate_current;                                             \
-		int err;                                                                           \
-                                                                                                   \
-		td__gate_set(g, TD__GATE_SERVICE);                                                 \
-		check_stack(g, __builtin_return_address(0), __builtin_frame_address(0));           \
-		err = td__svc_do_##name(g->call UNWRAP args);                                      \
-		if (__builtin_expect(__atomic_load_n(&g->call->doomed, __ATOMIC_RELAXED), 0))      \
-			end_call(g, __builtin_return_address(0), __builtin_frame_address(0));      \
-		td__gate_set(g, TD__GATE_MODULE);                                                  \
-		return err;                                                                        \
+#define SERVE(name, params, args, ...)                                                        \
+	static int serve_##name params                                                        \
+	{                                                                                     \
+		struct td__gate *g = td__gate_current;                                        \
+		int err;                                                                      \
+                                                                                              \
+		td__gate_set(g, TD__GATE_SERVICE);                                            \
+		check_stack(g, __builtin_return_address(0), __builtin_frame_address(0));      \
+		err = td__svc_do_##name(g->call UNWRAP args);                                 \
+		if (__builtin_expect(__atomic_load_n(&g->call->doomed, __ATOMIC_RELAXED), 0)) \
+			end_call(g, __builtin_return_address(0), __builtin_frame_address(0)); \
+		td__gate_set(g, TD__GATE_MODULE);                                             \
+		return err;                                                                   \
 	}
 TD__SERVICES_TYPED(SERVE)
 
@@ -115,7 +117,8 @@ static int load(struct none *n, const struct td__module *m, char *why, size_t si
 	if (!n->module)
 		return -ENOMEM;
 	base = ((uintptr_t)n->module + align - 1) & ~(uintptr_t)(align - 1);
-	err = td__elf_map(e, (void *)base, imports, sizeof(imports) / sizeof(imports[0]), reason, sizeof(reason));
+	err = td__elf_map(e, (void *)base, imports, sizeof(imports) / sizeof(imports[0]), reason,
+			  sizeof(reason));
 	if (err) {
 		snprintf(why, size, "%s %s", m->path, reason);
 		return err;
@@ -161,12 +164,13 @@ static void release(struct none *n)
 
 static int none_start(struct td__domain *d, char *why, size_t size)
 {
-	struct none *n = calloc(1, sizeof(*n));
+	struct none *n = aligned_alloc(_Alignof(struct none), sizeof(*n));
 	int err;
 
+	snprintf(why, size, "not enough memory");
 	if (!n)
 		return -ENOMEM;
-	snprintf(why, size, "not enough memory");
+	memset(n, 0, sizeof(*n));
 	n->heap_size = (d->level.memory + 4095) & ~4095ull;
 	n->heap = n->heap_size ? reserve(n->heap_size, PROT_READ | PROT_WRITE) : 0;
 	n->calls = reserve((size_t)TD__SLOTS * SLOT, PROT_READ | PROT_WRITE);
@@ -229,7 +233,7 @@ static int none_enter(struct td__call *c)
 	if (c->op == TD_OP_HELLO)
 		fill_hello(n, c->frame);
 	if (c->domain->level.trap && attach(g)) {
-		c->fault.kind = TD_FAULT_START;
+		td__trap_report_attach(c);
 		return TD__FAULTED;
 	}
 	g->call = c;

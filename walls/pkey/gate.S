@@ -2,18 +2,18 @@
 /*
  * The gate with keys. Two kinds of code:
  *
- * The stubs between td__pkey_template and its end are copied for each domain, and the value of PKRU
- * that closes the keys is put into them. They hold all instructions that a module's thread passes to change
- * its rights. In and out again:
+ * The stubs between td__pkey_template and its end are copied for each domain, and the value of
+ * PKRU that closes the keys is put into them. They hold all instructions that a module's thread
+ * passes to change its rights. In and out again:
  *
  *   td__pkey_enter -> stub enter -> module -> stub enter, behind the call -> td__pkey_out
  *   module -> stub of a service -> td__pkey_service -> the C function -> stub back -> module
  *
  * Rules, because a module can jump anywhere with any registers:
- * - Behind each WRPKRU its value is compared. The value to compare with is in the instruction: no register and no
- *   memory that the module could have chosen.
- * - Code behind an opening WRPKRU takes the gate from the thread's own data and the stack pointer from the gate, and does
- *   not touch the stack before.
+ * - Behind each WRPKRU its value is compared. The value to compare with is in the instruction: no
+ *   register and no memory that the module could have chosen.
+ * - Code behind an opening WRPKRU takes the gate from the thread's own data and the stack pointer
+ *   from the gate, and does not touch the stack before.
  * - No opening WRPKRU is followed by a return to an address that the module chose.
  */
 #include "../trap/trap.h"
@@ -92,7 +92,10 @@ td__pkey_recover:
 	gate	%rdi
 	jmp	td__gate_leave
 
-/* Service number r9d; keys are open; rdx and rcx are in r10 and r11; the stack is still the module's. */
+/*
+ * Service number r9d; keys are open; rdx and rcx are in r10 and r11; the stack is still the
+ * module's.
+ */
 	hidden	td__pkey_service
 	.p2align 4
 td__pkey_service:

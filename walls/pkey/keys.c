@@ -2,8 +2,9 @@
 /*
  * Protection keys: who has which.
  *
- * There are 15 in a process. A domain has one; a device has one, which all domains of its mount share, the old
- * one and the new one of a restart too. A key that is given back is on no page that anybody can write.
+ * There are 15 in a process. A domain has one; a device has one, which all domains of its mount
+ * share, the old one and the new one of a restart too. A key that is given back is on no page
+ * that anybody can write.
  *
  * A thread that is made has the rights of the one that made it, and the first one has keys 1 to 15
  * closed. So all are opened to the first thread before the program begins.
@@ -48,7 +49,8 @@ int td__pkey_take(char *why, size_t size)
 	if (key > 0)
 		return key;
 	snprintf(why, size,
-		 "this process has no protection key left (15 in all: one a mount and one a device); use "
+		 "this process has no protection key left (15 in all: one a mount and one a "
+		 "device); use "
 		 "--level isolated, or mount in another process");
 	return -ENOSPC;
 }
@@ -60,7 +62,9 @@ void td__pkey_give(int key)
 
 static int set_device(const struct td__device *device, int key)
 {
-	return pkey_mprotect(device->data.base, device->data.size, PROT_READ | PROT_WRITE, key) ? -errno : 0;
+	return pkey_mprotect(device->data.base, device->data.size, PROT_READ | PROT_WRITE, key)
+		       ? -errno
+		       : 0;
 }
 
 /* The entry of a device; a new one has users 0. */

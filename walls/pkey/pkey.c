@@ -2,8 +2,8 @@
 /*
  * The wall `pkey`: start, calls and services. See pkey.h for the idea and gate.S for the crossing.
  *
- * The kernel shares frames and windows with the module, whose other threads may write there while it reads: the
- * gateway reads each value once, or copies before it checks.
+ * The kernel shares frames and windows with the module, whose other threads may write there while
+ * it reads: the gateway reads each value once, or copies before it checks.
  *
  * Services run with all keys open. What they are given as memory is compared with the domain's own
  * ranges first; what the page tables say of it, td__port_copy() finds out.
@@ -51,8 +51,10 @@ static int is_own(const struct td__gate *g, const void *memory, uint64_t size, i
 	const struct pkey *p = g->call->domain->private;
 	uintptr_t at = (uintptr_t)memory;
 
-	return holds(p->place.heap, at, size) || holds(p->place.calls, at, size) || holds(p->place.data, at, size) ||
-	       (!writes && (holds(p->place.module, at, size) || (p->views && holds(p->place.device, at, size))));
+	return holds(p->place.heap, at, size) || holds(p->place.calls, at, size) ||
+	       holds(p->place.data, at, size) ||
+	       (!writes && (holds(p->place.module, at, size) ||
+			    (p->views && holds(p->place.device, at, size))));
 }
 
 static inline int may_pass(struct td__gate *g, const void *memory, uint64_t size, int writes)
@@ -61,7 +63,8 @@ static inline int may_pass(struct td__gate *g, const void *memory, uint64_t size
 }
 
 /* A view is of use only where the module may read the device's pages. */
-static int bread_without_view(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t fresh, uint64_t *view)
+static int bread_without_view(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t fresh,
+			      uint64_t *view)
 {
 	const uint64_t none = 0;
 	int err = td__svc_do_bread(c, buf, blkno, fresh, view);
@@ -105,7 +108,8 @@ static int pkey_available(char *why, size_t size)
 
 	if (!td__pkey_present()) {
 		snprintf(why, size,
-			 "this processor has no protection keys; use --level guarded (weaker) or --level isolated "
+			 "this processor has no protection keys; use --level guarded (weaker) or "
+			 "--level isolated "
 			 "(stronger)");
 		return -EOPNOTSUPP;
 	}
@@ -165,7 +169,9 @@ static void place_slots(struct pkey *p, struct td__domain *d)
 static int take_keys(struct pkey *p, const struct td__domain *d, char *why, size_t size)
 {
 	if (td__trap_need_signal_key()) {
-		snprintf(why, size, "this process has no protection key left for its signals; use --level isolated");
+		snprintf(why, size,
+			 "this process has no protection key left for its signals; use --level "
+			 "isolated");
 		return -ENOSPC;
 	}
 	p->key = td__pkey_take(why, size);
@@ -199,8 +205,8 @@ static int begin(struct pkey *p, struct td__domain *d, char *why, size_t size)
 			snprintf(why, size, "%s %s", d->module->path, reason);
 		return err;
 	}
-	err = td__region_create(e, p->key, td__pkey_rights(p->key, p->device_key, d->level.shared), d->level.memory,
-				&p->region, reason, sizeof(reason));
+	err = td__region_create(e, p->key, td__pkey_rights(p->key, p->device_key, d->level.shared),
+				d->level.memory, &p->region, reason, sizeof(reason));
 	if (err)
 		snprintf(why, size, "%s %s", d->module->path, reason);
 	return err;
@@ -215,11 +221,12 @@ static int pkey_start(struct td__domain *d, char *why, size_t size)
 		err = td__trap_install(why, size);
 	if (err)
 		return err;
-	p = calloc(1, sizeof(*p));
+	p = aligned_alloc(_Alignof(struct pkey), sizeof(*p));
 	if (!p) {
 		snprintf(why, size, "not enough memory");
 		return -ENOMEM;
 	}
+	memset(p, 0, sizeof(*p));
 	td__pkey_open();
 	err = begin(p, d, why, size);
 	if (err) {
@@ -254,7 +261,8 @@ static int left(struct td__call *c)
 {
 	if (c->fault.kind == TD_FAULT_NONE) {
 		c->fault.kind = c->doomed ? c->doomed : TD_FAULT_ILLEGAL;
-		snprintf(c->fault.detail, sizeof(c->fault.detail), "left its call by a jump into the gate");
+		snprintf(c->fault.detail, sizeof(c->fault.detail),
+			 "left its call by a jump into the gate");
 	}
 	return TD__FAULTED;
 }
@@ -266,7 +274,7 @@ static int pkey_enter(struct td__call *c)
 	int64_t result;
 
 	if (td__trap_attach(1)) {
-		c->fault.kind = TD_FAULT_START;
+		td__trap_report_attach(c);
 		return TD__FAULTED;
 	}
 	if (c->op == TD_OP_HELLO)

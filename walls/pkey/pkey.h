@@ -2,26 +2,31 @@
 /*
  * The wall of memory protection keys.
  *
- * Every page has one of 16 keys; a register of each thread (PKRU) says what may be done with each. The
- * kernel's threads have all keys open. While a thread runs in a module, they are closed but these:
+ * Every page has one of 16 keys; a register of each thread (PKRU) says what may be done with
+ * each. The kernel's threads have all keys open. While a thread runs in a module, they are closed
+ * but these:
  *
  *   the domain's key     its data, constants, heap, stacks, frames and windows: open
  *   the device's key     by the knob `shared`: open, read-only, closed
  *   key 0                all memory of the kernel: readable with `shared` rw and ro, else closed
  *   the key of signals   only where Linux needs it (before 6.12): alternate stacks, open
  *
- * Crossing is to write that register and change the stack, both ways, in stubs (gate.S) that every
- * domain has a copy of, because the value that closes the keys is part of the instructions. Behind each write of the
- * register stands a comparison with the value that was meant: whoever jumps to the instruction with another
- * one ends in a fault.
+ * Crossing is to write that register and change the stack, both ways, in stubs (gate.S) that
+ * every domain has a copy of, because the value that closes the keys is part of the instructions.
+ * Behind each write of the register stands a comparison with the value that was meant: whoever
+ * jumps to the instruction with another one ends in a fault.
  *
- * What this does not stop: code that looks for an instruction in the C library that opens keys, or makes system calls
- * by way of it. The wall is against errors, not against a determined attacker.
+ * What this does not stop: code that looks for an instruction in the C library that opens keys,
+ * or makes system calls by way of it. The wall is against errors, not against a determined
+ * attacker.
  */
 #ifndef TD_WALLS_PKEY_H
 #define TD_WALLS_PKEY_H
 
-/* A slot's memory: a power of two, so that the module's side finds its context from its stack pointer. */
+/*
+ * A slot's memory: a power of two, so that the module's side finds its context from its stack
+ * pointer.
+ */
 #define TD__PKEY_SLOT (1 << 19)
 
 /* Room for stubs: code, then 16 bytes for each service. */
@@ -56,7 +61,10 @@ void td__pkey_open(void);
 int td__pkey_take(char *why, size_t size);
 void td__pkey_give(int key);
 
-/* The key of a device's pages, made when its first domain starts, given back when its last one stops. */
+/*
+ * The key of a device's pages, made when its first domain starts, given back when its last one
+ * stops.
+ */
 int td__pkey_take_device(const struct td__device *device, char *why, size_t size);
 void td__pkey_give_device(const struct td__device *device);
 
@@ -67,12 +75,12 @@ uint32_t td__pkey_rights(int key, int device_key, uint32_t shared);
 
 struct td__region {
 	const void *file_id; /* of the module file, for using a sealed region again */
-	uint8_t *image;      /* stubs, then the module */
+	uint8_t *image;	     /* stubs, then the module */
 	size_t image_size;
 	uint8_t *stubs, *base;
 	uint8_t *heap;
 	size_t heap_size;
-	uint8_t *slots;  /* TD__SLOTS * TD__PKEY_SLOT, so aligned */
+	uint8_t *slots;	 /* TD__SLOTS * TD__PKEY_SLOT, so aligned */
 	void *slots_map; /* what was reserved for them */
 	int key;
 	int sealed;
@@ -81,7 +89,9 @@ struct td__region {
 	struct td__region *next;
 };
 
-/* The module in memory under the key, with stubs that close to `rights`. 0, or -errno and a reason. */
+/*
+ * The module in memory under the key, with stubs that close to `rights`. 0, or -errno and a reason.
+ */
 int td__region_create(const struct td__elf *e, int key, uint32_t rights, uint64_t heap,
 		      struct td__region **out, char *why, size_t size);
 void td__region_destroy(struct td__region *r);
@@ -96,7 +106,8 @@ struct td__context *td__pkey_context(void);
 /* The template of the stubs, where values are to be put in, and where each begins. */
 extern const uint8_t td__pkey_template[], td__pkey_template_end[];
 extern const uint8_t td__pkey_stub_enter[], td__pkey_stub_back[], td__pkey_stub_service[];
-extern const uint8_t td__pkey_closed_1[], td__pkey_closed_2[], td__pkey_closed_3[], td__pkey_closed_4[];
+extern const uint8_t td__pkey_closed_1[], td__pkey_closed_2[], td__pkey_closed_3[],
+	td__pkey_closed_4[];
 extern const uint8_t td__pkey_to_out[], td__pkey_to_service[];
 void td__pkey_out(void);
 void td__pkey_service(void);

@@ -4,10 +4,11 @@
  *
  *   fresh --create--> in use --destroy--> gone, or if sealed: kept --create--> in use
  *
- * Where Linux has mseal(2), the parts of the image that are not writable are sealed: nobody can change,
- * move or remove them any more, nor their key, by whatever system call. They stay until the process ends.
- * So they are kept, and the same module's next domain with the same key and rights uses them again, with new data. As
- * a key that is given back is the first that is given out, a restart finds its image.
+ * Where Linux has mseal(2), the parts of the image that are not writable are sealed: nobody can
+ * change, move or remove them any more, nor their key, by whatever system call. They stay until
+ * the process ends. So they are kept, and the same module's next domain with the same key and
+ * rights uses them again, with new data. As a key that is given back is the first that is given
+ * out, a restart finds its image.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
@@ -127,7 +128,8 @@ static int lock_parts(struct td__region *r, const struct td__elf *e)
 	return 0;
 }
 
-static int load(struct td__region *r, const struct td__elf *e, uint32_t rights, char *why, size_t size)
+static int load(struct td__region *r, const struct td__elf *e, uint32_t rights, char *why,
+		size_t size)
 {
 	struct td__import imports[SERVICES_MAX + 1];
 	size_t align = td__elf_align(e), span = td__elf_span(e);
@@ -154,7 +156,8 @@ static int reload(struct td__region *r, const struct td__elf *e, char *why, size
 	uintptr_t start, end;
 
 	td__elf_data(e, r->base, &start, &end);
-	if (start != end && pkey_mprotect((void *)start, end - start, PROT_READ | PROT_WRITE, r->key))
+	if (start != end &&
+	    pkey_mprotect((void *)start, end - start, PROT_READ | PROT_WRITE, r->key))
 		return -errno;
 	return td__elf_reset(e, r->base, imports, list_imports(r, imports), why, size);
 }
@@ -167,7 +170,8 @@ static struct td__region *find_kept(const struct td__elf *e, int key, uint32_t r
 
 	pthread_mutex_lock(&lock);
 	for (at = &kept; (r = *at); at = &r->next)
-		if (r->file_id == e && r->key == key && r->rights == rights && !strcmp(r->id, td__elf_id(e)))
+		if (r->file_id == e && r->key == key && r->rights == rights &&
+		    !strcmp(r->id, td__elf_id(e)))
 			break;
 	if (r)
 		*at = r->next;
@@ -181,7 +185,8 @@ static void keep(struct td__region *r)
 	uint8_t *at = r->image, *end = at + r->image_size;
 
 	for (; at < end; at += PAGE)
-		(void)!mmap(at, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+		(void)!mmap(at, PAGE, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	pthread_mutex_lock(&lock);
 	r->next = kept;
 	kept = r;
@@ -211,8 +216,8 @@ static int make_slots(struct td__region *r)
 		uint8_t *p = r->slots + (size_t)i * TD__PKEY_SLOT;
 
 		if (pkey_mprotect(p, TD__PKEY_GUARD_AT, PROT_READ | PROT_WRITE, r->key) ||
-		    pkey_mprotect(p + TD__PKEY_STACK_AT, TD__PKEY_SLOT - TD__PKEY_STACK_AT, PROT_READ | PROT_WRITE,
-				  r->key))
+		    pkey_mprotect(p + TD__PKEY_STACK_AT, TD__PKEY_SLOT - TD__PKEY_STACK_AT,
+				  PROT_READ | PROT_WRITE, r->key))
 			return -errno;
 	}
 	return 0;

@@ -4,7 +4,7 @@
  *
  *   int64_t td__gate_enter(gate, enter, frame)   saves what the ABI lets a callee rely on, calls
  *   td__gate_leave(gate)                         comes back from anywhere above
- *   td__gate_recover                             the same, where a signal handler makes a thread go on
+ *   td__gate_recover                             the same; where a handler makes a thread go on
  *
  * What a module that ran to its end has kept by the ABI is not restored: the fast path saves and
  * calls, no more. The way back restores it all.
@@ -62,8 +62,8 @@ td__gate_recover:
 	.size td__gate_leave, . - td__gate_leave
 
 /*
- * td__trap_entry(number, info, context): a signal's handler starts with all keys but 0 closed. Opens
- * them before it touches the stack, which may be under another key.
+ * td__trap_entry(number, info, context): a signal's handler starts with all keys but 0 closed.
+ * Opens them before it touches the stack, which may be under another key.
  */
 	.globl td__trap_entry
 	.hidden td__trap_entry

@@ -3,8 +3,8 @@
  * Evidence of a fault: what happened, where in the module, and what lay at the address.
  *
  * All of this runs in signal handlers, on a state that the module may have ruined: no lock, no
- * allocation, no library, and no load from an address that has not been compared with a range that is there. So
- * frames are followed on the stack that the module was given and nowhere else.
+ * allocation, no library. Frames are followed on the stack that the module was given and nowhere
+ * else, with td__port_copy(), for even there a page may be missing.
  */
 #include <signal.h>
 
@@ -49,10 +49,12 @@ static uint64_t in_file(const struct td__gate *g, uintptr_t pc)
 /* Load a word of the module's stack; 0 where it is not on it. */
 static uintptr_t on_stack(const struct td__gate *g, uintptr_t at)
 {
-	if (at % sizeof(at) || at < g->stack.start || g->stack.end - at < sizeof(at) ||
-	    at >= g->stack.end)
+	uintptr_t word;
+
+	if (at % sizeof(at) || !td__within(g->stack, at) ||
+	    td__port_copy(&word, (const void *)at, sizeof(word)))
 		return 0;
-	return *(const uintptr_t *)at;
+	return word;
 }
 
 /* Return addresses, less one so that they lie in the call, along the frame pointers. */
@@ -90,7 +92,10 @@ int td__trap_from_module(const struct td__gate *g, const struct td__signal *s)
 {
 	uintptr_t fp = s->fp, next;
 
-	/* Key 0 is closed to nobody but modules; and the kernel's code does not run on their stacks. */
+	/*
+	 * Key 0 is closed to nobody but modules; and the kernel's code does not run on their
+	 * stacks.
+	 */
 	if (g->place->key)
 		return (s->rights & 3) || td__within(g->stack, s->sp);
 	if (in_file(g, s->pc) || in_file(g, on_stack(g, s->sp)))
@@ -177,7 +182,7 @@ static int is_privileged(const struct td__gate *g, uintptr_t pc)
 	case 0xec:
 	case 0xed:
 	case 0xee:
-	case 0xef: /* IN OUT */
+	case 0xef:	     /* IN OUT */
 	case 0xcd: return 1; /* INT */
 	case 0x0f: break;
 	default: return 0;
@@ -215,8 +220,10 @@ static const char *classify(const struct td__gate *g, const struct td__signal *s
 	switch (s->number) {
 	case SIGILL: return put_illegal(f, "undefined instruction");
 	case SIGFPE:
-		return put_illegal(f, s->code == FPE_INTDIV ? "integer division by zero, or its quotient too large" :
-							      "floating-point exception");
+		return put_illegal(f,
+				   s->code == FPE_INTDIV
+					   ? "integer division by zero, or its quotient too large"
+					   : "floating-point exception");
 	case SIGTRAP: return put_illegal(f, "breakpoint");
 	default: break;
 	}
@@ -265,6 +272,12 @@ void td__trap_report_stack(const struct td__gate *g, uintptr_t sp)
 	f->address = sp;
 	put(f->lay, sizeof(f->lay), "the end of the stack");
 	put(f->detail, sizeof(f->detail), "too little stack left for a service");
+}
+
+void td__trap_report_attach(struct td__call *c)
+{
+	c->fault.kind = TD_FAULT_START;
+	put(c->fault.detail, sizeof(c->fault.detail), "no memory for this thread's signals");
 }
 
 void td__trap_note_caller(const struct td__gate *g, uintptr_t pc, uintptr_t fp)

@@ -2,9 +2,9 @@
 /*
  * Signals: which of them are a module's fault, and the way back to the gate.
  *
- * A thread that is to go back is not moved by the handler. The handler changes where the interrupted
- * code goes on (program counter and stack pointer of the signal's context) and returns; so the
- * kernel below restores the signal mask and leaves the alternate stack by itself.
+ * A thread that is to go back is not moved by the handler. The handler changes where the
+ * interrupted code goes on (program counter and stack pointer of the signal's context) and
+ * returns; so the kernel below restores the signal mask and leaves the alternate stack by itself.
  *
  * What happens to a signal:
  *
@@ -12,7 +12,8 @@
  *   thread in MODULE, code from the module the call ends with a fault
  *   everything else                        the handler from before us, or the default action
  *
- * The handlers stay for the life of the process: who has put others above them would else lose his way down.
+ * The handlers stay for the life of the process: who has put others above them would else lose
+ * his way down.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
@@ -81,7 +82,8 @@ static uint32_t read_rights(const ucontext_t *uc)
 	return rights;
 }
 
-static void read_signal(struct td__signal *s, int number, const siginfo_t *info, const ucontext_t *uc)
+static void read_signal(struct td__signal *s, int number, const siginfo_t *info,
+			const ucontext_t *uc)
 {
 	const greg_t *r = uc->uc_mcontext.gregs;
 
@@ -127,7 +129,10 @@ static void pass_on(int number, siginfo_t *info, void *context)
 	} else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN) {
 		old->sa_handler(number);
 	} else {
-		/* The instruction faults again when we return, and the process ends with the right context. */
+		/*
+		 * The instruction faults again when we return, and the process ends with the right
+		 * context.
+		 */
 		signal(number, SIG_DFL);
 		if (info->si_code <= 0)
 			raise(number);
@@ -141,8 +146,11 @@ void td__trap_handle(int number, siginfo_t *info, void *context)
 	struct td__signal s;
 	int error = errno;
 
-	/* Who comes here by a jump from the module, to have all keys opened, is not on that stack. */
-	if (is_inside(g) && td__thread_self.keys && !td__within(td__thread_self.signals, (uintptr_t)&s))
+	/*
+	 * Who comes here by a jump from the module, to have all keys opened, is not on that stack.
+	 */
+	if (is_inside(g) && td__thread_self.keys &&
+	    !td__within(td__thread_self.signals, (uintptr_t)&s))
 		__builtin_trap();
 	read_signal(&s, number, info, uc);
 	if (number == time_signal) {
@@ -166,7 +174,10 @@ void td__trap_handle(int number, siginfo_t *info, void *context)
 
 /* ---- Installation */
 
-/* Does the processor have keys, and does the system below use them (OSPKE)? Then where they are saved. */
+/*
+ * Does the processor have keys, and does the system below use them (OSPKE)? Then where they are
+ * saved.
+ */
 static uint32_t find_rights(void)
 {
 	unsigned int a, b, c, d;
@@ -187,8 +198,8 @@ static int free_signal(void)
 }
 
 /*
- * Linux before 6.12 writes a signal's frame with the rights of the interrupted code, so the alternate
- * stack has to be open to modules there.
+ * Linux before 6.12 writes a signal's frame with the rights of the interrupted code, so the
+ * alternate stack has to be open to modules there.
  */
 static int writes_frames_with_old_rights(void)
 {
@@ -293,15 +304,16 @@ static int give_alternate(int key)
 	int err;
 
 	if (!key && !sigaltstack(0, &old) && !(old.ss_flags & SS_DISABLE) && old.ss_size >= LEAST) {
-		td__thread_self.signals = (struct td__range){ (uintptr_t)old.ss_sp, (uintptr_t)old.ss_sp + old.ss_size };
+		td__thread_self.signals = (struct td__range){ (uintptr_t)old.ss_sp,
+							      (uintptr_t)old.ss_sp + old.ss_size };
 		return 0;
 	}
 	char *p = mmap(0, GUARD + ALTERNATE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return -errno;
 	stack.ss_sp = p + GUARD;
-	err = key ? pkey_mprotect(stack.ss_sp, ALTERNATE, PROT_READ | PROT_WRITE, key) :
-		    mprotect(stack.ss_sp, ALTERNATE, PROT_READ | PROT_WRITE);
+	err = key ? pkey_mprotect(stack.ss_sp, ALTERNATE, PROT_READ | PROT_WRITE, key)
+		  : mprotect(stack.ss_sp, ALTERNATE, PROT_READ | PROT_WRITE);
 	if (err || sigaltstack(&stack, 0)) {
 		err = -errno;
 		munmap(p, GUARD + ALTERNATE);
@@ -310,13 +322,14 @@ static int give_alternate(int key)
 	if (td__thread_self.alternate)
 		munmap(td__thread_self.alternate, GUARD + ALTERNATE);
 	td__thread_self.alternate = p;
-	td__thread_self.signals = (struct td__range){ (uintptr_t)p + GUARD, (uintptr_t)p + GUARD + ALTERNATE };
+	td__thread_self.signals =
+		(struct td__range){ (uintptr_t)p + GUARD, (uintptr_t)p + GUARD + ALTERNATE };
 	return 0;
 }
 
 /*
- * The system below writes to a thread's restartable-sequence area whenever the thread is interrupted; with key 0
- * closed it could not, and would kill the process.
+ * The system below writes to a thread's restartable-sequence area whenever the thread is
+ * interrupted; with key 0 closed it could not, and would kill the process.
  */
 static int drop_restartable_sequences(void)
 {

@@ -22,10 +22,10 @@
 #define TD_WALLS_TRAP_H
 
 /* Places in struct td__gate that the assembly knows. */
-#define TD__GATE_SP	0
-#define TD__GATE_FLOAT	8
-#define TD__GATE_STATE	12
-#define TD__GATE_INNER	16
+#define TD__GATE_SP	  0
+#define TD__GATE_FLOAT	  8
+#define TD__GATE_STATE	  12
+#define TD__GATE_INNER	  16
 #define TD__GATE_INNER_FP 24
 #define TD__GATE_BACK	  32
 
@@ -61,21 +61,23 @@ struct td__place {
 };
 
 struct td__gate {
-	uint64_t sp;         /* the kernel's stack pointer to come back to */
-	uint32_t floating;   /* MXCSR of the thread: the kernel never changes it, so it is not saved at each entry */
-	uint32_t state;      /* TD__GATE_* */
-	uint64_t inner, inner_fp; /* with keys: the module's stack and frame pointers during a service */
-	const void *back;    /* with keys: the stub that leads from a service back into the module */
-	void (*recover)(void); /* where a handler makes the thread go on */
-	int32_t thread;      /* who is inside */
-	uint32_t guard;      /* bytes below the stack that count as its guard */
-	struct td__range stack;   /* that the module runs on; empty: not known */
-	uintptr_t stack_least;    /* a service needs its stack pointer above this */
+	uint64_t sp; /* the kernel's stack pointer to come back to */
+	uint32_t
+		floating; /* MXCSR of the thread: the kernel never changes it, so it is not saved at each entry */
+	uint32_t state; /* TD__GATE_* */
+	uint64_t inner,
+		inner_fp; /* with keys: the module's stack and frame pointers during a service */
+	const void *back; /* with keys: the stub that leads from a service back into the module */
+	void (*recover)(void);	/* where a handler makes the thread go on */
+	int32_t thread;		/* who is inside */
+	uint32_t guard;		/* bytes below the stack that count as its guard */
+	struct td__range stack; /* that the module runs on; empty: not known */
+	uintptr_t stack_least;	/* a service needs its stack pointer above this */
 	struct td__call *call;
 	const struct td__place *place;
 	struct td__context *context;
-	struct td__gate *outer; /* what the thread was in before */
-};
+	struct td__gate *outer;	 /* what the thread was in before */
+} __attribute__((aligned(128))); /* slots of two threads share no cache line */
 _Static_assert(__builtin_offsetof(struct td__gate, sp) == TD__GATE_SP, "gate");
 _Static_assert(__builtin_offsetof(struct td__gate, floating) == TD__GATE_FLOAT, "gate");
 _Static_assert(__builtin_offsetof(struct td__gate, state) == TD__GATE_STATE, "gate");
@@ -98,10 +100,10 @@ int td__trap_install(char *why, size_t size);
 /* A thread, once it is attached. */
 struct td__thread {
 	int32_t number; /* 0: not attached */
-	int32_t keys;   /* it can also run where key 0 is closed */
+	int32_t keys;	/* it can also run where key 0 is closed */
 	struct td__range stack;
 	struct td__range signals; /* its alternate stack, whosever it is */
-	void *alternate;          /* the same, if it is ours to give back */
+	void *alternate;	  /* the same, if it is ours to give back */
 };
 extern __thread struct td__thread td__thread_self __attribute__((tls_model("initial-exec")));
 
@@ -119,8 +121,9 @@ static inline int td__trap_attach(int32_t keys)
 void td__trap_interrupt(const struct td__gate *g);
 
 /*
- * Where signal frames must be reachable with the rights of the module (Linux before 6.12), there is a
- * key for alternate stacks: make it, 0 or -errno, before the first td__trap_attach() with keys; and ask for it, 0: none.
+ * Where signal frames must be reachable with the rights of the module (Linux before 6.12), there
+ * is a key for alternate stacks: make it, 0 or -errno, before the first td__trap_attach() with
+ * keys; and ask for it, 0: none.
  */
 int td__trap_need_signal_key(void);
 int td__trap_signal_key(void);
@@ -145,7 +148,13 @@ void td__trap_report_time(const struct td__gate *g, const struct td__signal *s);
 /* A service was called with too little stack left. */
 void td__trap_report_stack(const struct td__gate *g, uintptr_t sp);
 
-/* Where the module was when it asked for a service that ends its call: return address, frame pointer. */
+/* td__trap_attach() failed. */
+void td__trap_report_attach(struct td__call *c);
+
+/*
+ * Where the module was when it asked for a service that ends its call: return address, frame
+ * pointer.
+ */
 void td__trap_note_caller(const struct td__gate *g, uintptr_t pc, uintptr_t fp);
 
 /*

@@ -75,7 +75,9 @@ static int processor(int act, uint64_t off, uint64_t *found)
 				 : "rdx");
 		return 0;
 	case ACT_PRIVILEGED: __asm__ volatile("hlt"); return 0;
-	case ACT_UNALIGNED: __asm__ volatile("movaps %%xmm0, (%0)" : : "r"(off) : "memory"); return 0;
+	case ACT_UNALIGNED:
+		__asm__ volatile("movaps %%xmm0, (%0)" : : "r"(off) : "memory");
+		return 0;
 	case ACT_LOST_STACK:
 		__asm__ volatile("mov %0, %%rsp\n\tpush %%rax" : : "r"(off) : "memory");
 		return 0;
@@ -88,7 +90,12 @@ static int processor(int act, uint64_t off, uint64_t *found)
 				 : "memory");
 		return 0;
 	}
-	case ACT_JUMP: __asm__ volatile("call 1f\n1:\tpop %%rax\n\tjmp *%0" : : "r"(off) : "rax", "memory"); return 0;
+	case ACT_JUMP:
+		__asm__ volatile("call 1f\n1:\tpop %%rax\n\tjmp *%0"
+				 :
+				 : "r"(off)
+				 : "rax", "memory");
+		return 0;
 	default: return -TD_EINVAL;
 	}
 }
@@ -127,10 +134,11 @@ static int seek(struct td_vnode *v, uint64_t off, uint32_t act, uint64_t *found)
 	case ACT_SERVICE_IN: return services((int)act, off);
 	case ACT_VIEW_WRITE: return view_write(off);
 	case ACT_OPEN_KEYS:
-		__asm__ volatile("xor %%eax, %%eax\n\txor %%ecx, %%ecx\n\txor %%edx, %%edx\n\tcall *%0"
-				 :
-				 : "r"(off)
-				 : "rax", "rcx", "rdx", "memory");
+		__asm__ volatile(
+			"xor %%eax, %%eax\n\txor %%ecx, %%ecx\n\txor %%edx, %%edx\n\tcall *%0"
+			:
+			: "r"(off)
+			: "rax", "rcx", "rdx", "memory");
 		*(volatile char *)(uintptr_t)v->fid = 'x';
 		return 0;
 	default: return processor((int)act, off, found);

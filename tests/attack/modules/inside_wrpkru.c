@@ -4,7 +4,10 @@
 
 static int getvnode(uint64_t fid, struct td_vnode *v)
 {
-	__asm__ volatile("xor %%eax, %%eax\n\txor %%ecx, %%ecx\n\txor %%edx, %%edx\n\twrpkru" : : "a"(39) : "rcx", "rdx");
+	__asm__ volatile("xor %%eax, %%eax\n\txor %%ecx, %%ecx\n\txor %%edx, %%edx\n\twrpkru"
+			 :
+			 : "a"(39)
+			 : "rcx", "rdx");
 	return td_vnode_init(v, fid == 1 ? TD_DIR : TD_REG, 0755, 0);
 }
 
