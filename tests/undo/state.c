@@ -190,6 +190,8 @@ const char *world_check(struct world *w)
 	const char *wrong;
 	struct state s;
 
+	if (world_trust(w))
+		return "the level cannot be changed";
 	if (td_sync(w->fs))
 		return "it cannot be written back";
 	state_take(w, &s);

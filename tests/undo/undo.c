@@ -8,7 +8,9 @@
  *
  * How many services there are is not written down: the places are tried in order until the fault does not strike.
  *
- *   undo MODULE [LEVEL [SCENE [OPERATION [AT [KIND [always|once]]]]]]      AT: number of the service, or end
+ *   undo MODULE [LEVEL [SCENE [OPERATION [AT [KIND [always|once]]]]]]
+ *
+ * SCENE may also be a part of all, as in 2/4; AT is the number of the service, or end.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,7 @@ static struct {
 static struct {
 	const char *level, *scene, *op, *kind, *mode;
 	long at; /* 0: all */
+	unsigned int part, parts;
 } only;
 
 static uint32_t passed, failed, skipped;
@@ -205,7 +208,7 @@ static uint32_t all_always(void)
 			verdict("no fault at the end of the operation");
 	for (;;) {
 		now.kind = at % 2;
-		if (++at > PLACES_MAX || !always(&w, &before, at))
+		if (++at > PLACES_MAX || (only.at && at > only.at) || !always(&w, &before, at))
 			break;
 		if (forgets) {
 			world_close(&w);
@@ -278,6 +281,13 @@ static int available(const char *name, char *why, size_t size)
 	return !td__walls[level.wall]->available(why, size);
 }
 
+static int scene_wanted(void)
+{
+	if (only.parts)
+		return (now.scene - scenes) % only.parts == only.part % only.parts;
+	return !only.scene || !strcmp(only.scene, now.scene->name);
+}
+
 static void try_level(void)
 {
 	char why[256] = "";
@@ -289,7 +299,7 @@ static void try_level(void)
 		return;
 	}
 	for (now.scene = scenes; now.scene->name; now.scene++)
-		if (!only.scene || !strcmp(only.scene, now.scene->name))
+		if (scene_wanted())
 			try_scene();
 	printf("%s: %u passed, %u failed\n", now.level, passed - was, failed - wrong);
 }
@@ -304,6 +314,8 @@ int main(int argc, char **argv)
 	world_module = argv[1];
 	only.level = argc > 2 ? argv[2] : 0;
 	only.scene = argc > 3 ? argv[3] : 0;
+	if (only.scene && sscanf(only.scene, "%u/%u", &only.part, &only.parts) == 2)
+		only.scene = 0;
 	only.op = argc > 4 ? argv[4] : 0;
 	only.at = argc > 5 ? strcmp(argv[5], "end") ? atol(argv[5]) : (long)PLANT_END : 0;
 	only.kind = argc > 6 ? argv[6] : 0;

@@ -49,6 +49,8 @@ extern int64_t world_now; /* what the clock says */
 /* 0, or an error, with w->why. on_disk: on an image file, of which nothing is cached at first, and nothing held. */
 int world_open(struct world *w, const struct td_level *level, int on_disk);
 void world_close(struct world *w);
+/* Move to no protection at all, where much is done quickly. */
+int world_trust(struct world *w);
 
 struct td_name text(const char *s);
 
@@ -77,7 +79,7 @@ void state_free(struct state *s);
 int state_differs(const struct state *is, const struct state *should, int blocks_only, char *where, size_t size);
 /* Nothing may be left of a call: slots, locks, journals; and what the kernel remembers must be true. 0: all is well. */
 const char *state_wrong(struct world *w);
-/* Is it a sound file system? Writes back first. 0: it is. */
+/* Is it a sound file system? Gives up protection and writes back first. 0: it is. */
 const char *world_check(struct world *w);
 
 #endif
