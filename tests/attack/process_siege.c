@@ -166,7 +166,8 @@ static int killing(unsigned rounds)
 
 		nanosleep(&pause, 0);
 		td_get_status(td_volume_fs(target), &status);
-		if (status.process > 1)
+		/* A process that dies before its first call could not be started: that is another matter. */
+		if (status.process > 1 && status.state == TD_STATE_RUNNING)
 			kill((pid_t)status.process, SIGKILL);
 	}
 	over = 1;

@@ -53,6 +53,7 @@ struct td__spawn {
 	char *argv[3];
 	int fds[TD__FDS - TD__FD_SHARE];
 	struct td__share *share; /* told the namespaces */
+	char uid_map[32], gid_map[32];
 	pid_t pid;
 	int error;
 };

@@ -85,7 +85,8 @@ int td__sandbox_leave(const struct td__share *set, uint32_t *left_out, const cha
 
 	if ((!(set->spaces & CLONE_NEWNS) || leave_root()) && leave_root_in_place())
 		*left_out |= TD__LEFT_ROOT;
-	if (geteuid() == 0 && become_nobody())
+	/* In a user namespace there is nobody else to become; its root is the user outside. */
+	if (!(set->spaces & CLONE_NEWUSER) && geteuid() == 0 && become_nobody())
 		*left_out |= TD__LEFT_USER;
 	*what = "give up its capabilities";
 	err = drop_capabilities();

@@ -54,10 +54,37 @@ BARE static int place(struct td__spawn *s)
 	return (int)syscall(SYS_close_range, TD__FDS, ~0u, 0);
 }
 
+BARE static void write_map(const char *path, const char *text)
+{
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
+	size_t len = 0;
+
+	while (text[len])
+		len++;
+	if (fd >= 0) {
+		syscall(SYS_write, fd, text, len);
+		syscall(SYS_close, fd);
+	}
+}
+
+/*
+ * In a user namespace the runner must be its root to keep the rights of its new namespaces past the execve, which it needs to
+ * give them up in good order. If the maps cannot be written it goes without.
+ */
+BARE static void map_user(const struct td__spawn *s)
+{
+	write_map("/proc/self/setgroups", "deny");
+	write_map("/proc/self/uid_map", s->uid_map);
+	write_map("/proc/self/gid_map", s->gid_map);
+}
+
 BARE static int child(void *arg)
 {
 	struct td__spawn *s = arg;
 	char *none[] = { 0 };
+
+	if (s->share->spaces & CLONE_NEWUSER)
+		map_user(s);
 
 	syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	/* Out of reach of the terminal's keys; but of one session with the host, for the scheduler weighs sessions against each other. */
@@ -76,6 +103,8 @@ static void start(struct td__spawn *s)
 	const int tries[] = { all, all | CLONE_NEWUSER, CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS, 0 };
 	char *stack = malloc(CHILD_STACK);
 
+	snprintf(s->uid_map, sizeof(s->uid_map), "0 %u 1", (unsigned)geteuid());
+	snprintf(s->gid_map, sizeof(s->gid_map), "0 %u 1", (unsigned)getegid());
 	s->error = stack ? EAGAIN : ENOMEM;
 	s->pid = -1;
 	for (size_t i = 0; stack && s->pid < 0 && i < sizeof(tries) / sizeof(tries[0]); i++) {
