@@ -16,9 +16,13 @@
  * Behind each write of the register stands a comparison with the value that was meant: whoever
  * jumps to the instruction with another one ends in a fault.
  *
- * What this does not stop: code that looks for an instruction in the C library that opens keys,
- * or makes system calls by way of it. The wall is against errors, not against a determined
+ * What this does not stop: code that looks for an instruction in the C library that opens keys, or
+ * makes system calls by way of it; or that closes its keys with the stubs of another domain, and so
+ * gets that domain's rights for its own. The wall is against errors, not against a determined
  * attacker.
+ *
+ * Signals. A handler of the program's that is not on an alternate stack would run on the module's,
+ * without rights to it. A program blocks the signals that it handles in threads that make calls.
  */
 #ifndef TD_WALLS_PKEY_H
 #define TD_WALLS_PKEY_H

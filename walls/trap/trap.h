@@ -61,22 +61,23 @@ struct td__place {
 };
 
 struct td__gate {
-	uint64_t sp; /* the kernel's stack pointer to come back to */
-	uint32_t
-		floating; /* MXCSR of the thread: the kernel never changes it, so it is not saved at each entry */
-	uint32_t state; /* TD__GATE_* */
-	uint64_t inner,
-		inner_fp; /* with keys: the module's stack and frame pointers during a service */
-	const void *back; /* with keys: the stub that leads from a service back into the module */
-	void (*recover)(void);	/* where a handler makes the thread go on */
-	int32_t thread;		/* who is inside */
-	uint32_t guard;		/* bytes below the stack that count as its guard */
+	uint64_t sp;       /* the kernel's stack pointer to come back to */
+	uint32_t floating; /* MXCSR of the thread; it never changes, so no entry saves it */
+	uint32_t state;    /* TD__GATE_* */
+
+	/* With keys: the module's stack and frame pointers during a service, and the stub back in. */
+	uint64_t inner, inner_fp;
+	const void *back;
+
+	void (*recover)(void);  /* where a handler makes the thread go on */
+	int32_t thread;         /* who is inside */
+	uint32_t guard;         /* bytes below the stack that count as its guard */
 	struct td__range stack; /* that the module runs on; empty: not known */
-	uintptr_t stack_least;	/* a service needs its stack pointer above this */
+	uintptr_t stack_least;  /* a service needs its stack pointer above this */
 	struct td__call *call;
 	const struct td__place *place;
 	struct td__context *context;
-	struct td__gate *outer;	 /* what the thread was in before */
+	struct td__gate *outer; /* what the thread was in before */
 } __attribute__((aligned(128))); /* slots of two threads share no cache line */
 _Static_assert(__builtin_offsetof(struct td__gate, sp) == TD__GATE_SP, "gate");
 _Static_assert(__builtin_offsetof(struct td__gate, floating) == TD__GATE_FLOAT, "gate");
