@@ -8,7 +8,7 @@
  *   slots of calls                  claimed by td__call_begin(); waits for fs->life to be over
  *   module locks                    lock.c: deadlocks among them are found and ended
  *   fs->life                        start, restart, change of level; never with a slot claimed
- *   stripe->mutex, fs->faults_mutex, device->load, name stripes, fs->locks_mutex: innermost, one at a time
+ *   stripe->mutex, fs->faults_mutex, fs->drops_mutex, device->load, name stripes, fs->locks_mutex: innermost, one at a time
  *
  * A vnode's life:
  *
@@ -107,6 +107,9 @@ struct td__fs {
 	uint32_t nvnodes;
 	uint32_t kept; /* references that the domain keeps, atomic */
 	struct td__vnode *free_vnodes;
+	struct td__mutex drops_mutex;
+	struct td__vnode **drops; /* references to be given back by the next td__vnode_put(), see there */
+	uint32_t ndrops, drops_room; /* ndrops is read without the mutex */
 	struct td__stripe *stripes; /* TD__STRIPES */
 
 	struct td__mutex faults_mutex;
@@ -129,8 +132,12 @@ static inline td_handle td__vnode_handle(const struct td__vnode *v)
 
 /* The vnode of a handle that somebody holds, with one more reference; 0 if stale. */
 struct td__vnode *td__vnode_get(struct td__fs *fs, td_handle h);
-/* Give a reference back; may call the module (inactive, update, reclaim): no vnode lock is held. */
+/*
+ * Give a reference back; may call the module (inactive, update, reclaim): no vnode lock is held, and no slot. Who cannot promise that,
+ * such as a service, uses td__vnode_drop(): the next td__vnode_put() of whoever does it then.
+ */
 void td__vnode_put(struct td__vnode *v, uint64_t n);
+void td__vnode_drop(struct td__vnode *v);
 /* Another reference, by somebody who has one. */
 void td__vnode_hold(struct td__vnode *v);
 /* The vnode of a fid, from the cache or by the module's getvnode; with a reference. */
@@ -152,7 +159,7 @@ static inline struct td__stripe *td__stripe_of(struct td__fs *fs, uint64_t fid)
 	return &fs->stripes[(fid * 0x9e3779b97f4a7c15ull) >> 58];
 }
 
-/* Module's references: see the services vref and vrele. */
+/* Module's references: see the services vref and vrele. May be called within a call. */
 int td__vnode_keep(struct td__fs *fs, td_handle h);
 int td__vnode_unkeep(struct td__fs *fs, td_handle h);
 void td__vnodes_unkeep_all(struct td__fs *fs);

@@ -112,7 +112,7 @@ struct td__vnode *td__vnode_get(struct td__fs *fs, td_handle h)
 	} while (!__atomic_compare_exchange_n(&v->refs, &refs, refs + 1, 1, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
 	if (v->rec.handle == h)
 		return v;
-	td__vnode_put(v, 1);
+	td__vnode_drop(v);
 	return 0;
 }
 
@@ -373,7 +373,7 @@ static void put_last(struct td__vnode *v, uint64_t n)
 	td__mutex_unlock(&s->mutex);
 }
 
-void td__vnode_put(struct td__vnode *v, uint64_t n)
+static void put(struct td__vnode *v, uint64_t n)
 {
 	uint64_t refs = __atomic_load_n(&v->refs, __ATOMIC_ACQUIRE);
 
@@ -381,6 +381,62 @@ void td__vnode_put(struct td__vnode *v, uint64_t n)
 		if (__atomic_compare_exchange_n(&v->refs, &refs, refs - n, 1, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 			return;
 	put_last(v, n);
+}
+
+static int room_for_drop(struct td__fs *fs)
+{
+	uint32_t room = fs->drops_room ? 2 * fs->drops_room : 64;
+	struct td__vnode **drops;
+
+	if (fs->ndrops < fs->drops_room)
+		return 1;
+	drops = td__port_alloc(room * sizeof(*drops));
+	if (!drops)
+		return 0;
+	if (fs->drops_room) {
+		memcpy(drops, fs->drops, fs->ndrops * sizeof(*drops));
+		td__port_free(fs->drops, fs->drops_room * sizeof(*drops));
+	}
+	fs->drops = drops;
+	fs->drops_room = room;
+	return 1;
+}
+
+void td__vnode_drop(struct td__vnode *v)
+{
+	struct td__fs *fs = v->fs;
+
+	td__mutex_lock(&fs->drops_mutex);
+	if (room_for_drop(fs)) { /* else the vnode stays until the mount ends */
+		fs->drops[fs->ndrops] = v;
+		__atomic_store_n(&fs->ndrops, fs->ndrops + 1, __ATOMIC_RELAXED);
+	}
+	td__mutex_unlock(&fs->drops_mutex);
+}
+
+static struct td__vnode *next_drop(struct td__fs *fs)
+{
+	struct td__vnode *v = 0;
+
+	td__mutex_lock(&fs->drops_mutex);
+	if (fs->ndrops) {
+		v = fs->drops[fs->ndrops - 1];
+		__atomic_store_n(&fs->ndrops, fs->ndrops - 1, __ATOMIC_RELAXED);
+	}
+	td__mutex_unlock(&fs->drops_mutex);
+	return v;
+}
+
+void td__vnode_put(struct td__vnode *v, uint64_t n)
+{
+	struct td__fs *fs = v->fs;
+
+	put(v, n);
+	while (__atomic_load_n(&fs->ndrops, __ATOMIC_RELAXED)) {
+		v = next_drop(fs);
+		if (v)
+			put(v, 1);
+	}
 }
 
 /* ---- From fid to vnode */
@@ -507,7 +563,7 @@ int td__vnode_keep(struct td__fs *fs, td_handle h)
 	uint32_t limit = fs->domain->level.handles;
 	if (limit && fs->kept >= limit) {
 		td__mutex_unlock(&s->mutex);
-		td__vnode_put(v, 1);
+		td__vnode_drop(v);
 		return -TD_EMFILE;
 	}
 	v->kept++;
@@ -532,7 +588,9 @@ int td__vnode_unkeep(struct td__fs *fs, td_handle h)
 		__atomic_sub_fetch(&fs->kept, 1, __ATOMIC_RELAXED);
 	}
 	td__mutex_unlock(&s->mutex);
-	td__vnode_put(v, kept ? 2 : 1);
+	td__vnode_drop(v);
+	if (kept)
+		td__vnode_drop(v);
 	return kept ? 0 : -TD_ESTALE;
 }
 
@@ -555,6 +613,7 @@ int td__vnodes_init(struct td__fs *fs)
 	if (!fs->chunks || !fs->stripes)
 		return -TD_ENOMEM;
 	td__mutex_init(&fs->table_mutex);
+	td__mutex_init(&fs->drops_mutex);
 	for (uint32_t i = 0; i < TD__STRIPES; i++) {
 		struct td__stripe *s = &fs->stripes[i];
 
@@ -579,6 +638,8 @@ void td__vnodes_fini(struct td__fs *fs)
 		}
 		td__port_free(fs->chunks[n], TD__CHUNK * sizeof(*fs->chunks[n]));
 	}
+	if (fs->drops_room)
+		td__port_free(fs->drops, fs->drops_room * sizeof(*fs->drops));
 	if (fs->chunks)
 		td__port_free(fs->chunks, TD__CHUNKS * sizeof(*fs->chunks));
 	for (uint32_t i = 0; fs->stripes && i < TD__STRIPES; i++)
