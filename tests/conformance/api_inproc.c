@@ -250,6 +250,15 @@ static int i_close(int fd)
 	return td_fd_close(ME, fd);
 }
 
+static void i_close_all(void)
+{
+	enum { MOST = 4096 };
+
+	for (int fd = 0; fd < MOST; fd++)
+		if (fd != cwd)
+			td_fd_close(ME, fd);
+}
+
 static int64_t i_read(int fd, void *data, size_t len)
 {
 	return td_fd_read(ME, fd, data, len);
@@ -364,6 +373,7 @@ const struct fsapi inproc_api = {
 	.removexattr = i_removexattr,
 	.open = i_open,
 	.close = i_close,
+	.close_all = i_close_all,
 	.read = i_read,
 	.write = i_write,
 	.pread = i_pread,

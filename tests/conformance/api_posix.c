@@ -214,6 +214,11 @@ static int p_close(int fd)
 	return DONE(close(fd));
 }
 
+static void p_close_all(void)
+{
+	syscall(SYS_close_range, 3, ~0u, 0);
+}
+
 static int64_t p_read(int fd, void *data, size_t len)
 {
 	return done(read(fd, data, len));
@@ -344,6 +349,7 @@ const struct fsapi posix_api = {
 	.removexattr = p_removexattr,
 	.open = p_open,
 	.close = p_close,
+	.close_all = p_close_all,
 	.read = p_read,
 	.write = p_write,
 	.pread = p_pread,

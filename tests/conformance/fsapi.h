@@ -81,6 +81,7 @@ struct fsapi {
 
 	int (*open)(const char *path, int flags, mode_t mode);
 	int (*close)(int fd);
+	void (*close_all)(void); /* what a test that failed has left open */
 	int64_t (*read)(int fd, void *data, size_t len);
 	int64_t (*write)(int fd, const void *data, size_t len);
 	int64_t (*pread)(int fd, void *data, size_t len, int64_t off);

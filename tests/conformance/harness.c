@@ -240,6 +240,8 @@ static enum outcome run_in(const struct test *t, const char *dir)
 	if (!setjmp(test_over))
 		t->run();
 	as_first();
+	if (*said)
+		fs->close_all();
 	fs->umask(0);
 	fs->enter(NULL);
 	err = remove_all(dir);

@@ -72,7 +72,7 @@ TEST(times, now_and_omit, 0)
 	ok(fs->utimens("f", NULL, 0));
 	b = look("f");
 	check(b.st_atim.tv_sec > 1000000000);
-	equal(ns(b.st_atim), ns(b.st_mtim));
+	check(llabs(ns(b.st_atim) - ns(b.st_mtim)) < 1000000000);
 }
 
 TEST(times, bad_nanoseconds, 0)
@@ -174,11 +174,14 @@ TEST(times, reading_does_not_move, 0)
 	ok(fs->close(fd));
 }
 
-/* atime follows reading at least where it was not after mtime, as relatime has it. */
+/*
+ * atime follows reading at least where it was not after mtime, as relatime has it. Past the system's cache: of what
+ * that answers by itself, a file system may never hear.
+ */
 TEST(times, reading_moves_atime, 0)
 {
 	struct statvfs sv;
-	char c;
+	void *data = aligned_memory(4096);
 	int fd;
 
 	ok(fs->statvfs(&sv));
@@ -186,10 +189,11 @@ TEST(times, reading_moves_atime, 0)
 		skip_test("mounted with noatime");
 	put("f", "text");
 	ok(set("f", at(1, 1), now));
-	fd = (int)ok(fs->open("f", O_RDONLY, 0));
-	equal(1, fs->read(fd, &c, 1));
+	fd = open_direct("f", O_RDONLY);
+	equal(4, fs->read(fd, data, 4096));
 	ok(fs->close(fd));
 	check(look("f").st_atim.tv_sec > 1000000000);
+	free(data);
 }
 
 TEST(times, names_move_directories, 0)

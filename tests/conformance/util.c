@@ -232,6 +232,21 @@ void *get_memory(size_t size)
 	return p;
 }
 
+int open_direct(const char *path, int flags)
+{
+	int fd = fs->open(path, flags | O_DIRECT, 0666);
+
+	return (int)ok(fd == -EINVAL ? fs->open(path, flags, 0666) : fd);
+}
+
+void *aligned_memory(size_t size)
+{
+	void *p = aligned_alloc(4096, size);
+
+	check(p);
+	return p;
+}
+
 void write_all(int fd, const void *data, size_t len, int64_t off)
 {
 	equal(len, fs->pwrite(fd, data, len, off));

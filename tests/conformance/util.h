@@ -51,6 +51,12 @@ void pattern(void *data, size_t len, uint64_t at, uint64_t key);
 void expect_pattern(struct place p, const void *data, size_t len, uint64_t at, uint64_t key);
 void expect_zeroes(struct place p, const void *data, size_t len);
 void *get_memory(size_t size); /* zeroed, or the test ends; small leaks of failing tests are fine */
+/*
+ * Past the system's cache, which answers for the file system, and would take a write that the device has no room for.
+ * O_DIRECT wants its memory aligned; where there is none, the cache is used.
+ */
+int open_direct(const char *path, int flags);
+void *aligned_memory(size_t size);
 void write_all(int fd, const void *data, size_t len, int64_t off);
 /* Read until the end or len. */
 size_t read_all(int fd, void *data, size_t len, int64_t off);
