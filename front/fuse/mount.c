@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What libfuse complains of, while a mount is under way; a process mounts one after the other. */
+/* What libfuse complains of, while it mounts or unmounts; a process does that one after the other. */
 static char complaint[256];
 
 __attribute__((format(printf, 2, 0))) static void listen_to(enum fuse_log_level level,
@@ -108,7 +108,10 @@ void td_fuse_unmount(struct td_fuse *f)
 {
 	if (!f)
 		return;
+	/* libfuse tries to unmount what serve may have detached by force, and would complain. */
+	fuse_set_log_func(listen_to);
 	fuse_session_unmount(f->session);
+	fuse_set_log_func(NULL);
 	fuse_session_destroy(f->session);
 	sem_destroy(&f->rest);
 	sem_destroy(&f->wake);

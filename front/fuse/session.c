@@ -10,9 +10,11 @@
  * alone: nothing is forbidden to him, and to check it Linux would ask for a directory's attributes after each
  * change of it.
  *
- * One agreement is out of libfuse's reach: FUSE_HANDLE_KILLPRIV_V2. Without it Linux asks for the attribute
- * security.capability before each write. libfuse 3.14 does not know the flag, so the functions of the
- * channel add it to the answer to INIT where the request offers it.
+ * Two agreements are out of libfuse 3.14's reach, so the functions of the channel add them to the answer to
+ * INIT where the request offers them:
+ *	FUSE_HANDLE_KILLPRIV_V2	Without it Linux asks for the attribute security.capability before each write.
+ *	FUSE_PARALLEL_DIROPS	Without it a directory is asked for one name at a time. libfuse knows the flag
+ *				and forgets to pass it on.
  */
 #include "front.h"
 
@@ -67,10 +69,10 @@ static void amend_init(struct td_fuse *f, const struct iovec *iov, int count)
 		return;
 	arg = iov[1].iov_base;
 	f->init_unique = 0;
-	if (iov[1].iov_len < sizeof(*arg) || !(f->init_offers & FUSE_HANDLE_KILLPRIV_V2))
+	if (iov[1].iov_len < sizeof(*arg))
 		return;
-	arg->flags |= FUSE_HANDLE_KILLPRIV_V2;
-	f->kill_priv = 1;
+	arg->flags |= f->init_offers & (FUSE_HANDLE_KILLPRIV_V2 | FUSE_PARALLEL_DIROPS);
+	f->kill_priv = (f->init_offers & FUSE_HANDLE_KILLPRIV_V2) != 0;
 }
 
 /*
