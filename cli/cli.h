@@ -104,6 +104,7 @@ char *td__cli_resolve(const char *path);
 
 struct td__cli_mounted {
 	char type[64];  /* "fuse.tadan.smfs" */
+	char device[32]; /* "0:52", as Linux counts it */
 	uint32_t count; /* mounts on top of each other */
 };
 /* What is mounted at a resolved path. 1: something. */
@@ -125,5 +126,7 @@ int td__cli_demo(const struct td__cli_args *args);
 
 /* The programs that keep a directory busy, as "bash (1234), vi (99)"; "" if none is seen. */
 void td__cli_users(const char *dir, char *text, size_t size);
+/* The same of programs in a mount namespace of their own, where the device is still mounted. */
+void td__cli_holders(const char *device, char *text, size_t size);
 
 #endif

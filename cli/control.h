@@ -8,7 +8,7 @@
  *	{"do": "leave"}		answered at once, and once more when the server has ended
  *
  * An answer has "ok": true and what was asked for, or "ok": false, "error" (text) and "errno".
- * A request has at most TD__CONTROL_REQUEST bytes and must come within TD__CONTROL_SECONDS.
+ * A request has at most TD__CONTROL_REQUEST bytes and must come within TD__CONTROL_COME_MS.
  */
 #ifndef TADAN_CLI_CONTROL_H
 #define TADAN_CLI_CONTROL_H
@@ -19,9 +19,10 @@
 enum {
 	TD__CONTROL_REQUEST = 4096,
 	TD__CONTROL_ANSWER = 16 << 20,
-	TD__CONTROL_SECONDS = 5,   /* for a request to come, and for its answer to be taken */
-	TD__CONTROL_PATIENCE = 60, /* of a command that waits for its answer */
-	TD__CONTROL_AT_ONCE = 8,   /* requests; one more waits until another is done */
+	TD__CONTROL_SECONDS = 5,    /* to connect, and for an answer to be taken */
+	TD__CONTROL_COME_MS = 2000, /* for a request to come */
+	TD__CONTROL_PATIENCE = 60,  /* of a command that waits for its answer */
+	TD__CONTROL_AT_ONCE = 8,    /* requests; one more waits until another is done */
 	TD__CONTROL_LEAVERS = 8,
 };
 

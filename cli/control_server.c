@@ -99,7 +99,7 @@ static int serve_one(struct td__control *c, int fd)
 {
 	char line[TD__CONTROL_REQUEST];
 	long n = td__control_read_line(fd, line, sizeof(line),
-				       td__control_now_ms() + TD__CONTROL_SECONDS * 1000);
+				       td__control_now_ms() + TD__CONTROL_COME_MS);
 	json_t *request = NULL, *answer;
 	bool leave = false;
 	int err;

@@ -119,14 +119,14 @@ static void unescape(char *text)
 int td__cli_mounted(const char *dir, struct td__cli_mounted *out)
 {
 	FILE *file = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL, place[PATH_MAX], type[64];
+	char *line = NULL, place[PATH_MAX], type[64], device[32];
 	size_t room = 0;
 
 	memset(out, 0, sizeof(*out));
 	while (file && getline(&line, &room, file) > 0) {
 		const char *rest = strstr(line, " - ");
 
-		if (!rest || sscanf(line, "%*s %*s %*s %*s %4095s", place) != 1 ||
+		if (!rest || sscanf(line, "%*s %*s %31s %*s %4095s", device, place) != 2 ||
 		    sscanf(rest, " - %63s", type) != 1)
 			continue;
 		unescape(place);
@@ -134,6 +134,7 @@ int td__cli_mounted(const char *dir, struct td__cli_mounted *out)
 			continue;
 		out->count++;
 		strcpy(out->type, type);
+		strcpy(out->device, device);
 	}
 	free(line);
 	if (file)

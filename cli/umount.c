@@ -11,14 +11,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
+
+enum { PATIENCE = 10 }; /* seconds, before a word that it takes longer */
 
 const struct td__cli_option td__cli_umount_options[] = { { 0 } };
 
@@ -85,14 +89,35 @@ static int say_why(const char *dir, int err, const char *why)
 
 /* ---- Waiting */
 
+/* What `leave` needs to hear of the end: a connection for the last word, and the process; -1: none. */
+struct end {
+	int socket, process;
+};
+
+/* Linux lets go of a file system when it is unmounted in every mount namespace. */
+static int explain_delay(const char *dir, const char *device)
+{
+	char holders[256];
+
+	td__cli_holders(device, holders, sizeof(holders));
+	if (holders[0])
+		td__cli_error("%s: unmounted here, but still mounted in another mount namespace, "
+			      "for %s; the server goes on until that ends",
+			      dir, holders);
+	else
+		fprintf(stderr, "%s: still writing back ...\n", td__cli_name);
+	return holders[0];
+}
+
 /* The server's last word. */
-static int wait_for_end(const char *dir, int fd)
+static int wait_for_word(const char *dir, const char *device, int fd)
 {
 	char why[TD__CLI_WHY];
-	json_t *end = td__control_take(fd, 10, why, sizeof(why));
+	json_t *end = td__control_take(fd, PATIENCE, why, sizeof(why));
 
 	if (!end && errno == ETIMEDOUT) {
-		fprintf(stderr, "%s: still writing back ...\n", td__cli_name);
+		if (explain_delay(dir, device))
+			return TD__CLI_FAILED;
 		end = td__control_take(fd, -1, why, sizeof(why));
 	}
 	if (end) {
@@ -103,8 +128,17 @@ static int wait_for_end(const char *dir, int fd)
 	return TD__CLI_FAILED;
 }
 
-/* A connection on which the server will tell of its end, or -1. */
-static int announce(const struct td__runtime_entry *entry)
+static int wait_for_end(const char *dir, const char *device, const struct end *end)
+{
+	struct pollfd p = { .fd = end->process, .events = POLLIN };
+	int status = end->socket < 0 ? TD__CLI_OK : wait_for_word(dir, device, end->socket);
+
+	if (!status && end->process >= 0 && poll(&p, 1, PATIENCE * 1000) == 0)
+		td__cli_error("%s: unmounted, but its server goes on", dir);
+	return status;
+}
+
+static void announce(const struct td__runtime_entry *entry, struct end *end)
 {
 	char why[TD__CLI_WHY];
 	int fd = td__control_open(entry->socket, json_pack("{s:s}", "do", "leave"), why,
@@ -112,26 +146,32 @@ static int announce(const struct td__runtime_entry *entry)
 	json_t *answer =
 		fd < 0 ? NULL : td__control_take(fd, TD__CONTROL_SECONDS, why, sizeof(why));
 
-	if (answer) {
-		json_decref(answer);
-		return fd;
-	}
-	if (fd >= 0)
+	*end = (struct end){ fd, -1 };
+	if (answer)
+		end->process =
+			pidfd_open((pid_t)json_integer_value(json_object_get(answer, "pid")), 0);
+	if (!answer && fd >= 0) {
 		close(fd);
-	return -1;
+		end->socket = -1;
+	}
+	json_decref(answer);
 }
 
-static int leave(const char *dir, const struct td__runtime_entry *entry)
+/* Without a server that can be asked it is just unmounted. */
+static int leave(const char *dir, const char *device, const struct td__runtime_entry *entry)
 {
+	struct end end = { -1, -1 };
 	char why[TD__CLI_WHY] = "";
-	int fd = announce(entry), err = detach(dir, 0, why, sizeof(why)), status;
+	int err, status;
 
-	if (err)
-		status = say_why(dir, err, why);
-	else
-		status = fd < 0 ? TD__CLI_OK : wait_for_end(dir, fd);
-	if (fd >= 0)
-		close(fd);
+	if (entry->alive)
+		announce(entry, &end);
+	err = detach(dir, 0, why, sizeof(why));
+	status = err ? say_why(dir, err, why) : wait_for_end(dir, device, &end);
+	if (end.socket >= 0)
+		close(end.socket);
+	if (end.process >= 0)
+		close(end.process);
 	return status;
 }
 
@@ -170,9 +210,9 @@ static int unmount(const char *dir)
 		return TD__CLI_FAILED;
 	}
 	if (td__runtime_find(dir, &entry))
-		status = entry.alive ? leave(dir, &entry) : clear(dir);
+		status = entry.alive ? leave(dir, m.device, &entry) : clear(dir);
 	else
-		status = is_dead(dir) ? clear(dir) : leave(dir, &entry);
+		status = is_dead(dir) ? clear(dir) : leave(dir, m.device, &entry);
 	free(entry.dir);
 	return status;
 }

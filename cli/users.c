@@ -71,7 +71,26 @@ static void append(char *text, size_t size, const char *pid)
 	snprintf(text + n, size - n, "%s%s (%s)", n ? ", " : "", name, pid);
 }
 
-void td__cli_users(const char *dir, char *text, size_t size)
+/* Does this process see the device mounted, anywhere? */
+static int sees(const char *pid, const char *device)
+{
+	char path[64], *line = NULL, number[32];
+	size_t room = 0;
+	int found = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/mountinfo", pid);
+	file = fopen(path, "re");
+	while (file && !found && getline(&line, &room, file) > 0)
+		found = sscanf(line, "%*s %*s %31s", number) == 1 && !strcmp(number, device);
+	free(line);
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static void find(int (*does)(const char *pid, const char *what), const char *what, char *text,
+		 size_t size)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *d;
@@ -79,10 +98,20 @@ void td__cli_users(const char *dir, char *text, size_t size)
 
 	text[0] = 0;
 	while (proc && found < NAME_FEW && (d = readdir(proc)))
-		if (isdigit((unsigned char)d->d_name[0]) && uses(d->d_name, dir)) {
+		if (isdigit((unsigned char)d->d_name[0]) && does(d->d_name, what)) {
 			append(text, size, d->d_name);
 			found++;
 		}
 	if (proc)
 		closedir(proc);
+}
+
+void td__cli_users(const char *dir, char *text, size_t size)
+{
+	find(uses, dir, text, size);
+}
+
+void td__cli_holders(const char *device, char *text, size_t size)
+{
+	find(sees, device, text, size);
 }

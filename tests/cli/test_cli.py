@@ -548,6 +548,20 @@ class Life(Case):
         self.good("umount", self.dir)
         self.assert_nothing_left()
 
+    @unittest.skipIf(os.geteuid(), "needs root to make a mount namespace")
+    def test_other_namespace(self):
+        """A program that holds the mount in a namespace of its own is named."""
+        self.mount()
+        pid = self.status()["pid"]
+        holder = self.start("unshare", "--mount", "--propagation", "private", "sh", "-c", "echo ready; exec sleep 60")
+        self.assertEqual(holder.stdout.readline(), "ready\n")
+        text = self.bad(FAILED, "mount namespace", "umount", self.dir)
+        self.assertIn(f"({holder.pid})", text)
+        self.assertNotIn(self.dir, mounts())
+        holder.kill()
+        wait_until(lambda: not is_running(pid), "the server's end")
+        self.assert_nothing_left()
+
     def test_others_mounts(self):
         self.bad(FAILED, "is not Tadan's", "umount", "/proc")
 
