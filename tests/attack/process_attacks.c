@@ -78,7 +78,7 @@ static const struct attack attacks[] = {
 	{ "x32 system call", ACT_SYSCALL, 0x40000000 | SYS_getpid, ALL(TD_FAULT_ILLEGAL), 0 },
 	{ "32-bit system call", ACT_SYSCALL_32, 20, ALL(TD_FAULT_ILLEGAL), 0 },
 	{ "sched_yield", ACT_SYSCALL, SYS_sched_yield, ALL(OK), 0 },
-	{ "forged return of a signal", ACT_SYSCALL, SYS_rt_sigreturn, ALL(TD_FAULT_ACCESS), 0 },
+	{ "forged return of a signal", ACT_SYSCALL, SYS_rt_sigreturn, ALL(EITHER), 0 },
 	{ "futex requeue", ACT_FUTEX, 4, ALL(TD_FAULT_ILLEGAL), "futex" },
 	{ "futex lock", ACT_FUTEX, 6, ALL(TD_FAULT_ILLEGAL), "futex" },
 	{ "futex private", ACT_FUTEX, 129, ALL(TD_FAULT_ILLEGAL), "futex" },
