@@ -41,8 +41,11 @@ static void put(json_t *to, const char *name, uint64_t n)
 	json_object_set_new(to, name, td__cli_json_number(n));
 }
 
-static void put_device(json_t *to, const struct td__server *s)
+static void put_device(json_t *to, struct td__server *s)
 {
+	int error = atomic_load(&s->write_error);
+
+	json_object_set_new(to, "write_error", error ? json_string(strerror(-error)) : json_null());
 	put(to, "size", s->bytes);
 	json_object_set_new(to, "image",
 			    s->image.path ? td__cli_json_text(s->image.path) : json_null());

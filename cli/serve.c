@@ -128,7 +128,9 @@ static void tick(void *arg)
 
 static void write_back(void *arg)
 {
-	td_sync(((struct td__server *)arg)->fs);
+	struct td__server *s = arg;
+
+	atomic_store(&s->write_error, td_sync(s->fs));
 }
 
 static int make_threads(struct td__server *s, char *why, size_t size)

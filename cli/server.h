@@ -13,6 +13,7 @@
 #define TADAN_CLI_SERVER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -68,6 +69,7 @@ struct td__server {
 	bool has_runtime;
 	struct td__image image;
 	struct td__every ticker, writer;
+	atomic_int write_error; /* of the last time that changes were written to the image; 0: none */
 	int64_t mounted_sec;
 
 	pthread_t signals;

@@ -129,6 +129,8 @@ static void print_device(json_t *status)
 	td__cli_show_bytes((uint64_t)number(status, "size"), bytes);
 	row("size", bytes);
 	row(json_is_true(json_object_get(status, "read_only")) ? "read from" : "kept in", image);
+	if (json_is_string(json_object_get(status, "write_error")))
+		row("NOT WRITTEN", text(status, "write_error"));
 }
 
 static void print_one(json_t *status)

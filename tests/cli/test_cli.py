@@ -512,6 +512,21 @@ class Life(Case):
         with open(os.path.join(self.dir, "a"), "rb") as file:
             self.assertEqual(file.read(), b"y" * 3000000)
 
+    @unittest.skipIf(os.geteuid(), "needs root to mount a small tmpfs")
+    def test_full_disk(self):
+        """There is no room for the image any more: fsync fails, and so does the unmount, with the reason."""
+        os.mkdir(self.path("small"))
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", self.path("small")], check=True)
+        self.mount("--image", "small/img", "--size", "64M")
+        with self.assertRaises(OSError):
+            with open(os.path.join(self.dir, "big"), "wb") as file:
+                file.write(os.urandom(1 << 20) * 8)
+                file.flush()
+                os.fsync(file.fileno())
+        self.assertEqual(self.status()["state"], "running")
+        self.bad(FAILED, "unmounted, but not everything could be written back", "umount", self.dir)
+        self.assert_nothing_left()
+
     def test_module_by_path(self):
         shutil.copy(NAUGHTY, self.path("evil.so"))
         self.mount(module="./evil.so")
