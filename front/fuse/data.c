@@ -127,7 +127,8 @@ static void write_file(fuse_req_t req, fuse_ino_t node, const char *data, size_t
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else if ((size_t)n < size)
-		fuse_reply_err(req, ENOSPC); /* the only reason; a short count would be EIO to Linux */
+		fuse_reply_err(req,
+			       ENOSPC); /* the only reason; a short count would be EIO to Linux */
 	else
 		fuse_reply_write(req, n);
 }

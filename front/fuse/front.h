@@ -31,6 +31,7 @@ struct td__fuse_worker {
 	pthread_t thread;
 	struct fuse_buf request;
 	void *room; /* TD__FUSE_MAX_IO bytes, once needed */
+	char answer[512] __attribute__((aligned(512)));
 };
 
 struct td_fuse {

@@ -6,6 +6,7 @@
 #include "front.h"
 
 #include <errno.h>
+#include <stdalign.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +54,10 @@ static struct td_fuse *create(struct td__fs *fs, const struct td_fuse_options *o
 	f->nworkers = plan_workers(o->threads);
 	td__fuse_readers_init(f);
 	sem_init(&f->wake, 0, 0);
-	f->workers = calloc(f->nworkers, sizeof(*f->workers));
+	f->workers =
+		aligned_alloc(alignof(struct td__fuse_worker), f->nworkers * sizeof(*f->workers));
+	if (f->workers)
+		memset(f->workers, 0, f->nworkers * sizeof(*f->workers));
 	if (!f->workers || td__fuse_session(f, o)) {
 		free(f->workers);
 		free(f);
