@@ -43,7 +43,7 @@ int td__process_ended(struct td__process *p)
 {
 	siginfo_t info = { 0 };
 
-	if (waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
+	if (waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
 		return errno == ECHILD;
 	return info.si_pid != 0;
 }
@@ -57,7 +57,7 @@ void td__process_kill(struct td__process *p)
 {
 	if (__atomic_exchange_n(&p->dead, 1, __ATOMIC_SEQ_CST))
 		return;
-	kill(p->pid, SIGKILL);
+	syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, 0, 0);
 	for (uint32_t i = 0; i < p->nslots; i++)
 		wake(&p->seats[i].control->turn);
 }

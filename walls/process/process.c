@@ -129,6 +129,12 @@ static int pass_device(const struct td__domain *d, const struct td__share *h, st
 	return h->state_size && *state < 0 ? -errno : 0;
 }
 
+static void take(struct td__process *p, const struct td__spawn *s)
+{
+	p->pid = s->pid;
+	p->pidfd = s->pidfd;
+}
+
 static int spawn(struct td__process *p, const struct td__domain *d, int share, char *why, size_t size)
 {
 	char path[PATH_MAX], name[16];
@@ -145,11 +151,21 @@ static int spawn(struct td__process *p, const struct td__domain *d, int share, c
 	if (err)
 		snprintf(why, size, "%s cannot be started: %s", path, strerror(-err));
 	else
-		p->pid = s.pid;
+		take(p, &s);
 	for (int i = 1; i < TD__FDS - TD__FD_SHARE; i++)
 		if (s.fds[i] >= 0)
 			close(s.fds[i]);
 	return err;
+}
+
+/* Once a host: the same is true of all its modules. */
+static void tell_what_is_missing(const struct td__share *h)
+{
+	static int told;
+
+	if ((h->left_out || !h->spaces) && !__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED))
+		td__port_log(4, "this system does not permit namespaces or another user for the processes of modules: the wall "
+				"'process' relies on the system call filter, limits and dropped rights alone");
 }
 
 /* Until the runner is ready. What it says of itself so far was said before any code of the module ran. */
@@ -170,6 +186,7 @@ static int await_ready(struct td__process *p, char *why, size_t size)
 	case TD__RUNNER_READY:
 		for (uint32_t i = 0; i < p->nslots; i++)
 			p->threads[i] = p->seats[i].control->thread;
+		tell_what_is_missing(h);
 		return 0;
 	case TD__RUNNER_FAILED:
 		memcpy(said, h->why, sizeof(said));
@@ -188,9 +205,10 @@ static void free_all(struct td__process *p)
 	siginfo_t info;
 
 	if (p->pid > 0) {
-		kill(p->pid, SIGKILL);
-		while (waitid(P_PID, (id_t)p->pid, &info, WEXITED | __WALL) < 0 && errno == EINTR)
+		syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, 0, 0);
+		while (waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | __WALL) < 0 && errno == EINTR)
 			;
+		close(p->pidfd);
 	}
 	if (p->share)
 		munmap(p->share, p->share_size);

@@ -34,6 +34,7 @@ struct td__seat {
 
 struct td__process {
 	pid_t pid;
+	int pidfd;       /* by which it is ended and waited for: the host may lose its children to a stray wait() */
 	uint32_t dead;   /* not 0: it has ended or is being killed */
 	uint32_t blamed; /* a call has taken the blame */
 	uint32_t nslots;
@@ -55,6 +56,7 @@ struct td__spawn {
 	struct td__share *share; /* told the namespaces */
 	char uid_map[32], gid_map[32];
 	pid_t pid;
+	int pidfd;
 	int error;
 };
 

@@ -158,7 +158,7 @@ void td__process_report_end(struct td__process *p, struct td__call *c)
 	const char *name;
 
 	f->kind = TD_FAULT_GONE;
-	if (waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOWAIT | __WALL) < 0) {
+	if (waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOWAIT | __WALL) < 0) {
 		snprintf(f->detail, sizeof(f->detail), "the module's process has ended");
 	} else if (info.si_code == CLD_EXITED) {
 		snprintf(f->detail, sizeof(f->detail), "the module's process exited with status %d", info.si_status);

@@ -110,14 +110,14 @@ static void start(struct td__spawn *s)
 	for (size_t i = 0; stack && s->pid < 0 && i < sizeof(tries) / sizeof(tries[0]); i++) {
 		s->share->spaces = (uint32_t)tries[i];
 		s->error = 0;
-		/* No signal at its end: the host's own children are none of its business. */
-		s->pid = clone(child, stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | tries[i], s);
+		s->pid = clone(child, stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | tries[i], s, &s->pidfd);
 		if (s->pid < 0)
 			s->error = errno;
 	}
 	free(stack);
 	if (s->pid > 0 && s->error) {
 		waitpid(s->pid, 0, __WALL);
+		close(s->pidfd);
 		s->pid = -1;
 	}
 }
