@@ -222,10 +222,11 @@ static int faulted(struct td__process *p, struct td__seat *s, struct td__call *c
 }
 
 /* Doomed while the module waits for an answer: it gets none. */
-static int ended_inside(struct td__process *p, struct td__call *c)
+static int ended_inside(struct td__process *p, const struct td__seat *s, struct td__call *c)
 {
 	take_blame(p);
 	td__call_fault(c, c->doomed, "over its time while it asked for services", 0);
+	td__process_report_asker(c, s->control);
 	td__process_kill(p);
 	return TD__FAULTED;
 }
@@ -253,7 +254,7 @@ int td__process_enter(struct td__call *c)
 		if (handed == TD__HANDED_RETURN)
 			break;
 		if (__atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE))
-			return ended_inside(p, c);
+			return ended_inside(p, s, c);
 		s->control->answer = b.answer;
 		s->control->value = b.value;
 	}

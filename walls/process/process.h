@@ -87,6 +87,9 @@ void td__process_kill(struct td__process *p);
 /* Turn the module's evidence into a fault of the call. Nothing in it is believed. */
 void td__process_report(struct td__call *c, const struct td__control *control);
 
+/* Where the module asked for the service that ended the call. */
+void td__process_report_asker(struct td__call *c, const struct td__control *control);
+
 /* The process ended without evidence: say how. */
 void td__process_report_end(struct td__process *p, struct td__call *c);
 

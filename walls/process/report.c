@@ -151,6 +151,17 @@ void td__process_report(struct td__call *c, const struct td__control *control)
 	__atomic_store_n(&c->doomed, f->kind, __ATOMIC_RELEASE);
 }
 
+void td__process_report_asker(struct td__call *c, const struct td__control *control)
+{
+	struct td_fault *f = &c->fault;
+
+	if (f->pc)
+		return;
+	f->pc = in_file(c, __atomic_load_n(&control->asker, __ATOMIC_RELAXED));
+	f->frames[0] = f->pc;
+	f->nframes = f->pc != 0;
+}
+
 void td__process_report_end(struct td__process *p, struct td__call *c)
 {
 	struct td_fault *f = &c->fault;

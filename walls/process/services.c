@@ -38,6 +38,7 @@ void td__await_turn(struct td__control *c, struct td__patience *p)
 
 static void turn(struct td__lane *l, enum td__handed why)
 {
+	l->control->asker = td__traps_caller((uintptr_t)__builtin_frame_address(0));
 	td__hand_over(l->control, l->used, why);
 	td__await_turn(l->control, &l->asking);
 	l->used = 0;

@@ -75,7 +75,8 @@ struct td__control {
 	uint64_t value;   /* the same, a service's scalar result */
 	uint64_t call;    /* number of the call, by the host */
 	uint64_t stop;    /* number of the call that is to be stopped */
-	uint8_t pad1[24];
+	uint64_t asker;   /* address in the module file where it asks; 0: unknown */
+	uint8_t pad1[16];
 
 	uint64_t seen;    /* the call that the module has begun last */
 	int32_t thread;   /* its number, as the process sees it */

@@ -65,6 +65,22 @@ static void put_frames(struct td__evidence *e, const uint8_t *lane, const greg_t
 		e->pc = e->frames[0];
 }
 
+uint64_t td__traps_caller(uintptr_t fp)
+{
+	const uint8_t *lane = (const uint8_t *)(fp & ~(uintptr_t)(TD__LANE - 1));
+
+	for (int i = 0; i < STEPS; i++) {
+		uintptr_t back = in_file(on_stack(lane, fp + 8)), next = on_stack(lane, fp);
+
+		if (back)
+			return back - 1;
+		if (next <= fp)
+			return 0;
+		fp = next;
+	}
+	return 0;
+}
+
 static enum td__lay lay_in_module(uintptr_t at)
 {
 	uintptr_t start, end;
