@@ -121,11 +121,6 @@ static int make_core(struct td__server *s, char *why, size_t size)
 	return err;
 }
 
-static void tick(void *arg)
-{
-	td_tick(((struct td__server *)arg)->fs);
-}
-
 static void write_back(void *arg)
 {
 	struct td__server *s = arg;
@@ -135,9 +130,9 @@ static void write_back(void *arg)
 
 static int make_threads(struct td__server *s, char *why, size_t size)
 {
-	int err = td__every_start(&s->ticker, TD_TICK_MS, tick, s);
+	int err = 0;
 
-	if (!err && s->image.path && !s->read_only)
+	if (s->image.path && !s->read_only)
 		err = td__every_start(&s->writer, WRITE_BACK_MS, write_back, s);
 	if (err)
 		snprintf(why, size, "no thread can be started: %s", strerror(-err));
@@ -198,7 +193,6 @@ static int unmake_all(struct td__server *s)
 		td__control_stop(s->control);
 	td_fuse_unmount(fuse);
 	td__every_stop(&s->writer);
-	td__every_stop(&s->ticker);
 	if (s->fs)
 		err = td_unmount(s->fs);
 	if (s->device)

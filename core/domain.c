@@ -89,6 +89,21 @@ static void install(struct td__fs *fs, struct td__domain *d)
 	td__mutex_unlock(&fs->tick_mutex);
 }
 
+/* A reason, and the fault if there was one: the mount may never be, and then nobody can ask for it. */
+static void why_failed(const struct td__fs *fs, const char *reason, char *why, size_t size)
+{
+	const struct td_fault *f = &fs->faults[(fs->nfaults - 1) % TD_FAULTS_KEPT];
+	size_t used;
+
+	td__why(why, size, reason, 0, 0);
+	if (!fs->nfaults || f->op > TD_OP_mount)
+		return;
+	used = strlen(why);
+	td__why(why + used, size - used, ": ", td_fault_names[f->kind], f->detail[0] ? ": " : 0);
+	used = strlen(why);
+	td__why(why + used, size - used, f->detail, 0, 0);
+}
+
 /* The calls that only the starter makes, with the gate closed. */
 static int hello(struct td__fs *fs, char *why, size_t size)
 {
@@ -109,7 +124,7 @@ static int hello(struct td__fs *fs, char *why, size_t size)
 		td__why(why, size, "the module '", fs->module->info.name, "' has no mount or no getvnode operation");
 		err = -TD_ENOEXEC;
 	} else if (err) {
-		td__why(why, size, "the module '", fs->module->info.name, "' failed in its first call; see `tadan faults`");
+		why_failed(fs, "the module failed in its first call", why, size);
 	}
 	return err;
 }
@@ -137,7 +152,7 @@ static int mount(struct td__fs *fs, uint32_t format, char *why, size_t size)
 	int err = td__fs_mount(fs, &dev, format, &info);
 
 	if (err) {
-		td__why(why, size, mount_remedy(err), 0, 0);
+		why_failed(fs, mount_remedy(err), why, size);
 		return err;
 	}
 	if (fs->root && info.root != fs->info.root) {
@@ -353,8 +368,9 @@ static void check_time(struct td__fs *fs, struct td__call *c, uint64_t now)
 		d->wall->interrupt(d, c);
 }
 
-void td_tick(struct td__fs *fs)
+void td__domain_tick(void *arg)
 {
+	struct td__fs *fs = arg;
 	uint64_t now = td__port_monotonic();
 
 	td__mutex_lock(&fs->tick_mutex);

@@ -119,7 +119,7 @@ struct td__fs {
 	uint64_t restarts, level_changes, domains;
 	int64_t since_sec;
 	uint64_t last_pause_ns;
-	uint64_t ticks;
+	struct td__ticker *ticker;
 	uint64_t last_deadlock_check;
 };
 
@@ -210,6 +210,9 @@ int td__may_remove(const struct td_cred *cred, const struct td_vnode *dir, const
  */
 int td__domain_replace(struct td__fs *fs, uint64_t id, const struct td_level *level, struct td_fault *fault,
 		       char *why, size_t size);
+/* Every TD__TICK_MS: time limits and deadlocks, also while a module starts. */
+enum { TD__TICK_MS = 10 };
+void td__domain_tick(void *fs);
 int td__domain_first(struct td__fs *fs, const struct td_level *level, uint32_t format, char *why, size_t size);
 void td__domain_last(struct td__fs *fs);
 

@@ -4,6 +4,8 @@
 
 static void fini(struct td__fs *fs)
 {
+	if (fs->ticker)
+		td__port_ticker_stop(fs->ticker);
 	for (uint32_t i = 0; fs->calls && i < TD__SLOTS; i++)
 		if (fs->calls[i].journal.size)
 			td__port_free(fs->calls[i].journal.data, fs->calls[i].journal.size);
@@ -42,7 +44,11 @@ static int init(struct td__fs *fs)
 	}
 	int err = td__vnodes_init(fs);
 
-	return err ? err : td__names_init(fs);
+	if (!err)
+		err = td__names_init(fs);
+	if (!err)
+		fs->ticker = td__port_ticker_start(td__domain_tick, fs, TD__TICK_MS);
+	return err ? err : fs->ticker ? 0 : -TD_ENOMEM;
 }
 
 static int find_root(struct td__fs *fs, char *why, size_t size)

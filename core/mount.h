@@ -63,10 +63,4 @@ void td_get_status(struct td__fs *fs, struct td_status *out);
 /* Copy up to n faults with a number above `after`, oldest first; returns how many. */
 uint32_t td_get_faults(struct td__fs *fs, uint64_t after, struct td_fault *out, uint32_t n);
 
-/*
- * To be called every TD_TICK_MS by a thread of the place's: time limits, deadlocks, writing back.
- */
-enum { TD_TICK_MS = 10 };
-void td_tick(struct td__fs *fs);
-
 #endif

@@ -51,6 +51,14 @@ uint64_t td__port_monotonic(void);
 void td__port_now(int64_t *sec, uint32_t *nsec);
 
 /*
+ * Have tick(arg) called about every ms milliseconds, by a thread of the port's, never twice at a time. 0 where that is not
+ * possible. Stopping waits until a tick under way is over. The function must not stop a ticker itself.
+ */
+struct td__ticker;
+struct td__ticker *td__port_ticker_start(void (*tick)(void *arg), void *arg, uint32_t ms);
+void td__port_ticker_stop(struct td__ticker *ticker);
+
+/*
  * Copy from or to memory that may not be there: 0, or -TD_EFAULT as soon as a byte cannot be reached.
  */
 int td__port_copy(void *to, const void *from, size_t len);

@@ -38,10 +38,7 @@ struct td__file {
 struct td_volume {
 	struct td__fs *fs;
 	struct td__module *module;
-	pthread_t ticker;
 	pthread_mutex_t lock; /* guards the rest */
-	pthread_cond_t stopped;
-	bool stop;
 	struct td__file **files;
 	uint32_t nfiles;
 	uint32_t lowest; /* no descriptor below it is free */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Volumes: put a module, a device and a level together, and tick while they live.
+ * Volumes: put a module, a device and a level together.
  *
- *   module opened -> device made -> mounted -> ticking ... stopped ticking -> unmounted -> closed
+ *   module opened -> device made -> mounted ... unmounted -> closed
  */
 #include "inproc.h"
 
@@ -45,56 +45,6 @@ static int make_device(const struct td_volume_params *p, struct td__device **dev
 	return complain(err, why, size, "no device of that size can be made");
 }
 
-static void *tick(void *arg)
-{
-	struct td_volume *vol = arg;
-	struct timespec at;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	pthread_mutex_lock(&vol->lock);
-	while (!vol->stop) {
-		at.tv_nsec += TD_TICK_MS * 1000000L;
-		at.tv_sec += at.tv_nsec / 1000000000;
-		at.tv_nsec %= 1000000000;
-		while (!vol->stop && !pthread_cond_timedwait(&vol->stopped, &vol->lock, &at))
-			;
-		pthread_mutex_unlock(&vol->lock);
-		td_tick(vol->fs);
-		pthread_mutex_lock(&vol->lock);
-	}
-	pthread_mutex_unlock(&vol->lock);
-	return NULL;
-}
-
-static int start_ticking(struct td_volume *vol)
-{
-	pthread_condattr_t attr;
-	int err;
-
-	pthread_mutex_init(&vol->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&vol->stopped, &attr);
-	pthread_condattr_destroy(&attr);
-	err = pthread_create(&vol->ticker, NULL, tick, vol);
-	if (!err)
-		return 0;
-	pthread_cond_destroy(&vol->stopped);
-	pthread_mutex_destroy(&vol->lock);
-	return -err;
-}
-
-static void stop_ticking(struct td_volume *vol)
-{
-	pthread_mutex_lock(&vol->lock);
-	vol->stop = true;
-	pthread_cond_signal(&vol->stopped);
-	pthread_mutex_unlock(&vol->lock);
-	pthread_join(vol->ticker, NULL);
-	pthread_cond_destroy(&vol->stopped);
-	pthread_mutex_destroy(&vol->lock);
-}
-
 /* On success the device belongs to vol->fs. */
 static int mount_on(struct td_volume *vol, const struct td_volume_params *p,
 		    const struct td_level *level, char *why, size_t size)
@@ -111,15 +61,9 @@ static int mount_on(struct td_volume *vol, const struct td_volume_params *p,
 	if (err)
 		return err;
 	err = td_mount(&params, &vol->fs, why, size);
-	if (err) {
+	if (err)
 		td__device_destroy(params.device);
-		return err;
-	}
-	err = start_ticking(vol);
-	if (!err)
-		return 0;
-	td_unmount(vol->fs);
-	return complain(err, why, size, "no thread could be started");
+	return err;
 }
 
 int td_volume_open(const struct td_volume_params *p, struct td_volume **out, char *why, size_t size)
@@ -140,6 +84,7 @@ int td_volume_open(const struct td_volume_params *p, struct td_volume **out, cha
 	err = mount_on(vol, p, &level, why, size);
 	if (err)
 		goto bad_module;
+	pthread_mutex_init(&vol->lock, NULL);
 	*out = vol;
 	return 0;
 
@@ -155,9 +100,9 @@ int td_volume_close(struct td_volume *vol)
 	int err;
 
 	td__files_close(vol);
-	stop_ticking(vol);
 	err = td_unmount(vol->fs);
 	td__module_close(vol->module);
+	pthread_mutex_destroy(&vol->lock);
 	free(vol);
 	return err;
 }
