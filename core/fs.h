@@ -94,7 +94,7 @@ struct td__fs {
 	struct td__vnode *root;
 
 	struct td__mutex life; /* start, restart, change of level */
-	struct td__mutex tick_mutex; /* a domain in use by td_tick() does not end */
+	struct td__mutex tick_mutex; /* a domain in use by td__domain_tick() does not end */
 	struct td__mutex gate_mutex;
 	struct td__cond gate; /* the gate opened, or a slot was given back while it was closed */
 	uint32_t slot_waiters;
