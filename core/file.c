@@ -368,7 +368,7 @@ static int copy_in(struct td__vnode *v, uint64_t off, const uint8_t *from, uint6
 				return err;
 		}
 		td__device_dirty(dev, pblk, blocks);
-		memcpy(td__device_at(dev, pblk) + in, from, n);
+		td__port_pages_write(&dev->data, pblk * dev->bsize + in, from, n);
 		off += n;
 		from += n;
 		len -= n;

@@ -73,6 +73,8 @@ int td__port_pages(uint64_t size, struct td__pages *pages);
 void td__port_pages_free(struct td__pages *pages);
 /* These bytes become zeroes and cost no memory any more. Page-aligned. */
 void td__port_pages_drop(struct td__pages *pages, uint64_t off, uint64_t len);
+/* Copy into pages, which may be new ones: for many bytes cheaper than touching each. */
+void td__port_pages_write(struct td__pages *pages, uint64_t off, const void *data, uint64_t len);
 
 /*
  * A disk below a device: bytes by offset. All return 0 or -errno; short transfers are errors.

@@ -216,6 +216,17 @@ void td__port_pages_drop(struct td__pages *pages, uint64_t off, uint64_t len)
 		memset((char *)pages->base + off, 0, len);
 }
 
+/* A fault for each new page costs more than the copy; from about here on a system call is cheaper. */
+enum { MANY_BYTES = 96 << 10 };
+
+void td__port_pages_write(struct td__pages *pages, uint64_t off, const void *data, uint64_t len)
+{
+	ssize_t n = len < MANY_BYTES ? 0 : pwrite((int)pages->share, data, len, (off_t)off);
+	uint64_t done = n > 0 ? (uint64_t)n : 0;
+
+	memcpy((char *)pages->base + off + done, (const char *)data + done, len - done);
+}
+
 /* ---- Words */
 
 void td__port_log(uint32_t priority, const char *text)
