@@ -113,7 +113,9 @@ def wait_until(condition, what, seconds=DETECT_SECONDS):
 
 def say_evidence(mount, then):
     """The report, without what is the same each time."""
-    if mount.status()["faults"] == then["faults"]:  # a process may end between two calls
+    try:
+        wait_until(lambda: mount.status()["faults"] > then["faults"], "a report", 1)
+    except Broken:  # a process may end between two calls
         note("no call was under way: the module was started anew, and nobody noticed")
         return
     for line in mount.last_report().splitlines():
