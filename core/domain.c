@@ -12,6 +12,8 @@
  */
 #include "fs.h"
 
+enum { START_TRIES = 3 };
+
 static struct td__domain *make(struct td__fs *fs, const struct td_level *level, char *why, size_t size, int *err)
 {
 	const struct td__wall *wall = level->wall < TD_WALL_KINDS ? fs->walls[level->wall] : 0;
@@ -64,7 +66,7 @@ static int all_idle(const struct td__fs *fs)
 
 static void close_gate(struct td__fs *fs)
 {
-	fs->state = TD_STATE_CHANGING;
+	__atomic_store_n(&fs->state, TD_STATE_CHANGING, __ATOMIC_RELAXED);
 	__atomic_store_n(&fs->closed, 1, __ATOMIC_SEQ_CST);
 	td__mutex_lock(&fs->gate_mutex);
 	while (!all_idle(fs))
@@ -159,7 +161,8 @@ static int mount(struct td__fs *fs, uint32_t format, char *why, size_t size)
 		td__why(why, size, "the module names another root directory than before", 0, 0);
 		return -TD_EUCLEAN;
 	}
-	fs->info = info;
+	if (!fs->root) /* later it is read without a lock, and has not changed */
+		fs->info = info;
 	return 0;
 }
 
@@ -189,10 +192,10 @@ int td__domain_first(struct td__fs *fs, const struct td_level *level, uint32_t f
 	d = make(fs, level, why, size, &err);
 	if (!d)
 		return err;
-	fs->starter = td__port_thread() + 1;
+	__atomic_store_n(&fs->starter, td__port_thread() + 1, __ATOMIC_RELAXED);
 	close_gate(fs);
 	err = bring_up(fs, d, format, why, size);
-	fs->starter = 0;
+	__atomic_store_n(&fs->starter, 0, __ATOMIC_RELAXED);
 	if (err) {
 		install(fs, 0);
 		end(fs, d);
@@ -213,10 +216,10 @@ void td__domain_last(struct td__fs *fs)
 	td__mutex_lock(&fs->life);
 	d = fs->domain;
 	if (d) {
-		fs->starter = td__port_thread() + 1;
+		__atomic_store_n(&fs->starter, td__port_thread() + 1, __ATOMIC_RELAXED);
 		close_gate(fs);
 		say_goodbye(fs);
-		fs->starter = 0;
+		__atomic_store_n(&fs->starter, 0, __ATOMIC_RELAXED);
 		install(fs, 0);
 		end(fs, d);
 	}
@@ -248,30 +251,58 @@ static void detach(struct td__fs *fs, struct td__domain *old)
 			"`tadan level` attaches it again");
 }
 
+/* The process of a domain ended without a fault that a call could report: somebody killed it. */
+static void describe_gone(const struct td__fs *fs, struct td_fault *f)
+{
+	td__zero(f, sizeof(*f));
+	f->kind = TD_FAULT_GONE;
+	td__port_now(&f->sec, &f->nsec);
+	td__copy_text(f->level, sizeof(f->level), fs->domain->level.name);
+	td__copy_text(f->module, sizeof(f->module), fs->module->info.name);
+	td__copy_text(f->detail, sizeof(f->detail), "the module's process was ended from outside");
+	td__copy_text(f->action, sizeof(f->action), "restarted");
+}
+
+/* One try to have a new domain in the place of the old one, with the gate closed from then on. */
+static int start_again(struct td__fs *fs, const struct td_level *level, char *why, size_t size)
+{
+	struct td__domain *new;
+	int err;
+
+	new = make(fs, level, why, size, &err);
+	__atomic_store_n(&fs->starter, td__port_thread() + 1, __ATOMIC_RELAXED);
+	close_gate(fs);
+	if (!new)
+		return err;
+	err = bring_up(fs, new, 0, why, size);
+	if (!err)
+		return 0;
+	install(fs, 0);
+	end(fs, new);
+	return err;
+}
+
+/* A new domain can fail, too, or be killed while it starts: that counts as a restart and is tried again. */
 static int after_fault(struct td__fs *fs, struct td_fault *fault, char *why, size_t size)
 {
-	struct td__domain *old = fs->domain, *new = 0;
+	struct td__domain *old = fs->domain;
 	struct td_level level = old->level;
-	int err = 0, allowed = may_restart(fs, &level);
+	int err = -TD_EIO, tried = 0;
 
-	if (allowed)
-		new = make(fs, &level, why, size, &err);
-	fs->starter = td__port_thread() + 1;
-	close_gate(fs);
-	td__vnodes_unkeep_all(fs);
-	if (new)
-		err = bring_up(fs, new, 0, why, size);
-	fs->starter = 0;
-	if (!new || err) {
-		if (fault)
-			td__copy_text(fault->action, sizeof(fault->action),
-				      allowed ? "detached: cannot be started again" : "detached: failed too often");
-		detach(fs, old);
-		if (new)
-			end(fs, new);
-		return err ? err : -TD_EIO;
+	for (; err && tried < START_TRIES && may_restart(fs, &level); tried++) {
+		err = start_again(fs, &level, why, size);
+		fs->restarts++;
 	}
-	fs->restarts++;
+	if (!tried)
+		close_gate(fs);
+	__atomic_store_n(&fs->starter, 0, __ATOMIC_RELAXED);
+	td__vnodes_unkeep_all(fs);
+	if (err) {
+		td__copy_text(fault->action, sizeof(fault->action),
+			      tried ? "detached: cannot be started again" : "detached: failed too often");
+		detach(fs, old);
+		return err;
+	}
 	open_gate(fs, TD_STATE_RUNNING);
 	end(fs, old);
 	return 0;
@@ -286,7 +317,7 @@ static int move(struct td__fs *fs, const struct td_level *level, uint64_t *close
 	new = make(fs, level, why, size, &err);
 	if (!new)
 		return err;
-	fs->starter = td__port_thread() + 1;
+	__atomic_store_n(&fs->starter, td__port_thread() + 1, __ATOMIC_RELAXED);
 	*closed_at = td__port_monotonic();
 	close_gate(fs);
 	say_goodbye(fs);
@@ -297,7 +328,7 @@ static int move(struct td__fs *fs, const struct td_level *level, uint64_t *close
 		if (bring_up(fs, old, 0, ignored, sizeof(ignored)))
 			state = TD_STATE_DETACHED;
 	}
-	fs->starter = 0;
+	__atomic_store_n(&fs->starter, 0, __ATOMIC_RELAXED);
 	if (err) {
 		if (!old || state == TD_STATE_DETACHED)
 			install(fs, 0);
@@ -309,12 +340,14 @@ static int move(struct td__fs *fs, const struct td_level *level, uint64_t *close
 	}
 	td__vnodes_unkeep_all(fs);
 	uint32_t nsec;
+	td__mutex_lock(&fs->tick_mutex);
 	td__port_now(&fs->since_sec, &nsec);
 	fs->level_changes++;
+	td__mutex_unlock(&fs->tick_mutex);
 	for (uint32_t i = 0; i < sizeof(fs->restart_times) / sizeof(fs->restart_times[0]); i++)
 		fs->restart_times[i] = 0;
 	open_gate(fs, TD_STATE_RUNNING);
-	fs->last_pause_ns = td__port_monotonic() - *closed_at;
+	__atomic_store_n(&fs->last_pause_ns, td__port_monotonic() - *closed_at, __ATOMIC_RELAXED);
 	end(fs, old);
 	return 0;
 }
@@ -323,13 +356,19 @@ int td__domain_replace(struct td__fs *fs, uint64_t id, const struct td_level *le
 		       char *why, size_t size)
 {
 	uint64_t begin = td__port_monotonic(), closed_at = begin;
+	struct td_fault gone;
 	int err = 0;
 
 	td__mutex_lock(&fs->life);
-	if (level)
+	if (level) {
 		err = move(fs, level, &closed_at, why, size);
-	else if (fs->domain && fs->domain->id == id)
+	} else if (fs->domain && fs->domain->id == id) {
+		if (!fault) {
+			describe_gone(fs, &gone);
+			fault = &gone;
+		}
 		err = after_fault(fs, fault, why, size);
+	}
 	if (fault) {
 		fault->recovery_ns = td__port_monotonic() - begin;
 		td__fault_note(fs, fault);

@@ -109,25 +109,30 @@ void td__journal_commit(struct td__call *c)
 	clear(j);
 }
 
+/* A block is dirty again even if a flush has cleaned it: that has written what is undone now. */
 static void undo_entry(struct td__call *c, const struct td__entry *e)
 {
 	struct td__device *dev = c->fs->device;
-	uint8_t *block = td__device_at(dev, e->blkno);
+	int block = e->kind == TD__ENTRY_BYTES || e->kind == TD__ENTRY_ZEROED;
 
+	if (block)
+		td__device_dirty(dev, e->blkno, 1);
 	switch (e->kind) {
 	case TD__ENTRY_BYTES:
-		memcpy(block + e->off, e + 1, e->len);
+		memcpy(td__device_at(dev, e->blkno) + e->off, e + 1, e->len);
 		break;
 	case TD__ENTRY_ZEROED:
 		if (e->len)
-			memcpy(block, e + 1, e->len);
+			memcpy(td__device_at(dev, e->blkno), e + 1, e->len);
 		else
-			memset(block, 0, dev->bsize);
+			memset(td__device_at(dev, e->blkno), 0, dev->bsize);
 		break;
 	case TD__ENTRY_REF:
 		td__vnode_unkeep(c->fs, e->blkno);
 		break;
 	}
+	if (block)
+		td__device_changed(dev, e->blkno, 1);
 }
 
 void td__journal_undo(struct td__call *c, struct td_fault *f)
