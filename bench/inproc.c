@@ -102,7 +102,7 @@ static void warm_read(struct bench *b, uint64_t n)
 static void warm_write(struct bench *b, uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)
-		must(td_write(b->fs, 0, b->file.handle, (i & 7) * 8192, b->buf, 8192), "write");
+		must(td_write(b->fs, &b->cred, b->file.handle, (i & 7) * 8192, b->buf, 8192), "write");
 }
 
 /* The papers' case: a 64 KiB file copied to a new one by 8 KiB calls. */
@@ -116,7 +116,7 @@ static void copy64k(struct bench *b, uint64_t n)
 		     "create");
 		for (uint64_t off = 0; off < 65536; off += 8192) {
 			must(td_read(b->fs, b->file.handle, off, b->buf, 8192), "read");
-			must(td_write(b->fs, 0, a.handle, off, b->buf, 8192), "write");
+			must(td_write(b->fs, &b->cred, a.handle, off, b->buf, 8192), "write");
 		}
 		must(td_unlink(b->fs, &b->cred, td_fs_root(b->fs), name_of("copy")), "unlink");
 		td_forget(b->fs, a.handle, 1);
@@ -199,7 +199,7 @@ static void bench_level(const char *nullfs, const char *smfs, const char *level)
 		return;
 	must(td_make(b.fs, &b.cred, td_fs_root(b.fs), name_of("file"), TD_REG, 0600, 0, (struct td_in){ 0, 0 }, &b.file),
 	     "create");
-	must(td_write(b.fs, 0, b.file.handle, 0, b.buf, sizeof(b.buf)), "write");
+	must(td_write(b.fs, &b.cred, b.file.handle, 0, b.buf, sizeof(b.buf)), "write");
 	measure(&b, "lookup", level, few, lookup);
 	measure(&b, "create_unlink", level, few / 20, create_unlink);
 	measure(&b, "warm_read", level, 5000, warm_read);

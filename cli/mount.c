@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum option { SIZE, IMAGE, LEVEL, FOREGROUND, ALLOW_OTHER, READ_ONLY, WRITE_THROUGH, MAX_FILES };
+enum option { SIZE, IMAGE, LEVEL, FOREGROUND, ALLOW_OTHER, READ_ONLY, WRITEBACK, NO_XATTRS, MAX_FILES };
 static const char default_level[] = "isolated";
 enum { DEFAULT_SIZE = 1 << 30, SMALLEST = 64 << 10 };
 
@@ -26,7 +26,8 @@ const struct td__cli_option td__cli_mount_options[] = {
 	[FOREGROUND] = { "foreground", 'f', NULL, "stay in the foreground; Ctrl-C unmounts" },
 	[ALLOW_OTHER] = { "allow-other", 'o', NULL, "let other users in as well" },
 	[READ_ONLY] = { "read-only", 'r', NULL, "change nothing; needs --image" },
-	[WRITE_THROUGH] = { "write-through", 'w', NULL, "Linux gathers no writes" },
+	[WRITEBACK] = { "writeback", 'w', NULL, "Linux gathers writes in its cache" },
+	[NO_XATTRS] = { "no-xattrs", 'x', NULL, "no extended attributes; fewer requests" },
 	[MAX_FILES] = { "max-files", 'n', "N", "at most N files (the module decides)" },
 	{ 0 },
 };
@@ -68,7 +69,8 @@ static int read_options(const struct td__cli_args *args, struct td__server *s)
 	s->foreground = v[FOREGROUND];
 	s->allow_other = v[ALLOW_OTHER];
 	s->read_only = v[READ_ONLY];
-	s->write_through = v[WRITE_THROUGH];
+	s->writeback = v[WRITEBACK];
+	s->no_xattrs = v[NO_XATTRS];
 	if (v[SIZE])
 		err = read_size(v[SIZE], s);
 	if (!err && v[MAX_FILES])

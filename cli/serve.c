@@ -40,7 +40,8 @@ static struct td_fuse_options fuse_options(const struct td__server *s)
 		.source = s->module->info.name,
 		.allow_other = s->allow_other,
 		.read_only = s->read_only,
-		.write_through = s->write_through,
+		.writeback = s->writeback,
+		.no_xattrs = s->no_xattrs,
 	};
 }
 

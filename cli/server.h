@@ -53,7 +53,7 @@ struct td__server {
 	char *dir; /* resolved */
 	struct td_level level;
 	uint64_t size, max_files; /* bytes; 0: as long as the image, the module decides */
-	bool allow_other, read_only, write_through;
+	bool allow_other, read_only, writeback, no_xattrs;
 	bool foreground;
 	int told; /* where a background server says that it serves; -1: nowhere */
 

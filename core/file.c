@@ -273,6 +273,7 @@ static int zero_range(struct td__vnode *v, uint64_t off, uint64_t end, int only_
 			} else if (!only_look) {
 				td__device_dirty(dev, pblk, 1);
 				memset(td__device_at(dev, pblk) + in, 0, n);
+				td__device_changed(dev, pblk, 1);
 			}
 		} else {
 			n = (e->lblk + e->count) * dev->bsize - off;
@@ -299,6 +300,7 @@ static void zero_fresh(struct td__device *dev, const struct td_extent *fresh, ui
 				memset(block, 0, off - from);
 			if (end < to)
 				memset(block + (end - from), 0, to - end);
+			td__device_changed(dev, fresh[i].pblk + b, 1);
 		}
 }
 
@@ -369,6 +371,7 @@ static int copy_in(struct td__vnode *v, uint64_t off, const uint8_t *from, uint6
 		}
 		td__device_dirty(dev, pblk, blocks);
 		td__port_pages_write(&dev->data, pblk * dev->bsize + in, from, n);
+		td__device_changed(dev, pblk, blocks);
 		off += n;
 		from += n;
 		len -= n;
@@ -432,10 +435,12 @@ int64_t td_write(struct td__fs *fs, const struct td_cred *cred, td_handle h, uin
 		return -TD_ESTALE;
 	td__rwlock_exclusive(&v->lock);
 	n = write_locked(v, off, data, len);
-	if (n > 0) {
-		if (cred && cred->uid && v->rec.mode & 06000)
+	if (n > 0 && cred) {
+		if (cred->uid && v->rec.mode & 06000)
 			drop_set_id(v);
 		touch_content(v);
+	} else if (n > 0) {
+		td__vnode_dirty(v);
 	}
 	td__rwlock_unlock(&v->lock);
 	td__vnode_put(v, 1);

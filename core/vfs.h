@@ -120,7 +120,8 @@ int64_t td_read_spans(struct td__fs *fs, td_handle v, uint64_t off, uint64_t len
 		      int (*emit)(void *arg, const struct td_span *spans, uint32_t n), void *arg);
 /*
  * Returns bytes written: fewer than asked for only if the device filled up midway (then at least 1).
- * cred: whose write it is: set-id bits go if uid is not 0; 0: leave them. off TD_APPEND: at the end.
+ * cred: whose write it is: set-id bits go if uid is not 0. 0: a cache above writes back what it has accounted for already:
+ * set-id bits and times are left alone. off TD_APPEND: at the end.
  */
 #define TD_APPEND (~0ull)
 int64_t td_write(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint64_t off,

@@ -27,7 +27,7 @@ _tadan_mount()
 	*)
 		if [[ $1 == -* ]]; then
 			_tadan_reply -W "--size --image --level --foreground --allow-other --read-only \
-				--write-through --max-files --help" -- "$1"
+				--writeback --no-xattrs --max-files --help" -- "$1"
 		elif [[ $3 -eq 2 && $1 != */* ]]; then
 			_tadan_reply -W "$(_tadan_names modules name)" -- "$1"
 		elif [[ $3 -eq 2 ]]; then

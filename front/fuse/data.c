@@ -103,16 +103,21 @@ static void read_file(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 		fuse_reply_buf(req, NULL, 0);
 }
 
-/* Who has no right to keep set-id bits is never uid 0 to the core. */
-static struct td_cred writer(fuse_req_t req)
+/*
+ * Whose write the core shall take it for. Who has no right to keep set-id bits is never uid 0 to it. Of pages that Linux writes
+ * back from its write-back cache, Linux keeps the times itself; without that cache they are written by mmap(), and the times are ours.
+ */
+static const struct td_cred *writer(fuse_req_t req, const struct fuse_file_info *fi, struct td_cred *cred)
 {
 	const struct fuse_write_in *in = td__fuse_raw();
-	struct td_cred cred = td__fuse_cred(req);
 
+	if (fi->writepage && td__fuse_of(req)->writeback)
+		return NULL;
+	*cred = td__fuse_cred(req);
 	if (!(td__fuse_of(req)->kill_priv && (in->write_flags & FUSE_WRITE_KILL_SUIDGID)))
-		cred.uid = 0;
-	else if (cred.uid == 0)
-		cred.uid = 65534;
+		cred->uid = 0;
+	else if (cred->uid == 0)
+		cred->uid = 65534;
 	return cred;
 }
 
@@ -120,9 +125,9 @@ static void write_file(fuse_req_t req, fuse_ino_t node, const char *data, size_t
 		       struct fuse_file_info *fi)
 {
 	struct td_fuse *f = td__fuse_of(req);
-	struct td_cred cred = writer(req);
-	int64_t n = td_write(f->fs, fi->writepage ? NULL : &cred, td__fuse_handle(f, node), off,
-			     data, size);
+	struct td_cred cred;
+	int64_t n = td_write(f->fs, writer(req, fi, &cred), td__fuse_handle(f, node), off, data,
+			     size);
 
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
@@ -153,7 +158,7 @@ static void seek_file(fuse_req_t req, fuse_ino_t node, off_t off, int whence,
 	int64_t at = -ENOSYS;
 
 	(void)fi;
-	if (f->write_through)
+	if (!f->writeback)
 		at = td_seek(f->fs, td__fuse_handle(f, node), off, whence);
 	if (at < 0)
 		fuse_reply_err(req, (int)-at);

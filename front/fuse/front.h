@@ -40,7 +40,7 @@ struct td_fuse {
 	struct fuse_session *session;
 	char *dir; /* absolute */
 	double attr_timeout, entry_timeout;
-	int write_through, no_xattrs;
+	int writeback, no_xattrs;
 	int only_root; /* nobody else may enter: then there are no permissions for Linux to check */
 	int opens;     /* the module wants to know of open and release */
 

@@ -23,7 +23,7 @@ struct td_fuse_options {
 	int allow_other; /* 1: other users may enter as well; costs root a request per change of a directory */
 	int read_only;
 	int debug;	   /* 1: libfuse prints every request */
-	int write_through; /* 1: no write-back cache in Linux: each write() reaches the module at once */
+	int writeback; /* 1: Linux gathers writes in its cache; else each write() reaches the core at once */
 	int no_xattrs; /* 1: no extended attributes; saves a request per first write to a file */
 	int threads;   /* that may work at once; 0: the default */
 	double attr_timeout; /* for how long Linux may believe what it was told, in seconds; 0: the */

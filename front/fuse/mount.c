@@ -47,7 +47,7 @@ static struct td_fuse *create(struct td__fs *fs, const struct td_fuse_options *o
 	f->dir = dir;
 	f->attr_timeout = timeout(o->attr_timeout);
 	f->entry_timeout = timeout(o->entry_timeout);
-	f->write_through = o->write_through;
+	f->writeback = o->writeback;
 	f->no_xattrs = o->no_xattrs;
 	f->only_root = geteuid() == 0 && !o->allow_other;
 	f->opens = td_fs_binds(fs, TD_OP_open) || td_fs_binds(fs, TD_OP_release);

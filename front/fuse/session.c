@@ -38,7 +38,7 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 	struct td_fuse *f = userdata;
 	unsigned want = wanted;
 
-	if (f->write_through)
+	if (!f->writeback)
 		want &= ~FUSE_CAP_WRITEBACK_CACHE;
 	if (f->opens)
 		want &= ~FUSE_CAP_NO_OPEN_SUPPORT;
