@@ -156,7 +156,7 @@ static void wake(struct td__device *dev, uint64_t blkno, uint64_t count)
 		}
 }
 
-/* Give back what is still idle of the oldest run. */
+/* Give back what is still idle of the oldest run. Who finds a tag of 0 does not wait for us, so that comes last. */
 static void give_back(struct td__device *dev)
 {
 	struct td__idle_run run = dev->runs[dev->oldest % RUNS];
@@ -167,9 +167,11 @@ static void give_back(struct td__device *dev)
 		uint64_t n = 0;
 
 		while (b + n < end && *idle_of(dev, b + n) == tag)
-			__atomic_store_n(idle_of(dev, b + n++), 0, __ATOMIC_RELAXED);
+			n++;
 		if (n)
 			td__port_pages_drop(&dev->data, b * dev->bsize, n * dev->bsize);
+		for (uint64_t i = 0; i < n; i++)
+			__atomic_store_n(idle_of(dev, b + i), 0, __ATOMIC_RELEASE);
 		dev->idle_blocks -= n;
 		b += n + 1;
 	}
@@ -204,6 +206,12 @@ void td__device_dirty(struct td__device *dev, uint64_t blkno, uint64_t count)
 			set_state(dev, blkno + i, TD__DIRTY);
 }
 
+void td__device_changed(struct td__device *dev, uint64_t blkno, uint64_t count)
+{
+	for (uint64_t i = 0; dev->disk && i < count; i++)
+		set_state(dev, blkno + i, TD__DIRTY);
+}
+
 void td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
 	td__device_dirty(dev, blkno, count);
@@ -211,6 +219,7 @@ void td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count)
 		lay_idle(dev, blkno, count);
 	else
 		td__port_pages_drop(&dev->data, blkno * dev->bsize, count * dev->bsize);
+	td__device_changed(dev, blkno, count);
 }
 
 /*
@@ -222,8 +231,7 @@ static int flush_run(struct td__device *dev, uint64_t blkno, uint64_t n)
 	int err;
 
 	for (uint64_t i = 0; i < n; i++)
-		set_state(dev, blkno + i, TD__CLEAN);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		__atomic_exchange_n(state_of(dev, blkno + i), TD__CLEAN, __ATOMIC_SEQ_CST);
 	err = td__port_disk_write(dev->disk, blkno * dev->bsize, td__device_at(dev, blkno),
 				  n * dev->bsize);
 	for (uint64_t i = 0; i < n && err; i++)

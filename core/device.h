@@ -8,7 +8,8 @@
  *
  * States of a block (one byte each in `state`, which may be mapped for a module, read-only):
  *   ABSENT -> CLEAN (loaded) -> DIRTY (changed) -> CLEAN (flushed). A memory device's blocks are always DIRTY.
- * ABSENT becomes CLEAN under the device's mutex; DIRTY is set by whoever changes bytes, before the change.
+ * ABSENT becomes CLEAN under the device's mutex; DIRTY is set by whoever changes bytes, before the change, so that the block is there
+ * and kept, and again after it: a flush in between has marked it CLEAN and may have written the old bytes.
  *
  * Discarded blocks of a memory device are zeroed and stay in memory for a while, since giving a page back and getting a new one costs
  * more than zeroing it. Such blocks are `idle`; they are given back when more than IDLE_BYTES have gathered.
@@ -53,6 +54,8 @@ int td__device_load(struct td__device *dev, uint64_t blkno, uint64_t count);
 int td__device_overwrite(struct td__device *dev, uint64_t blkno, uint64_t count);
 /* The blocks, which are present, are about to change. */
 void td__device_dirty(struct td__device *dev, uint64_t blkno, uint64_t count);
+/* They have changed. */
+void td__device_changed(struct td__device *dev, uint64_t blkno, uint64_t count);
 /* The blocks become zeroes and cost no memory. */
 void td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count);
 /* Write what is dirty and make it last. 0 or -TD_EIO. */

@@ -65,6 +65,7 @@ int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t 
 	if (fresh) {
 		td__device_dirty(dev, blkno, 1);
 		memset(td__device_at(dev, blkno), 0, dev->bsize);
+		td__device_changed(dev, blkno, 1);
 	}
 	*b = (struct td__open_buf){ blkno, buf >> 8, 1 };
 	*view = (uintptr_t)td__device_at(dev, blkno);
@@ -111,6 +112,11 @@ static uint8_t *about_to_change(struct td__call *c, uint32_t buf, uint32_t off, 
 	return td__device_at(c->fs->device, b->blkno) + off;
 }
 
+static void changed(struct td__call *c, uint32_t buf)
+{
+	td__device_changed(c->fs->device, c->bufs[buf & 255].blkno, 1);
+}
+
 int td__svc_do_buf_write(struct td__call *c, uint32_t buf, uint32_t off, const void *data, uint32_t len)
 {
 	int err;
@@ -118,9 +124,9 @@ int td__svc_do_buf_write(struct td__call *c, uint32_t buf, uint32_t off, const v
 
 	if (!to)
 		return err;
-	if (td__port_copy(to, data, len))
-		return td__careless(c, TD_EINVAL, "buf_write: memory that is not there");
-	return 0;
+	err = td__port_copy(to, data, len);
+	changed(c, buf);
+	return err ? td__careless(c, TD_EINVAL, "buf_write: memory that is not there") : 0;
 }
 
 int td__svc_do_buf_fill(struct td__call *c, uint32_t buf, uint32_t off, uint32_t len, uint32_t value)
@@ -131,6 +137,7 @@ int td__svc_do_buf_fill(struct td__call *c, uint32_t buf, uint32_t off, uint32_t
 	if (!to)
 		return err;
 	memset(to, (int)(value & 255), len);
+	changed(c, buf);
 	return 0;
 }
 
@@ -145,6 +152,7 @@ int td__svc_do_buf_move(struct td__call *c, uint32_t buf, uint32_t to, uint32_t 
 	if (!target)
 		return err;
 	memmove(target, target - to + from, len);
+	changed(c, buf);
 	return 0;
 }
 
