@@ -132,7 +132,7 @@ static int setattr_locked(struct td__vnode *v, const struct td_cred *cred, uint3
 		err = td__fs_setattr(v->fs, v, &wanted);
 	if (err)
 		return err;
-	v->rec = wanted;
+	td__record_take(&v->rec, &wanted);
 	td__vnode_dirty(v);
 	return 0;
 }

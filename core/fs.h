@@ -3,7 +3,7 @@
  * The kernel's objects of a mount: the mount itself and its vnodes.
  *
  * Lock order, from the outside in:
- *   fs->renames                     one move of a directory at a time
+ *   fs->renames                     held by whoever locks more than one directory
  *   vnode locks                     directories before what they contain; else by index
  *   slots of calls                  claimed by td__call_begin(); waits for fs->life to be over
  *   module locks                    lock.c: deadlocks among them are found and ended
@@ -36,8 +36,10 @@ struct td__list {
 
 struct td__vnode {
 	struct td__rwlock lock; /* guards rec, extents */
-	struct td_vnode rec;
+	struct td_vnode rec;    /* handle, fid and type do not change while it is ACTIVE: they are read without the lock */
 	struct td__fs *fs;
+	td_handle handle; /* as in the record; a free vnode's last one */
+	uint64_t fid;
 	uint32_t index;
 	uint32_t kept; /* references that the module keeps, under the stripe's mutex */
 
@@ -71,7 +73,7 @@ enum {
 	TD__CHUNK = 1024,       /* vnodes allocated at a time */
 	TD__CHUNKS = 1 << 16,
 	TD__IDLE_MAX = 4096,    /* vnodes without reference that a stripe keeps */
-	TD__EXTENTS_MAX = 4096, /* cached extents of a vnode */
+	TD__EXTENTS_MAX = 8192, /* cached extents of a vnode; more than the blocks that one td_read_spans() asks for */
 };
 
 struct td__names;
@@ -123,11 +125,27 @@ struct td__fs {
 	uint64_t last_deadlock_check;
 };
 
+/* Is this the thread that may call although the gate is closed? */
+static inline int td__is_starter(const struct td__fs *fs)
+{
+	return __atomic_load_n(&fs->starter, __ATOMIC_RELAXED) == td__port_thread() + 1;
+}
+
 /* ---- vnode.c */
 
 static inline td_handle td__vnode_handle(const struct td__vnode *v)
 {
-	return v->rec.handle;
+	return v->handle;
+}
+
+/* Take over what may change in a record: all but handle, fid and type. */
+static inline void td__record_take(struct td_vnode *to, const struct td_vnode *from)
+{
+	const uint32_t size = __builtin_offsetof(struct td_vnode, size), type = __builtin_offsetof(struct td_vnode, type),
+		       mode = __builtin_offsetof(struct td_vnode, mode);
+
+	memcpy((char *)to + size, (const char *)from + size, type - size);
+	memcpy((char *)to + mode, (const char *)from + mode, sizeof(*to) - mode);
 }
 
 /* The vnode of a handle that somebody holds, with one more reference; 0 if stale. */
@@ -142,8 +160,8 @@ void td__vnode_drop(struct td__vnode *v);
 void td__vnode_hold(struct td__vnode *v);
 /* The vnode of a fid, from the cache or by the module's getvnode; with a reference. */
 int td__vnode_by_fid(struct td__fs *fs, uint64_t fid, struct td__vnode **out);
-/* A vnode for a record that an operation has just made; with a reference. */
-int td__vnode_adopt(struct td__fs *fs, const struct td_vnode *rec, struct td__vnode **out);
+/* A vnode for a record that an operation has just made in the directory `parent`; with a reference. */
+int td__vnode_adopt(struct td__fs *fs, const struct td_vnode *rec, uint64_t parent, struct td__vnode **out);
 /* The record has changed and the module is to be told later. */
 void td__vnode_dirty(struct td__vnode *v);
 /* Tell it now. The exclusive lock is held. */

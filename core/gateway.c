@@ -43,7 +43,7 @@ static void unclaim(struct td__call *c)
 
 static int let_in(const struct td__fs *fs)
 {
-	return !__atomic_load_n(&fs->closed, __ATOMIC_SEQ_CST) || fs->starter == td__port_thread() + 1;
+	return !__atomic_load_n(&fs->closed, __ATOMIC_SEQ_CST) || td__is_starter(fs);
 }
 
 /* A slot with the gate open. */
@@ -53,7 +53,7 @@ static int enter_gate(struct td__fs *fs, struct td__call **out)
 		struct td__call *c = claim(fs);
 
 		if (c && let_in(fs) && c->slot < fs->nslots) {
-			if (fs->state != TD_STATE_DETACHED) {
+			if (__atomic_load_n(&fs->state, __ATOMIC_RELAXED) != TD_STATE_DETACHED) {
 				*out = c;
 				return 0;
 			}
@@ -79,13 +79,15 @@ int td__call_begin(struct td__fs *fs, uint32_t op, struct td__call **out)
 
 	if (err)
 		return err;
-	c->domain = fs->domain;
+	__atomic_store_n(&c->domain, fs->domain, __ATOMIC_RELAXED);
 	c->frame = c->domain->slots[c->slot].frame;
 	c->in_place = c->domain->level.check == TD_CHECK_OFF && c->domain->level.wall == TD_WALL_NONE &&
 		      c->domain->level.journal != TD_JOURNAL_ALL;
 	c->op = op;
 	c->result = 0;
-	c->doomed = c->aborted = c->died = 0;
+	__atomic_store_n(&c->doomed, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->aborted, 0, __ATOMIC_RELAXED);
+	c->died = 0;
 	c->nvnodes = c->open_top = c->window_used = c->out_at = c->out_size = c->mistakes = 0;
 	c->first_lock = c->granted = 0;
 	c->uio = 0;
@@ -171,6 +173,13 @@ int td__put_out(struct td__call *c, int64_t *at, uint32_t *room, uint32_t size)
 
 /* ---- Faults and mistakes */
 
+/* The counter is this slot's, so this thread's; others read it. */
+static void add_careless(struct td__call *c, uint32_t n)
+{
+	if (n)
+		__atomic_store_n(&c->careless, c->careless + n, __ATOMIC_RELAXED);
+}
+
 void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const char *detail)
 {
 	if (!c->fault.kind) {
@@ -182,7 +191,7 @@ void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const c
 
 int td__careless(struct td__call *c, int error, const char *what)
 {
-	c->careless++;
+	add_careless(c, 1);
 	if (++c->mistakes > MISTAKES_MAX && c->domain->level.check != TD_CHECK_OFF)
 		td__call_fault(c, TD_FAULT_SERVICE, what, 0);
 	return -error;
@@ -265,7 +274,7 @@ int td__call_enter(struct td__call *c)
 	f->bsize = c->fs->device->bsize;
 	f->granted = c->domain->level.wall == TD_WALL_PROCESS ? td__lock_grant(c, c->expected[c->op]) : 0;
 	td__port_now(&f->now_sec, &f->now_nsec);
-	c->calls_by_op[c->op]++;
+	__atomic_store_n(&c->calls_by_op[c->op], c->calls_by_op[c->op] + 1, __ATOMIC_RELAXED);
 	td__port_set_call(c);
 	__atomic_store_n(&c->started, c->started + 1, __ATOMIC_RELEASE);
 	outcome = c->domain->wall->enter(c);
@@ -308,16 +317,18 @@ int td__take_bytes(struct td__call *c, uint32_t len, struct td_out *out)
 /* Give back what the call still holds; what the module should have given back itself is counted. */
 static void tidy(struct td__call *c)
 {
+	uint32_t forgotten = 0;
+
 	for (uint32_t i = 0; i < c->open_top; i++)
-		c->careless += c->bufs[i].open;
-	c->careless += td__locks_give_all(c);
+		forgotten += c->bufs[i].open;
+	add_careless(c, forgotten + td__locks_give_all(c));
 }
 
 static void commit(struct td__call *c)
 {
 	for (uint32_t i = 0; i < c->nvnodes; i++)
 		if (!c->in_place && c->vnodes[i].mode == TD_EXCLUSIVE)
-			c->vnodes[i].v->rec = c->vnodes[i].back;
+			td__record_take(&c->vnodes[i].v->rec, &c->vnodes[i].back);
 	td__journal_commit(c);
 	tidy(c);
 }
@@ -350,7 +361,7 @@ static int failed(struct td__call *c, td__attempts *tries, int *err)
 	c->fault.kind = TD_FAULT_NONE;
 	memset(&c->fault, 0, sizeof(c->fault));
 	*err = -TD_EIO;
-	int starting = fs->starter == td__port_thread() + 1;
+	int starting = td__is_starter(fs);
 	unclaim(c);
 	if (starting) {
 		if (faulted) {

@@ -177,10 +177,7 @@ static int make_locked(struct td__fs *fs, const struct td_cred *cred, struct td_
 		return err;
 	touch_dir(dir);
 	td__name_set(dir, name, rec->fid);
-	err = td__vnode_adopt(fs, rec, v);
-	if (!err && rec->type == TD_DIR)
-		td__names_begin(*v, dir->rec.fid);
-	return err;
+	return td__vnode_adopt(fs, rec, dir->fid, v);
 }
 
 int td_make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, uint32_t type, uint32_t mode,
@@ -296,9 +293,30 @@ static int remove_locked(struct td__fs *fs, const struct td_cred *cred, struct t
 	return 0;
 }
 
+/*
+ * The directory's lock is held. What is no directory is locked behind it in any case; a directory only by rmdir, which holds
+ * fs->renames: whatever the module says of who contains whom, no two threads wait for each other.
+ */
+static int remove_found(struct td__fs *fs, const struct td_cred *cred, struct td__vnode *dir, struct td_name name,
+			struct td__vnode *v, int directory)
+{
+	int err;
+
+	if (v == dir)
+		return -TD_EIO;
+	if (v->rec.type == TD_DIR && !directory) {
+		err = td__may(cred, &dir->rec, 3);
+		return err ? err : -TD_EISDIR;
+	}
+	td__rwlock_exclusive(&v->lock);
+	err = remove_locked(fs, cred, dir, name, v, directory);
+	td__rwlock_unlock(&v->lock);
+	return err;
+}
+
 static int remove_name(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, int directory)
 {
-	struct td__vnode *dir, *v;
+	struct td__vnode *dir, *v = 0;
 	int err;
 
 	if (is_dots(name))
@@ -306,19 +324,19 @@ static int remove_name(struct td__fs *fs, const struct td_cred *cred, td_handle 
 	err = enter(fs, h, name, &dir);
 	if (err)
 		return err;
+	if (directory)
+		td__mutex_lock(&fs->renames);
 	td__rwlock_exclusive(&dir->lock);
 	err = td__may(cred, &dir->rec, 1);
 	if (!err)
 		err = find_vnode(fs, dir, name, &v);
-	if (!err) {
-		td__rwlock_exclusive(&v->lock);
-		err = remove_locked(fs, cred, dir, name, v, directory);
-		td__rwlock_unlock(&v->lock);
-		td__rwlock_unlock(&dir->lock);
+	if (!err)
+		err = remove_found(fs, cred, dir, name, v, directory);
+	td__rwlock_unlock(&dir->lock);
+	if (directory)
+		td__mutex_unlock(&fs->renames);
+	if (v)
 		td__vnode_put(v, 1);
-	} else {
-		td__rwlock_unlock(&dir->lock);
-	}
 	td__vnode_put(dir, 1);
 	return err;
 }
@@ -341,13 +359,19 @@ struct rename {
 	struct td__vnode *from, *to, *v, *target; /* target: 0 if the new name is free */
 	struct td_name old, new;
 	uint32_t flags;
+	int alone; /* fs->renames is held: needed where more than one directory is locked */
 };
 
-/* Is `dir` the directory `v`, or below it? Climbs by `..`; fs->renames keeps the tree as it is. */
+/*
+ * Is `dir` the directory `v`, or below it? Climbs by `..`; fs->renames keeps the tree as it is. A module could answer in a
+ * circle: one that is closed meets `seen` (Brent 1980).
+ */
 static int is_below(struct td__fs *fs, struct td__vnode *dir, const struct td__vnode *v)
 {
+	uint64_t seen = 0;
+
 	td__vnode_hold(dir);
-	for (;;) {
+	for (uint64_t steps = 1;; steps++) {
 		struct td__vnode *up;
 		uint64_t fid;
 		int err;
@@ -361,6 +385,10 @@ static int is_below(struct td__fs *fs, struct td__vnode *dir, const struct td__v
 		td__rwlock_shared(&dir->lock);
 		err = td__fs_lookup(fs, dir, text_name(".."), &fid);
 		td__rwlock_unlock(&dir->lock);
+		if (!err && fid == seen)
+			err = -TD_EIO;
+		if (!(steps & (steps - 1)))
+			seen = err ? 0 : fid;
 		if (!err)
 			err = td__vnode_by_fid(fs, fid, &up);
 		td__vnode_put(dir, 1);
@@ -370,13 +398,23 @@ static int is_below(struct td__fs *fs, struct td__vnode *dir, const struct td__v
 	}
 }
 
-/* At most four vnodes, each once, directories first; among equals by index, the parent directories by who is above. */
+static int is_after(const struct td__vnode *a, const struct td__vnode *b)
+{
+	int adir = a->rec.type == TD_DIR, bdir = b->rec.type == TD_DIR;
+
+	return adir != bdir ? bdir : a->index > b->index;
+}
+
+/*
+ * At most four vnodes, each once: the parent directories by who is above, then what is moved, directories before files (a file may
+ * have another name in such a directory), equals by index.
+ */
 static uint32_t in_order(const struct rename *r, int to_above, struct td__vnode **out)
 {
 	struct td__vnode *all[4] = { to_above ? r->to : r->from, to_above ? r->from : r->to, r->v, r->target };
 	uint32_t n = 0;
 
-	if (r->target && r->v->index > r->target->index) {
+	if (r->target && is_after(r->v, r->target)) {
 		all[2] = r->target;
 		all[3] = r->v;
 	}
@@ -484,6 +522,10 @@ static int try_rename(struct rename *r)
 	}
 	if (!err && r->target && r->flags & TD_RENAME_NOREPLACE)
 		err = -TD_EEXIST;
+	if (!err && !r->alone && (r->v->rec.type == TD_DIR || (r->target && r->target->rec.type == TD_DIR))) {
+		td__mutex_lock(&r->fs->renames);
+		r->alone = 1;
+	}
 	if (!err && r->from != r->to) {
 		to_above = is_below(r->fs, r->from, r->to);
 		err = to_above < 0 ? to_above : 0;
@@ -540,12 +582,13 @@ int td_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, str
 		td__vnode_put(r.from, 1);
 		return err;
 	}
-	if (r.from != r.to)
+	r.alone = r.from != r.to;
+	if (r.alone)
 		td__mutex_lock(&fs->renames);
 	do
 		err = try_rename(&r);
 	while (err == AGAIN);
-	if (r.from != r.to)
+	if (r.alone)
 		td__mutex_unlock(&fs->renames);
 	td__vnode_put(r.from, 1);
 	td__vnode_put(r.to, 1);

@@ -77,10 +77,10 @@ static struct td__vnode *take_vnode(struct td__fs *fs)
 	}
 	td__mutex_unlock(&fs->table_mutex);
 	if (v) {
-		uint64_t generation = (v->rec.handle >> 32) + 1;
+		uint64_t generation = (v->handle >> 32) + 1;
 
 		td__zero(&v->rec, sizeof(v->rec));
-		v->rec.handle = generation << 32 | v->index;
+		v->handle = v->rec.handle = generation << 32 | v->index;
 		v->kept = v->bare = 0;
 	}
 	return v;
@@ -110,7 +110,7 @@ struct td__vnode *td__vnode_get(struct td__fs *fs, td_handle h)
 		if (!refs)
 			return 0;
 	} while (!__atomic_compare_exchange_n(&v->refs, &refs, refs + 1, 1, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-	if (v->rec.handle == h)
+	if (v->handle == h)
 		return v;
 	td__vnode_drop(v);
 	return 0;
@@ -139,7 +139,7 @@ static void grow_stripe(struct td__stripe *s)
 	s->nbuckets = 2 * n;
 	for (uint32_t i = 0; i < old; i++)
 		for (struct td__vnode *v = was[i], *next; v; v = next) {
-			struct td__vnode **b = bucket(s, v->rec.fid);
+			struct td__vnode **b = bucket(s, v->fid);
 
 			next = v->chain;
 			v->chain = *b;
@@ -154,44 +154,70 @@ static void hash_in(struct td__stripe *s, struct td__vnode *v)
 
 	if (s->count >= s->nbuckets)
 		grow_stripe(s);
-	b = bucket(s, v->rec.fid);
+	b = bucket(s, v->fid);
 	v->chain = *b;
 	*b = v;
-	s->count++;
+	__atomic_store_n(&s->count, s->count + 1, __ATOMIC_RELAXED);
 }
 
 static void hash_out(struct td__stripe *s, struct td__vnode *v)
 {
-	struct td__vnode **b = bucket(s, v->rec.fid);
+	struct td__vnode **b = bucket(s, v->fid);
 
 	while (*b != v)
 		b = &(*b)->chain;
 	*b = v->chain;
-	s->count--;
+	__atomic_store_n(&s->count, s->count - 1, __ATOMIC_RELAXED);
 }
 
 static struct td__vnode *find(struct td__stripe *s, uint64_t fid)
 {
 	struct td__vnode *v = *bucket(s, fid);
 
-	while (v && v->rec.fid != fid)
+	while (v && v->fid != fid)
 		v = v->chain;
 	return v;
+}
+
+static uint32_t state_of(const struct td__vnode *v)
+{
+	return __atomic_load_n(&v->state, __ATOMIC_ACQUIRE);
+}
+
+static void set_state(struct td__vnode *v, uint32_t state)
+{
+	__atomic_store_n(&v->state, state, __ATOMIC_RELEASE);
+}
+
+static void not_idle(struct td__stripe *s, struct td__vnode *v)
+{
+	if (!v->idle.next)
+		return;
+	list_del(&v->idle);
+	s->nidle--;
+}
+
+static void idle(struct td__stripe *s, struct td__vnode *v)
+{
+	list_add(&s->idle, &v->idle);
+	s->nidle++;
+}
+
+static void not_dirty(struct td__vnode *v)
+{
+	if (!v->dirty)
+		return;
+	list_del(&v->dirties);
+	__atomic_store_n(&v->dirty, 0, __ATOMIC_RELAXED);
 }
 
 /* Under the stripe's mutex: out of every list, ready to be freed. */
 static void remove_vnode(struct td__stripe *s, struct td__vnode *v)
 {
 	hash_out(s, v);
-	if (v->idle.next) {
-		list_del(&v->idle);
-		s->nidle--;
-	}
-	if (v->dirty) {
-		list_del(&v->dirties);
-		v->dirty = 0;
-	}
-	v->state = TD__FREE;
+	not_idle(s, v);
+	not_dirty(v);
+	set_state(v, TD__FREE);
 	__atomic_store_n(&v->refs, 0, __ATOMIC_RELEASE);
 }
 
@@ -201,7 +227,7 @@ void td__vnode_dirty(struct td__vnode *v)
 
 	if (__atomic_load_n(&v->dirty, __ATOMIC_RELAXED))
 		return;
-	s = td__stripe_of(v->fs, v->rec.fid);
+	s = td__stripe_of(v->fs, v->fid);
 	td__mutex_lock(&s->mutex);
 	if (!v->dirty) {
 		__atomic_store_n(&v->dirty, 1, __ATOMIC_RELAXED);
@@ -212,7 +238,7 @@ void td__vnode_dirty(struct td__vnode *v)
 
 int td__vnode_update(struct td__vnode *v)
 {
-	struct td__stripe *s = td__stripe_of(v->fs, v->rec.fid);
+	struct td__stripe *s = td__stripe_of(v->fs, v->fid);
 	int err;
 
 	td__mutex_lock(&s->mutex);
@@ -220,8 +246,7 @@ int td__vnode_update(struct td__vnode *v)
 		td__mutex_unlock(&s->mutex);
 		return 0;
 	}
-	__atomic_store_n(&v->dirty, 0, __ATOMIC_RELAXED);
-	list_del(&v->dirties);
+	not_dirty(v);
 	td__mutex_unlock(&s->mutex);
 	err = td__fs_update(v->fs, v);
 	if (err)
@@ -241,21 +266,15 @@ static int update_stripe(struct td__fs *fs, struct td__stripe *s)
 	while (left-- && s->dirties.next != &s->dirties) {
 		struct td__vnode *v = FROM(s->dirties.next, dirties);
 
-		if (v->idle.next) {
-			list_del(&v->idle);
-			s->nidle--;
-		}
+		not_idle(s, v);
 		__atomic_add_fetch(&v->refs, 1, __ATOMIC_RELAXED);
 		td__mutex_unlock(&s->mutex);
 		td__rwlock_exclusive(&v->lock);
-		int err = v->rec.nlink ? td__vnode_update(v) : 0;
+		int named = v->rec.nlink != 0, err = named ? td__vnode_update(v) : 0;
 		td__rwlock_unlock(&v->lock);
-		if (!v->rec.nlink) { /* it goes with its last reference: nothing to write */
+		if (!named) { /* it goes with its last reference: nothing to write */
 			td__mutex_lock(&s->mutex);
-			if (v->dirty) {
-				list_del(&v->dirties);
-				__atomic_store_n(&v->dirty, 0, __ATOMIC_RELAXED);
-			}
+			not_dirty(v);
 			td__mutex_unlock(&s->mutex);
 		}
 		if (err && !first)
@@ -283,7 +302,7 @@ int td__vnodes_update(struct td__fs *fs)
 
 /* ---- References that end */
 
-/* No name, no reference: the module frees what it holds. We own the only reference, the state is DYING. */
+/* No name, no reference: the module frees what it holds. The state is DYING, so nobody else can find it. */
 static void bury(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v)
 {
 	td__rwlock_exclusive(&v->lock);
@@ -296,36 +315,53 @@ static void bury(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v)
 	free_vnode(v);
 }
 
+/*
+ * Give n references back; more than there are is all there are. Under the stripe's mutex. Returns what the vnode is now: FREE or
+ * DYING are for the caller to carry out, without the mutex.
+ */
+static uint32_t give_back(struct td__stripe *s, struct td__vnode *v, uint64_t n)
+{
+	uint64_t refs = __atomic_load_n(&v->refs, __ATOMIC_ACQUIRE), left;
+
+	do
+		left = n < refs ? refs - n : 0;
+	while (!__atomic_compare_exchange_n(&v->refs, &refs, left, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+	if (left || !refs)
+		return TD__ACTIVE;
+	if (state_of(v) == TD__FREE) /* its load had failed */
+		return TD__FREE;
+	if (v->rec.nlink) {
+		idle(s, v);
+		return TD__ACTIVE;
+	}
+	not_dirty(v); /* there is nothing to write any more, and td__vnodes_update() must not find it */
+	set_state(v, TD__DYING);
+	return TD__DYING;
+}
+
 /* Too many idle vnodes: forget the one that was used longest ago. Called and returns with the mutex. */
 static void evict(struct td__fs *fs, struct td__stripe *s)
 {
 	struct td__vnode *v = FROM(s->idle.next, idle);
-	int err = 0;
+	int err;
 
-	list_del(&v->idle);
-	s->nidle--;
+	not_idle(s, v);
 	if (v->dirty || td__hook_bound(fs, TD_OP_reclaim)) {
-		v->refs = 1;
+		__atomic_store_n(&v->refs, 1, __ATOMIC_RELEASE);
 		td__mutex_unlock(&s->mutex);
 		td__rwlock_exclusive(&v->lock);
 		err = td__vnode_update(v);
+		if (!err)
+			td__fs_reclaim(fs, v);
 		td__rwlock_unlock(&v->lock);
 		td__mutex_lock(&s->mutex);
-		if (__atomic_load_n(&v->refs, __ATOMIC_RELAXED) > 1 || err) {
-			/* Wanted again, or not to be written now: it stays. */
-			if (!__atomic_sub_fetch(&v->refs, 1, __ATOMIC_RELAXED)) {
-				list_add(&s->idle, &v->idle);
-				s->nidle++;
+		if (err || v->dirty || __atomic_load_n(&v->refs, __ATOMIC_ACQUIRE) > 1) {
+			/* Wanted again, or not to be written now: it stays, unless it has lost its last name meanwhile. */
+			if (give_back(s, v, 1) == TD__DYING) {
+				td__mutex_unlock(&s->mutex);
+				bury(fs, s, v);
+				td__mutex_lock(&s->mutex);
 			}
-			return;
-		}
-		td__mutex_unlock(&s->mutex);
-		td__rwlock_exclusive(&v->lock);
-		td__fs_reclaim(fs, v);
-		td__rwlock_unlock(&v->lock);
-		td__mutex_lock(&s->mutex);
-		if (__atomic_load_n(&v->refs, __ATOMIC_RELAXED) > 1) {
-			__atomic_sub_fetch(&v->refs, 1, __ATOMIC_RELAXED);
 			return;
 		}
 	}
@@ -339,38 +375,18 @@ static void evict(struct td__fs *fs, struct td__stripe *s)
 static void put_last(struct td__vnode *v, uint64_t n)
 {
 	struct td__fs *fs = v->fs;
-	struct td__stripe *s = td__stripe_of(fs, v->rec.fid);
-	uint64_t refs;
+	struct td__stripe *s = td__stripe_of(fs, v->fid);
+	uint32_t state;
 
 	td__mutex_lock(&s->mutex);
-	refs = __atomic_load_n(&v->refs, __ATOMIC_RELAXED);
-	for (;;) {
-		uint64_t left = n < refs ? refs - n : 0;
-
-		if (!left && !v->rec.nlink && v->state == TD__ACTIVE) {
-			if (!__atomic_compare_exchange_n(&v->refs, &refs, 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-				continue;
-			v->state = TD__DYING;
-			td__mutex_unlock(&s->mutex);
-			bury(fs, s, v);
-			return;
-		}
-		if (!__atomic_compare_exchange_n(&v->refs, &refs, left, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-			continue;
-		break;
-	}
-	if (refs && refs <= n && v->state == TD__FREE) { /* its load had failed */
-		td__mutex_unlock(&s->mutex);
-		free_vnode(v);
-		return;
-	}
-	if (refs && refs <= n) {
-		list_add(&s->idle, &v->idle);
-		s->nidle++;
-	}
-	if (s->nidle > TD__IDLE_MAX)
+	state = give_back(s, v, n);
+	if (state == TD__ACTIVE && s->nidle > TD__IDLE_MAX)
 		evict(fs, s);
 	td__mutex_unlock(&s->mutex);
+	if (state == TD__DYING)
+		bury(fs, s, v);
+	else if (state == TD__FREE)
+		free_vnode(v);
 }
 
 static void put(struct td__vnode *v, uint64_t n)
@@ -446,11 +462,11 @@ static int wait_loaded(struct td__vnode *v, struct td__vnode **out)
 {
 	int ok;
 
-	if (__atomic_load_n(&v->state, __ATOMIC_ACQUIRE) == TD__LOADING) {
+	if (state_of(v) == TD__LOADING) {
 		td__rwlock_shared(&v->lock);
 		td__rwlock_unlock(&v->lock);
 	}
-	ok = __atomic_load_n(&v->state, __ATOMIC_ACQUIRE) == TD__ACTIVE;
+	ok = state_of(v) == TD__ACTIVE;
 	if (ok)
 		*out = v;
 	else
@@ -465,7 +481,7 @@ static void unload(struct td__stripe *s, struct td__vnode *v)
 
 	td__mutex_lock(&s->mutex);
 	hash_out(s, v);
-	__atomic_store_n(&v->state, TD__FREE, __ATOMIC_RELEASE);
+	set_state(v, TD__FREE);
 	refs = __atomic_sub_fetch(&v->refs, 1, __ATOMIC_ACQ_REL);
 	td__mutex_unlock(&s->mutex);
 	td__rwlock_unlock(&v->lock);
@@ -473,16 +489,23 @@ static void unload(struct td__stripe *s, struct td__vnode *v)
 		free_vnode(v);
 }
 
-static int load(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v, const struct td_vnode *rec,
-		struct td__vnode **out)
+/* What an operation has just made. */
+struct fresh {
+	const struct td_vnode *rec;
+	uint64_t parent;
+};
+
+static int load(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v, const struct fresh *fresh, struct td__vnode **out)
 {
 	struct td_vnode r = v->rec;
 	int err = 0;
 
-	if (rec) {
-		r = *rec;
-		r.handle = v->rec.handle;
+	if (fresh) {
+		r = *fresh->rec;
+		r.handle = v->handle;
 		v->bare = 1;
+		if (r.type == TD_DIR)
+			td__names_begin(v, fresh->parent);
 	} else {
 		err = td__fs_getvnode(fs, r.fid, &r);
 	}
@@ -491,62 +514,103 @@ static int load(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v, co
 		return err;
 	}
 	v->rec = r;
-	__atomic_store_n(&v->state, TD__ACTIVE, __ATOMIC_RELEASE);
+	set_state(v, TD__ACTIVE);
 	td__rwlock_unlock(&v->lock);
 	*out = v;
 	return 0;
 }
 
-static int by_fid(struct td__fs *fs, uint64_t fid, const struct td_vnode *rec, struct td__vnode **out)
+/* A free vnode, locked. Made before the stripe's mutex is taken: vnode locks come first. */
+static struct td__vnode *new_vnode(struct td__fs *fs, uint64_t fid)
 {
-	struct td__stripe *s = td__stripe_of(fs, fid);
+	struct td__vnode *v = take_vnode(fs);
+
+	if (!v)
+		return 0;
+	td__rwlock_exclusive(&v->lock);
+	v->fid = v->rec.fid = fid;
+	return v;
+}
+
+static void not_needed(struct td__vnode *v)
+{
+	if (!v)
+		return;
+	td__rwlock_unlock(&v->lock);
+	free_vnode(v);
+}
+
+/* The vnode that is there, with a reference; else the new one, hashed in. */
+static struct td__vnode *find_or_add(struct td__stripe *s, uint64_t fid, struct td__vnode *new, uint32_t *state)
+{
 	struct td__vnode *v;
 
-	if (!fid)
-		return -TD_EIO;
 	td__mutex_lock(&s->mutex);
-	for (v = find(s, fid); v && rec && v->state == TD__DYING; v = find(s, fid)) {
-		/* bury() holds its lock: the module has freed the fid and given it anew, the kernel is about to forget it. */
-		td__mutex_unlock(&s->mutex);
-		td__rwlock_shared(&v->lock);
-		td__rwlock_unlock(&v->lock);
-		td__mutex_lock(&s->mutex);
-	}
-	if (v && (rec || v->state == TD__DYING)) {
-		td__mutex_unlock(&s->mutex);
-		return rec ? -TD_EIO : -TD_ESTALE; /* a new file with a fid that is in use */
-	}
-	if (v) {
-		if (v->idle.next) {
-			list_del(&v->idle);
-			s->nidle--;
-		}
+	v = find(s, fid);
+	*state = v ? state_of(v) : TD__FREE;
+	if (v && *state != TD__DYING) {
+		not_idle(s, v);
 		__atomic_add_fetch(&v->refs, 1, __ATOMIC_ACQ_REL);
-		td__mutex_unlock(&s->mutex);
-		return wait_loaded(v, out);
+	} else if (!v && new) {
+		v = new;
+		set_state(v, TD__LOADING);
+		__atomic_store_n(&v->refs, 1, __ATOMIC_RELEASE);
+		hash_in(s, v);
 	}
-	v = take_vnode(fs);
-	if (!v) {
-		td__mutex_unlock(&s->mutex);
-		return -TD_ENOMEM;
-	}
-	td__rwlock_exclusive(&v->lock);
-	v->rec.fid = fid;
-	v->state = TD__LOADING;
-	__atomic_store_n(&v->refs, 1, __ATOMIC_RELEASE);
-	hash_in(s, v);
 	td__mutex_unlock(&s->mutex);
-	return load(fs, s, v, rec, out);
+	return v;
 }
 
 int td__vnode_by_fid(struct td__fs *fs, uint64_t fid, struct td__vnode **out)
 {
-	return by_fid(fs, fid, 0, out);
+	struct td__stripe *s = td__stripe_of(fs, fid);
+	struct td__vnode *v, *new;
+	uint32_t state;
+
+	if (!fid)
+		return -TD_EIO;
+	v = find_or_add(s, fid, 0, &state);
+	if (v)
+		return state == TD__DYING ? -TD_ESTALE : wait_loaded(v, out);
+	new = new_vnode(fs, fid);
+	if (!new)
+		return -TD_ENOMEM;
+	v = find_or_add(s, fid, new, &state);
+	if (v == new)
+		return load(fs, s, v, 0, out);
+	not_needed(new);
+	return state == TD__DYING ? -TD_ESTALE : wait_loaded(v, out);
 }
 
-int td__vnode_adopt(struct td__fs *fs, const struct td_vnode *rec, struct td__vnode **out)
+/*
+ * The fid is new, or was freed and is given anew. Then its former vnode may still be there, DYING under bury()'s lock; and somebody
+ * who has the fid from an old listing may be loading it: the former life, without success, or already the new one.
+ */
+int td__vnode_adopt(struct td__fs *fs, const struct td_vnode *rec, uint64_t parent, struct td__vnode **out)
 {
-	return by_fid(fs, rec->fid, rec, out);
+	struct td__stripe *s = td__stripe_of(fs, rec->fid);
+	const struct fresh fresh = { rec, parent };
+
+	for (;;) {
+		struct td__vnode *new = new_vnode(fs, rec->fid), *v;
+		uint32_t state;
+
+		if (!new)
+			return -TD_ENOMEM;
+		v = find_or_add(s, rec->fid, new, &state);
+		if (v == new)
+			return load(fs, s, v, &fresh, out);
+		not_needed(new);
+		if (state == TD__DYING) {
+			td__rwlock_shared(&v->lock);
+			td__rwlock_unlock(&v->lock);
+		} else if (!wait_loaded(v, out)) {
+			if (v->rec.type == rec->type && v->rec.generation == rec->generation)
+				return 0;
+			td__vnode_put(v, 1); /* a fid that is in use */
+			return -TD_EIO;
+		}
+	}
 }
 
 /* ---- References of the module */
@@ -558,7 +622,7 @@ int td__vnode_keep(struct td__fs *fs, td_handle h)
 
 	if (!v)
 		return -TD_ESTALE;
-	s = td__stripe_of(fs, v->rec.fid);
+	s = td__stripe_of(fs, v->fid);
 	td__mutex_lock(&s->mutex);
 	uint32_t limit = fs->domain->level.handles;
 	if (limit && fs->kept >= limit) {
@@ -580,7 +644,7 @@ int td__vnode_unkeep(struct td__fs *fs, td_handle h)
 
 	if (!v)
 		return -TD_ESTALE;
-	s = td__stripe_of(fs, v->rec.fid);
+	s = td__stripe_of(fs, v->fid);
 	td__mutex_lock(&s->mutex);
 	kept = v->kept;
 	if (kept) {
@@ -599,7 +663,7 @@ void td__vnodes_unkeep_all(struct td__fs *fs)
 	for (uint32_t i = 0; fs->kept && i < fs->nvnodes; i++) {
 		struct td__vnode *v = at(fs, i);
 
-		while (v->kept && !td__vnode_unkeep(fs, v->rec.handle))
+		while (v->kept && !td__vnode_unkeep(fs, v->handle))
 			;
 	}
 }
