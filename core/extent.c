@@ -46,9 +46,10 @@ static int more_room(struct td__vnode *v)
 	e = td__port_alloc(room * sizeof(*e));
 	if (!e)
 		return -TD_ENOMEM;
-	memcpy(e, v->extents, v->nextents * sizeof(*e));
-	if (v->room)
+	if (v->room) {
+		memcpy(e, v->extents, v->nextents * sizeof(*e));
 		td__port_free(v->extents, v->room * sizeof(*v->extents));
+	}
 	v->extents = e;
 	v->room = room;
 	return 0;
@@ -66,6 +67,8 @@ static int insert(struct td__vnode *v, uint32_t i, const struct td_extent *e)
 
 static void erase(struct td__vnode *v, uint32_t i, uint32_t n)
 {
+	if (!n)
+		return;
 	memmove(v->extents + i, v->extents + i + n, (v->nextents - i - n) * sizeof(*v->extents));
 	v->nextents -= n;
 }

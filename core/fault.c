@@ -47,7 +47,8 @@ void td__why(char *why, size_t size, const char *a, const char *b, const char *c
 void td__fault_note(struct td__fs *fs, struct td_fault *f)
 {
 	td__mutex_lock(&fs->faults_mutex);
-	f->number = ++fs->nfaults;
+	f->number = fs->nfaults + 1;
+	__atomic_store_n(&fs->nfaults, f->number, __ATOMIC_RELAXED);
 	fs->faults[(f->number - 1) % TD_FAULTS_KEPT] = *f;
 	td__mutex_unlock(&fs->faults_mutex);
 }

@@ -228,7 +228,7 @@ static void abort_least(struct td__fs *fs, uint64_t cycle)
 			victim = c;
 	}
 	__atomic_store_n(&victim->aborted, 1, __ATOMIC_RELEASE);
-	fs->locks.resolved++;
+	__atomic_store_n(&fs->locks.resolved, fs->locks.resolved + 1, __ATOMIC_RELAXED);
 }
 
 uint32_t td__locks_check(struct td__fs *fs)

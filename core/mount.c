@@ -111,17 +111,17 @@ void td_get_status(struct td__fs *fs, struct td_status *out)
 		out->level = fs->domain->level;
 		out->process = fs->domain->process;
 	}
+	out->since_sec = fs->since_sec;
+	out->level_changes = fs->level_changes;
 	td__mutex_unlock(&fs->tick_mutex);
 	td__copy_text(out->module, sizeof(out->module), fs->module->info.name);
 	out->build = fs->module->build;
 	out->state = __atomic_load_n(&fs->state, __ATOMIC_RELAXED);
-	out->since_sec = fs->since_sec;
-	out->faults = fs->nfaults;
-	out->restarts = fs->restarts;
-	out->level_changes = fs->level_changes;
-	out->deadlocks = fs->locks.resolved;
+	out->faults = __atomic_load_n(&fs->nfaults, __ATOMIC_RELAXED);
+	out->restarts = __atomic_load_n(&fs->restarts, __ATOMIC_RELAXED);
+	out->deadlocks = __atomic_load_n(&fs->locks.resolved, __ATOMIC_RELAXED);
 	out->vnodes = td__vnodes_count(fs);
-	out->last_pause_ns = fs->last_pause_ns;
+	out->last_pause_ns = __atomic_load_n(&fs->last_pause_ns, __ATOMIC_RELAXED);
 	for (uint32_t i = 0; i < TD__SLOTS; i++) {
 		const struct td__call *c = &fs->calls[i];
 
