@@ -174,17 +174,17 @@ class Passthrough(Mounted):
 
 
 class Tadan(Mounted):
-    """SMFS at one level."""
+    """SMFS at one level; without extended attributes, as passthrough_ll is by default."""
 
     def __init__(self, level, build, size):
         super().__init__(level)
         self.level = level
         self.size = size
         self.program = os.path.join(build, "tadan")
-        self.note = f"smfs, --size {size} --level {level}"
+        self.note = f"smfs, --size {size} --no-xattrs --level {level}"
 
     def command(self):
-        return [self.program, "mount", "smfs", self.dir, "--size", self.size,
+        return [self.program, "mount", "smfs", self.dir, "--size", self.size, "--no-xattrs",
                 "--level", self.level, "-f"]
 
     def start(self, scratch, cpus):
