@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The tests' calls on a volume in this process, of 128 MiB.
+ * The tests' calls on a volume in this process, of 128 MiB, in memory or in an image file.
  */
 #include "fsapi.h"
 
@@ -20,16 +20,39 @@ static _Thread_local uint32_t uid, gid, ngroups, groups[GROUPS];
 
 #define ME (&(struct td_task){ volume, uid, gid, ngroups, mask, groups, cwd })
 
+static struct td_volume_params params = { .size = VOLUME_SIZE, .format = 1 };
+static char image[4096]; /* made for this run, and removed at its end */
+
+static int make_image(char *why, size_t size)
+{
+	const char *tmp = getenv("TMPDIR");
+	int fd;
+
+	snprintf(image, sizeof(image), "%s/conformance.XXXXXX", tmp ? tmp : "/tmp");
+	fd = mkstemp(image);
+	if (fd < 0) {
+		snprintf(why, size, "%s: %s", image, strerror(errno));
+		return -errno;
+	}
+	close(fd);
+	params.image = image;
+	return 0;
+}
+
 static int start(const struct options *o, char *why, size_t size)
 {
-	struct td_volume_params p = {
-		.module = o->module,
-		.size = VOLUME_SIZE,
-		.level = o->level,
-	};
-	int err = td_volume_open(&p, &volume, why, size);
+	int err = o->on_image ? make_image(why, size) : 0;
 
-	return err ? err : td_path_chmod(ME, "/", 0777);
+	if (err)
+		return err;
+	params.module = o->module;
+	params.level = o->level;
+	err = td_volume_open(&params, &volume, why, size);
+	if (!err)
+		return td_path_chmod(ME, "/", 0777);
+	if (params.image)
+		unlink(image);
+	return err;
 }
 
 static void stop(void)
@@ -38,6 +61,28 @@ static void stop(void)
 
 	if (err)
 		fprintf(stderr, "closing the volume: %s\n", strerror(-err));
+	if (params.image)
+		unlink(image);
+}
+
+static int remount(void)
+{
+	char why[256];
+	int err;
+
+	if (!params.image)
+		return -EOPNOTSUPP;
+	err = td_volume_close(volume);
+	if (!err)
+		err = td_volume_open(&params, &volume, why, sizeof(why));
+	if (err) {
+		fprintf(stderr, "conformance: the volume is lost: %s\n", strerror(-err));
+		exit(1);
+	}
+	cwd = TD_CWD_ROOT;
+	if (*where)
+		cwd = td_path_open(ME, where, O_RDONLY | O_DIRECTORY, 0);
+	return *where && cwd < 0 ? cwd : 0;
 }
 
 static bool yes(void)
@@ -343,6 +388,7 @@ static int i_readdir(int fd, struct dent *out, int max)
 const struct fsapi inproc_api = {
 	.start = start,
 	.stop = stop,
+	.remount = remount,
 	.is_root = yes,
 	.own = yes,
 	.as = as,

@@ -41,6 +41,11 @@ static void stop(void)
 		perror("/");
 }
 
+static int remount(void)
+{
+	return -EOPNOTSUPP;
+}
+
 static bool is_root(void)
 {
 	return first_uid == 0;
@@ -318,6 +323,7 @@ static int p_readdir(int fd, struct dent *out, int max)
 const struct fsapi posix_api = {
 	.start = start,
 	.stop = stop,
+	.remount = remount,
 	.mounted = true,
 	.is_root = is_root,
 	.own = own,

@@ -26,6 +26,7 @@ struct options {
 	const char *dir;    /* --posix */
 	const char *module; /* --inproc */
 	const char *level;
+	bool on_image; /* with --inproc: the device is a file, not memory */
 	const char *filter;
 	uint64_t seed;
 };
@@ -42,6 +43,7 @@ struct fsapi {
 	/* 0; or -errno, and why says what is the matter. EOPNOTSUPP: this machine cannot have it. */
 	int (*start)(const struct options *o, char *why, size_t size);
 	void (*stop)(void);
+	int (*remount)(void);  /* end it and start it anew; EOPNOTSUPP: nothing would be left */
 	bool mounted;	       /* there is a real directory: mmap works */
 	bool (*is_root)(void); /* the tests may call as anybody */
 	bool (*own)(void);     /* nobody else uses this file system */

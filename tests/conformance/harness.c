@@ -2,7 +2,8 @@
 /*
  * conformance: one test body for a file system, whatever the way to it.
  *
- *	conformance --posix DIR | --inproc MODULE [--level L]  [--filter NAME] [--list] [--seed N]
+ *	conformance --posix DIR | --inproc MODULE [--level L] [--on-image]
+ *		[--filter NAME] [--list] [--seed N]
  *
  * One line for each test: "ok", "FAIL" or "skip", its name, and what there is to say. Then
  * `N passed, N failed, N skipped`; the exit status is 0 if none failed, 1 if one did, 2 if the tests
@@ -198,7 +199,7 @@ static void replay(const struct test *t)
 	printf("     replay: conformance %s %s", fs->mounted ? "--posix" : "--inproc",
 	       fs->mounted ? options.dir : options.module);
 	if (!fs->mounted)
-		printf(" --level %s", options.level);
+		printf(" --level %s%s", options.level, options.on_image ? " --on-image" : "");
 	printf(" --seed %llu --filter %s.%s\n", (unsigned long long)options.seed, t->subject,
 	       t->name);
 }
@@ -324,7 +325,7 @@ static int run_all(void)
 
 static int usage(FILE *out)
 {
-	fprintf(out, "usage: conformance --posix DIR | --inproc MODULE [--level L] "
+	fprintf(out, "usage: conformance --posix DIR | --inproc MODULE [--level L] [--on-image] "
 		     "[--filter NAME] [--list] [--seed N]\n");
 	return 2;
 }
@@ -339,6 +340,7 @@ static int parse(int argc, char **argv)
 		{ "filter", required_argument, NULL, 'f' },
 		{ "list", no_argument, NULL, 'L' },
 		{ "seed", required_argument, NULL, 's' },
+		{ "on-image", no_argument, NULL, 'I' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -350,6 +352,7 @@ static int parse(int argc, char **argv)
 		case 'p': options.dir = optarg; break;
 		case 'i': options.module = optarg; break;
 		case 'l': options.level = optarg; break;
+		case 'I': options.on_image = true; break;
 		case 'f': options.filter = optarg; break;
 		case 's': options.seed = strtoull(optarg, NULL, 0); break;
 		case 'L': only_list = true; break;
