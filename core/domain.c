@@ -272,6 +272,7 @@ static int start_again(struct td__fs *fs, const struct td_level *level, char *wh
 	new = make(fs, level, why, size, &err);
 	__atomic_store_n(&fs->starter, td__port_thread() + 1, __ATOMIC_RELAXED);
 	close_gate(fs);
+	td__vnodes_unkeep_all(fs);
 	if (!new)
 		return err;
 	err = bring_up(fs, new, 0, why, size);
@@ -293,10 +294,11 @@ static int after_fault(struct td__fs *fs, struct td_fault *fault, char *why, siz
 		err = start_again(fs, &level, why, size);
 		fs->restarts++;
 	}
-	if (!tried)
+	if (!tried) {
 		close_gate(fs);
+		td__vnodes_unkeep_all(fs);
+	}
 	__atomic_store_n(&fs->starter, 0, __ATOMIC_RELAXED);
-	td__vnodes_unkeep_all(fs);
 	if (err) {
 		td__copy_text(fault->action, sizeof(fault->action),
 			      tried ? "detached: cannot be started again" : "detached: failed too often");
@@ -308,11 +310,11 @@ static int after_fault(struct td__fs *fs, struct td_fault *fault, char *why, siz
 	return 0;
 }
 
+/* The old domain has said goodbye, so it is not asked to begin again with its memory as it is: if need be, a new one takes its place. */
 static int move(struct td__fs *fs, const struct td_level *level, uint64_t *closed_at, char *why, size_t size)
 {
 	struct td__domain *old = fs->domain, *new;
-	uint32_t state = fs->state;
-	int err;
+	int err, back = 0;
 
 	new = make(fs, level, why, size, &err);
 	if (!new)
@@ -321,24 +323,21 @@ static int move(struct td__fs *fs, const struct td_level *level, uint64_t *close
 	*closed_at = td__port_monotonic();
 	close_gate(fs);
 	say_goodbye(fs);
+	td__vnodes_unkeep_all(fs);
 	err = bring_up(fs, new, 0, why, size);
-	if (err && old) {
+	if (err) {
 		char ignored[128];
 
-		if (bring_up(fs, old, 0, ignored, sizeof(ignored)))
-			state = TD_STATE_DETACHED;
+		install(fs, 0);
+		end(fs, new);
+		back = old && !start_again(fs, &old->level, ignored, sizeof(ignored));
 	}
 	__atomic_store_n(&fs->starter, 0, __ATOMIC_RELAXED);
 	if (err) {
-		if (!old || state == TD_STATE_DETACHED)
-			install(fs, 0);
-		open_gate(fs, old ? state : TD_STATE_DETACHED);
-		end(fs, new);
-		if (old && state == TD_STATE_DETACHED)
-			end(fs, old);
+		open_gate(fs, back ? TD_STATE_RUNNING : TD_STATE_DETACHED);
+		end(fs, old);
 		return err;
 	}
-	td__vnodes_unkeep_all(fs);
 	uint32_t nsec;
 	td__mutex_lock(&fs->tick_mutex);
 	td__port_now(&fs->since_sec, &nsec);
