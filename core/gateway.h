@@ -77,6 +77,7 @@ struct td__call {
 	uint32_t doomed;  /* not 0: the module must not run on; enum td_fault_kind */
 	uint32_t aborted; /* chosen to end a deadlock: services refuse, and the call is made again */
 	uint32_t waits;   /* number of the lock that the call waits for, plus 1; under the locks' mutex */
+	uint64_t turn;    /* whose turn it is among those that wait for one lock: the least; under the locks' mutex */
 	uint64_t started; /* counts the crossings of this slot: odd while the module runs */
 
 	/* The owner's. */
@@ -93,6 +94,8 @@ struct td__call {
 	uint32_t window_used;
 	uint32_t out_at, out_size; /* the call's out bytes, within the window */
 	uint32_t mistakes;         /* of this call */
+	uint32_t lines;            /* that the call has written to the log */
+	uint64_t discarded;        /* blocks that it has discarded */
 	uint32_t granted;          /* lock granted with the call and not asked for as yet, plus 1 */
 	uint32_t first_lock;       /* the first that the module asked for, as in the frame's `granted` */
 	struct td__uio *uio;

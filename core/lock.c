@@ -33,7 +33,7 @@ static void put(uint64_t *set, uint32_t lock, int on)
 		set[lock / 64] &= ~(1ull << lock % 64);
 }
 
-/* `waited`: who has waited goes before who comes. */
+/* `waited`: it is this call's turn. Who comes while others wait goes behind them. */
 static int try_take(uint64_t *word, uint32_t slot, int exclusive, int waited)
 {
 	uint64_t old = __atomic_load_n(word, __ATOMIC_RELAXED), new;
@@ -56,7 +56,7 @@ static void release(struct td__locks *l, uint32_t lock, uint32_t slot)
 	do {
 		new = old & ~(1ull << slot);
 		if (!(new & HOLDERS))
-			new &= ~(EXCLUSIVE | WAITERS);
+			new &= ~EXCLUSIVE;
 	} while (!__atomic_compare_exchange_n(word, &old, new, 1, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 	if (old & WAITERS) {
 		td__mutex_lock(&l->mutex);
@@ -70,17 +70,36 @@ static int must_give_up(const struct td__call *c)
 	return __atomic_load_n(&c->aborted, __ATOMIC_ACQUIRE) || __atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE);
 }
 
+/* Who waits for the same lock, and has for longer; of all who wait for it with `all`. Under the mutex. */
+static int others_wait(const struct td__call *c, uint32_t lock, int all)
+{
+	const struct td__fs *fs = c->fs;
+
+	for (uint32_t i = 0; i < TD__SLOTS; i++) {
+		const struct td__call *o = &fs->calls[i];
+
+		if (o != c && o->waits == lock + 1 && !must_give_up(o) && (all || o->turn < c->turn))
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * Who waits takes the lock in the order of coming. Else the victim of a deadlock, made again, would take it from under the one
+ * that it gave way to.
+ */
 static int wait(struct td__call *c, uint32_t lock, int exclusive)
 {
 	struct td__locks *l = &c->fs->locks;
-	int err = 0;
+	int err = 0, others;
 
 	td__mutex_lock(&l->mutex);
 	c->waits = lock + 1;
+	c->turn = l->turns++;
 	__atomic_add_fetch(&l->waiters, 1, __ATOMIC_RELAXED);
 	for (;;) {
 		__atomic_or_fetch(&l->word[lock], WAITERS, __ATOMIC_SEQ_CST);
-		if (try_take(&l->word[lock], c->slot, exclusive, 1))
+		if (!others_wait(c, lock, 0) && try_take(&l->word[lock], c->slot, exclusive, 1))
 			break;
 		if (must_give_up(c)) {
 			err = -TD_EDEADLK;
@@ -89,7 +108,11 @@ static int wait(struct td__call *c, uint32_t lock, int exclusive)
 		td__cond_wait(&l->freed, &l->mutex, 100);
 	}
 	c->waits = 0;
-	if (!__atomic_sub_fetch(&l->waiters, 1, __ATOMIC_RELAXED) || err)
+	__atomic_sub_fetch(&l->waiters, 1, __ATOMIC_RELAXED);
+	others = others_wait(c, lock, 1);
+	if (!others)
+		__atomic_and_fetch(&l->word[lock], ~WAITERS, __ATOMIC_SEQ_CST);
+	if (others || err)
 		td__cond_broadcast(&l->freed);
 	td__mutex_unlock(&l->mutex);
 	return err;
@@ -121,7 +144,7 @@ static void withdraw_grant(struct td__call *c, uint32_t asked)
 }
 
 /* A lock that the call has given back but that is held until commit, or one that is held in a weaker mode. */
-static int take_again(struct td__call *c, uint32_t lock, int exclusive)
+static int take_again(struct td__call *c, uint32_t lock, uint32_t mode)
 {
 	uint64_t *word = &c->fs->locks.word[lock];
 
@@ -130,12 +153,12 @@ static int take_again(struct td__call *c, uint32_t lock, int exclusive)
 		return -TD_EDEADLK;
 	}
 	put(c->given, lock, 0);
-	if (!exclusive || __atomic_load_n(word, __ATOMIC_RELAXED) & EXCLUSIVE)
+	if ((mode & ~(uint32_t)TD_TRY) != TD_EXCLUSIVE || __atomic_load_n(word, __ATOMIC_RELAXED) & EXCLUSIVE)
 		return 0;
 	/* Shared so far, so nothing was changed under it: it may go and come back. */
 	put(c->held, lock, 0);
 	release(&c->fs->locks, lock, c->slot);
-	return td__lock_take(c, lock, TD_EXCLUSIVE);
+	return td__lock_take(c, lock, mode);
 }
 
 int td__lock_take(struct td__call *c, uint32_t lock, uint32_t mode)
@@ -152,7 +175,7 @@ int td__lock_take(struct td__call *c, uint32_t lock, uint32_t mode)
 	if (!c->first_lock)
 		c->first_lock = (lock + 1) | (mode & ~(uint32_t)TD_TRY) << 16;
 	if (has(c->held, lock))
-		return take_again(c, lock, exclusive);
+		return take_again(c, lock, mode);
 	if (!try_take(&c->fs->locks.word[lock], c->slot, exclusive, 0)) {
 		if (mode & TD_TRY)
 			return -TD_EAGAIN;

@@ -19,6 +19,7 @@ struct td__locks {
 	struct td__mutex mutex; /* guards who waits for what */
 	struct td__cond freed;
 	uint32_t waiters; /* read without the mutex */
+	uint64_t turns;   /* counts who waited, under the mutex */
 	uint64_t resolved; /* deadlocks */
 };
 
