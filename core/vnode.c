@@ -343,6 +343,7 @@ static uint32_t give_back(struct td__stripe *s, struct td__vnode *v, uint64_t n)
 static void evict(struct td__fs *fs, struct td__stripe *s)
 {
 	struct td__vnode *v = FROM(s->idle.next, idle);
+	uint64_t ours = 1;
 	int err;
 
 	not_idle(s, v);
@@ -355,7 +356,8 @@ static void evict(struct td__fs *fs, struct td__stripe *s)
 			td__fs_reclaim(fs, v);
 		td__rwlock_unlock(&v->lock);
 		td__mutex_lock(&s->mutex);
-		if (err || v->dirty || __atomic_load_n(&v->refs, __ATOMIC_ACQUIRE) > 1) {
+		if (err || v->dirty ||
+		    !__atomic_compare_exchange_n(&v->refs, &ours, 0, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 			/* Wanted again, or not to be written now: it stays, unless it has lost its last name meanwhile. */
 			if (give_back(s, v, 1) == TD__DYING) {
 				td__mutex_unlock(&s->mutex);
@@ -457,7 +459,7 @@ void td__vnode_put(struct td__vnode *v, uint64_t n)
 
 /* ---- From fid to vnode */
 
-/* Somebody else is loading it, or has: wait, then see. The reference is ours. */
+/* Somebody else is loading it, or has: wait, then see. The reference is ours; the caller may hold a directory's lock. */
 static int wait_loaded(struct td__vnode *v, struct td__vnode **out)
 {
 	int ok;
@@ -470,7 +472,7 @@ static int wait_loaded(struct td__vnode *v, struct td__vnode **out)
 	if (ok)
 		*out = v;
 	else
-		td__vnode_put(v, 1);
+		td__vnode_drop(v);
 	return ok ? 0 : -TD_ESTALE;
 }
 
@@ -607,7 +609,7 @@ int td__vnode_adopt(struct td__fs *fs, const struct td_vnode *rec, uint64_t pare
 		} else if (!wait_loaded(v, out)) {
 			if (v->rec.type == rec->type && v->rec.generation == rec->generation)
 				return 0;
-			td__vnode_put(v, 1); /* a fid that is in use */
+			td__vnode_drop(v); /* a fid that is in use */
 			return -TD_EIO;
 		}
 	}
