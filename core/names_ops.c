@@ -362,9 +362,11 @@ struct rename {
 	int alone; /* fs->renames is held: needed where more than one directory is locked */
 };
 
+enum { DEEPEST = 1 << 17 };
+
 /*
  * Is `dir` the directory `v`, or below it? Climbs by `..`; fs->renames keeps the tree as it is. A module could answer in a
- * circle: one that is closed meets `seen` (Brent 1980).
+ * circle: one that is closed meets `seen` (Brent 1980); one that never is ends at DEEPEST.
  */
 static int is_below(struct td__fs *fs, struct td__vnode *dir, const struct td__vnode *v)
 {
@@ -385,7 +387,7 @@ static int is_below(struct td__fs *fs, struct td__vnode *dir, const struct td__v
 		td__rwlock_shared(&dir->lock);
 		err = td__fs_lookup(fs, dir, text_name(".."), &fid);
 		td__rwlock_unlock(&dir->lock);
-		if (!err && fid == seen)
+		if (!err && (fid == seen || steps > DEEPEST))
 			err = -TD_EIO;
 		if (!(steps & (steps - 1)))
 			seen = err ? 0 : fid;
@@ -504,7 +506,7 @@ static int still_so(const struct rename *r)
 	return r->target ? !err && fid == r->target->rec.fid : err == -TD_ENOENT;
 }
 
-enum { AGAIN = 1 };
+enum { AGAIN = 1, TRIES = 10000 };
 
 /* One attempt: find the vnodes, lock them all, see that nothing has changed, move. */
 static int try_rename(struct rename *r)
@@ -567,7 +569,7 @@ int td_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, str
 	      struct td_name new, uint32_t flags)
 {
 	struct rename r = { .fs = fs, .cred = cred, .old = old, .new = new, .flags = flags };
-	int err;
+	int err, tries = 0;
 
 	if (flags & ~(uint32_t)(TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE) ||
 	    flags == (TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE))
@@ -587,7 +589,9 @@ int td_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, str
 		td__mutex_lock(&fs->renames);
 	do
 		err = try_rename(&r);
-	while (err == AGAIN);
+	while (err == AGAIN && ++tries < TRIES);
+	if (err == AGAIN) /* a module that answers differently each time */
+		err = -TD_EIO;
 	if (r.alone)
 		td__mutex_unlock(&fs->renames);
 	td__vnode_put(r.from, 1);
