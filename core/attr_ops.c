@@ -352,8 +352,19 @@ static uint32_t keep_visible(char *names, uint32_t len)
 	return kept;
 }
 
+static int give_visible(struct td_out *out, void *names, uint32_t size)
+{
+	out->used = keep_visible(out->data, out->used);
+	if (size && out->used > size)
+		return -TD_ERANGE;
+	if (size)
+		memcpy(names, out->data, out->used);
+	return 0;
+}
+
 int td_listxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, void *names, uint32_t size)
 {
+	uint32_t room = cred->uid ? 0 : size; /* what is not for the caller to see takes room, too */
 	struct td__vnode *v;
 	struct td_out out;
 	int err;
@@ -365,12 +376,12 @@ int td_listxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, voi
 		return err;
 	if (v->bare)
 		return end_xattr(v, 0, 0);
-	err = xattr_room(names, size, &out);
+	err = xattr_room(names, room, &out);
 	if (!err) {
 		err = td__fs_listxattr(fs, v, &out);
 		if (!err && cred->uid)
-			out.used = keep_visible(out.data, out.used);
-		err = xattr_result(&out, size, err);
+			err = give_visible(&out, names, size);
+		err = xattr_result(&out, room, err);
 	}
 	return end_xattr(v, err, 0);
 }
