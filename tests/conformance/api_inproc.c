@@ -5,7 +5,7 @@
 #include "fsapi.h"
 
 #include <dirent.h>
-#include <sys/sysmacros.h>
+#include <pthread.h>
 
 #include "tadan.h"
 
@@ -39,6 +39,64 @@ static int make_image(char *why, size_t size)
 	return 0;
 }
 
+/* ---- Moving to and fro between two levels while the tests run */
+
+enum { STAY_MS = 20 };
+
+static struct {
+	pthread_t thread;
+	pthread_mutex_t gate; /* held by whoever needs the volume to stay the same one */
+	const char *levels[2];
+	bool on, stop;
+	unsigned moves, failures;
+	char why[256];
+} mover = { .gate = PTHREAD_MUTEX_INITIALIZER };
+
+static void *move(void *arg)
+{
+	struct timespec nap = { 0, STAY_MS * 1000000 };
+
+	for (unsigned i = 1; !__atomic_load_n(&mover.stop, __ATOMIC_RELAXED); i++) {
+		nanosleep(&nap, NULL);
+		pthread_mutex_lock(&mover.gate);
+		if (td_volume_level(volume, mover.levels[i % 2], NULL, mover.why,
+				    sizeof(mover.why)))
+			mover.failures++;
+		else
+			mover.moves++;
+		pthread_mutex_unlock(&mover.gate);
+	}
+	return arg;
+}
+
+static int start_moving(const struct options *o, char *why, size_t size)
+{
+	int err = td_volume_level(volume, o->also, NULL, why, size);
+
+	if (err)
+		return err;
+	mover.levels[0] = o->level;
+	mover.levels[1] = o->also;
+	mover.on = !pthread_create(&mover.thread, NULL, move, NULL);
+	return mover.on ? 0 : -EAGAIN;
+}
+
+static void stop_moving(void)
+{
+	if (!mover.on)
+		return;
+	__atomic_store_n(&mover.stop, true, __ATOMIC_RELAXED);
+	pthread_join(mover.thread, NULL);
+	fprintf(stderr, "moved %u times between %s and %s\n", mover.moves, mover.levels[0],
+		mover.levels[1]);
+	if (mover.failures) {
+		fprintf(stderr, "FAIL %u moves failed: %s\n", mover.failures, mover.why);
+		exit(1);
+	}
+}
+
+/* ---- Life of the volume */
+
 static int start(const struct options *o, char *why, size_t size)
 {
 	int err = o->on_image ? make_image(why, size) : 0;
@@ -49,16 +107,22 @@ static int start(const struct options *o, char *why, size_t size)
 	params.level = o->level;
 	err = td_volume_open(&params, &volume, why, size);
 	if (!err)
-		return td_path_chmod(ME, "/", 0777);
-	if (params.image)
+		err = td_path_chmod(ME, "/", 0777);
+	if (!err && o->also)
+		err = start_moving(o, why, size);
+	if (err && volume)
+		td_volume_close(volume);
+	if (err && params.image)
 		unlink(image);
 	return err;
 }
 
 static void stop(void)
 {
-	int err = td_volume_close(volume);
+	int err;
 
+	stop_moving();
+	err = td_volume_close(volume);
 	if (err)
 		fprintf(stderr, "closing the volume: %s\n", strerror(-err));
 	if (params.image)
@@ -72,9 +136,11 @@ static int remount(void)
 
 	if (!params.image)
 		return -EOPNOTSUPP;
+	pthread_mutex_lock(&mover.gate);
 	err = td_volume_close(volume);
 	if (!err)
 		err = td_volume_open(&params, &volume, why, sizeof(why));
+	pthread_mutex_unlock(&mover.gate);
 	if (err) {
 		fprintf(stderr, "conformance: the volume is lost: %s\n", strerror(-err));
 		exit(1);

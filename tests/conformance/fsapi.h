@@ -26,7 +26,8 @@ struct options {
 	const char *dir;    /* --posix */
 	const char *module; /* --inproc */
 	const char *level;
-	bool on_image; /* with --inproc: the device is a file, not memory */
+	const char *also; /* with --inproc: move between the two levels all the time; 0: stay */
+	bool on_image;	  /* with --inproc: the device is a file, not memory */
 	const char *filter;
 	uint64_t seed;
 };

@@ -2,7 +2,7 @@
 /*
  * conformance: one test body for a file system, whatever the way to it.
  *
- *	conformance --posix DIR | --inproc MODULE [--level L] [--on-image]
+ *	conformance --posix DIR | --inproc MODULE [--level L [--also L]] [--on-image]
  *		[--filter NAME] [--list] [--seed N]
  *
  * One line for each test: "ok", "FAIL" or "skip", its name, and what there is to say. Then
@@ -199,7 +199,8 @@ static void replay(const struct test *t)
 	printf("     replay: conformance %s %s", fs->mounted ? "--posix" : "--inproc",
 	       fs->mounted ? options.dir : options.module);
 	if (!fs->mounted)
-		printf(" --level %s%s", options.level, options.on_image ? " --on-image" : "");
+		printf(" --level %s%s%s%s", options.level, options.also ? " --also " : "",
+		       options.also ? options.also : "", options.on_image ? " --on-image" : "");
 	printf(" --seed %llu --filter %s.%s\n", (unsigned long long)options.seed, t->subject,
 	       t->name);
 }
@@ -325,7 +326,8 @@ static int run_all(void)
 
 static int usage(FILE *out)
 {
-	fprintf(out, "usage: conformance --posix DIR | --inproc MODULE [--level L] [--on-image] "
+	fprintf(out, "usage: conformance --posix DIR | --inproc MODULE [--level L [--also L]] "
+		     "[--on-image] "
 		     "[--filter NAME] [--list] [--seed N]\n");
 	return 2;
 }
@@ -340,6 +342,7 @@ static int parse(int argc, char **argv)
 		{ "filter", required_argument, NULL, 'f' },
 		{ "list", no_argument, NULL, 'L' },
 		{ "seed", required_argument, NULL, 's' },
+		{ "also", required_argument, NULL, 'a' },
 		{ "on-image", no_argument, NULL, 'I' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -352,6 +355,7 @@ static int parse(int argc, char **argv)
 		case 'p': options.dir = optarg; break;
 		case 'i': options.module = optarg; break;
 		case 'l': options.level = optarg; break;
+		case 'a': options.also = optarg; break;
 		case 'I': options.on_image = true; break;
 		case 'f': options.filter = optarg; break;
 		case 's': options.seed = strtoull(optarg, NULL, 0); break;
