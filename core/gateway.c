@@ -89,7 +89,8 @@ int td__call_begin(struct td__fs *fs, uint32_t op, struct td__call **out)
 	__atomic_store_n(&c->aborted, 0, __ATOMIC_RELAXED);
 	c->died = 0;
 	c->nvnodes = c->open_top = c->window_used = c->out_at = c->out_size = c->mistakes = 0;
-	c->first_lock = c->granted = 0;
+	c->first_lock = c->granted = c->lines = 0;
+	c->discarded = 0;
 	c->uio = 0;
 	c->fresh = 0;
 	*out = c;

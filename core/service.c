@@ -8,6 +8,8 @@
 #include "journal.h"
 #include "fs_services.h"
 
+enum { LOG_LINES = 64 }; /* of one call */
+
 /* A call that has been aborted or doomed does nothing more. */
 static int over(const struct td__call *c)
 {
@@ -164,6 +166,9 @@ int td__svc_do_discard(struct td__call *c, uint64_t blkno, uint64_t count)
 		return -TD_EDEADLK;
 	if (blkno > dev->blocks || count > dev->blocks - blkno)
 		return td__careless(c, TD_EINVAL, "discard: blocks beyond the device");
+	if (count > dev->blocks - c->discarded) /* the commit is under no time limit */
+		return td__careless(c, TD_EINVAL, "discard: more blocks in one call than the device has");
+	c->discarded += count;
 	if (c->domain->level.journal == TD_JOURNAL_OFF) {
 		/* Nothing will be undone, and locks do not last until the commit: once they are given back, others may
 		 * use these blocks. */
@@ -258,6 +263,8 @@ int td__svc_do_log(struct td__call *c, uint32_t priority, const void *text, uint
 
 	if (len > 200)
 		return td__careless(c, TD_EINVAL, "log: more than 200 bytes");
+	if (++c->lines > LOG_LINES)
+		return td__careless(c, TD_EINVAL, "log: more than 64 lines in one call");
 	td__copy_text(line, 40, c->fs->module->info.name);
 	at = (uint32_t)strlen(line);
 	line[at++] = ':';
