@@ -3,6 +3,8 @@
 #include "journal.h"
 #include "fs.h"
 
+enum { KEPT = 1 << 20 };
+
 static int grow(struct td__journal *j, uint32_t need)
 {
 	uint32_t size = j->size ? j->size : 16384;
@@ -88,8 +90,14 @@ int td__journal_mark(struct td__call *c, uint32_t kind, uint64_t blkno, uint64_t
 	return 0;
 }
 
+/* What few calls need is given back: a slot's journal would stay as large as its largest ever was. */
 static void clear(struct td__journal *j)
 {
+	if (j->size > KEPT) {
+		td__port_free(j->data, j->size);
+		j->data = 0;
+		j->size = 0;
+	}
 	j->used = j->last = j->entries = 0;
 }
 
