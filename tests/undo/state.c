@@ -39,15 +39,20 @@ static struct td__vnode *vnode_at(struct td__fs *fs, uint32_t i)
 	return &fs->chunks[i / TD__CHUNK][i % TD__CHUNK];
 }
 
-void state_take(struct world *w, struct state *s)
+void state_take_blocks(struct world *w, struct state *s)
 {
-	struct td__fs *fs = w->fs;
-
 	memset(s, 0, sizeof(*s));
 	s->nblocks = w->dev->blocks - 1; /* without the plan */
 	td__device_load(w->dev, 0, s->nblocks);
 	s->sums = calloc(s->nblocks, sizeof(*s->sums));
 	sum_blocks(w->dev, s);
+}
+
+void state_take(struct world *w, struct state *s)
+{
+	struct td__fs *fs = w->fs;
+
+	state_take_blocks(w, s);
 	s->vnodes = calloc(fs->nvnodes, sizeof(*s->vnodes));
 	for (uint32_t i = 0; i < fs->nvnodes; i++) {
 		const struct td__vnode *v = vnode_at(fs, i);

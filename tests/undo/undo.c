@@ -281,6 +281,43 @@ static int available(const char *name, char *why, size_t size)
 	return !td__walls[level.wall]->available(why, size);
 }
 
+/* A first mount that fails leaves the device blank. */
+static uint64_t try_mount(const struct td_level *level, uint32_t at)
+{
+	uint64_t left;
+	int err;
+
+	now.at = at;
+	if (!wanted())
+		return 1;
+	err = world_first_mount(level, at, now.kind, &left);
+	if (err && left)
+		verdict("a mount that failed has left something on the device");
+	else if (err)
+		verdict(err == -TD_EIO ? 0 : "the mount did not fail with EIO");
+	return err != 0;
+}
+
+static void try_mounts(void)
+{
+	static const struct scene mount = { "mount", 0, 0, 0 };
+	struct td_level level;
+	uint32_t at = 0;
+	char why[200];
+
+	now.scene = &mount;
+	now.op = TD_OP_mount;
+	now.once = 0;
+	if (td_level_parse(now.level, &level, why, sizeof(why)))
+		return;
+	for (now.kind = 0; now.kind < PLANT_KINDS; now.kind++)
+		if (!try_mount(&level, PLANT_END))
+			verdict("no fault at the end of the operation");
+	do
+		now.kind = at % 2;
+	while (++at < PLACES_MAX && !(only.at && at > only.at) && try_mount(&level, at));
+}
+
 static int scene_wanted(void)
 {
 	if (only.parts)
@@ -298,6 +335,8 @@ static void try_level(void)
 		printf("skipped: %s: %s\n", now.level, why);
 		return;
 	}
+	if (only.parts ? only.part == 1 : !only.scene || !strcmp(only.scene, "mount"))
+		try_mounts();
 	for (now.scene = scenes; now.scene->name; now.scene++)
 		if (scene_wanted())
 			try_scene();

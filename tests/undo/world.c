@@ -134,6 +134,11 @@ static void make_tree(struct world *w)
 
 /* ---- Mounting */
 
+static int open_module(char *why, size_t size)
+{
+	return module ? 0 : td__module_open(world_module, &module, why, size);
+}
+
 /* At first without protection: trees are made faster so. */
 static int mount_on(struct world *w, struct td__disk *disk)
 {
@@ -148,6 +153,32 @@ static int mount_on(struct world *w, struct td__disk *disk)
 	if (err)
 		td__device_destroy(p.device);
 	w->dev = p.device;
+	return err;
+}
+
+int world_first_mount(const struct td_level *level, uint32_t at, uint32_t kind, uint64_t *left)
+{
+	struct td_mount_params p = { .module = module, .walls = td__walls, .format = 1, .level = *level };
+	struct world w = { 0 };
+	struct state s;
+	int err;
+
+	must(open_module(w.why, sizeof(w.why)), w.why);
+	p.module = module;
+	must(td__device_create(BLOCKS, BSIZE, 0, TD_DEV_ZEROED, &w.dev), "device");
+	p.device = w.dev;
+	plan_fault(&w, TD_OP_mount, at, kind, 0);
+	err = td_mount(&p, &w.fs, w.why, sizeof(w.why));
+	*left = 0;
+	if (!err) {
+		world_close(&w);
+		return 0;
+	}
+	state_take_blocks(&w, &s);
+	for (uint64_t b = 0; b < s.nblocks; b++)
+		*left += s.sums[b] != 0;
+	state_free(&s);
+	td__device_destroy(w.dev);
 	return err;
 }
 
@@ -190,8 +221,9 @@ int world_open(struct world *w, const struct td_level *level, int on_disk)
 	memset(w, 0, sizeof(*w));
 	w->level = *level;
 	world_now = 1000000000;
-	if (!module && td__module_open(world_module, &module, w->why, sizeof(w->why)))
-		return -1;
+	err = open_module(w->why, sizeof(w->why));
+	if (err)
+		return err;
 	err = on_disk ? open_on_disk(w) : mount_on(w, 0);
 	if (!err && !on_disk)
 		make_tree(w);

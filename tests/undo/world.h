@@ -49,6 +49,8 @@ extern int64_t world_now; /* what the clock says */
 /* 0, or an error, with w->why. on_disk: on an image file, of which nothing is cached at first, and nothing held. */
 int world_open(struct world *w, const struct td_level *level, int on_disk);
 void world_close(struct world *w);
+/* The first mount of a blank device, with a fault planted in it. Returns its error; *left: blocks that are not blank after it. */
+int world_first_mount(const struct td_level *level, uint32_t at, uint32_t kind, uint64_t *left);
 /* Move to no protection at all, where much is done quickly. */
 int world_trust(struct world *w);
 
@@ -74,6 +76,7 @@ struct state {
 };
 
 void state_take(struct world *w, struct state *s);
+void state_take_blocks(struct world *w, struct state *s); /* only what is on the device */
 void state_free(struct state *s);
 /* 1 if they differ, and where; blocks_only: what is on the device. */
 int state_differs(const struct state *is, const struct state *should, int blocks_only, char *where, size_t size);
