@@ -174,6 +174,8 @@ static int refuse(struct text t, const char *remedy, char *why, size_t size)
 	char word[64];
 	size_t n = t.len < sizeof(word) - 1 ? t.len : sizeof(word) - 1;
 
+	if (!size)
+		return -TD_EINVAL;
 	memcpy(word, t.p, n);
 	word[n] = 0;
 	td__why(why, size, "'", word, "' is not understood: ");
