@@ -133,26 +133,44 @@ void td__extents_add(struct td__vnode *v, const struct td_extent *e, uint32_t n)
 
 /*
  * What a module answered must follow on from lblk without gaps, cover it, stay on the device, and be of a state that fits the
- * question. Always checked: the kernel will touch these blocks itself.
+ * question: the kernel will touch these blocks itself.
  */
-static int wrong(const struct td__vnode *v, uint64_t lblk, const struct td_extent *e, uint32_t n, int alloc)
+static const char *verify(const struct td__fs *fs, uint64_t lblk, const struct td_extent *e, uint32_t n, int alloc)
 {
-	const struct td__device *dev = v->fs->device;
 	uint64_t next;
 
 	if (!n || e[0].lblk > lblk || e[0].lblk + e[0].count <= lblk)
-		return 1;
+		return "the block that was asked for is missing";
 	next = e[0].lblk;
 	for (uint32_t i = 0; i < n; i++) {
-		if (e[i].lblk != next || !e[i].count)
-			return 1;
-		if (e[i].state == TD_HOLE ? alloc : e[i].pblk >= dev->blocks || e[i].count > dev->blocks - e[i].pblk)
-			return 1;
-		if (e[i].state > TD_NEW || (e[i].state == TD_NEW && !alloc))
-			return 1;
+		if (e[i].lblk != next)
+			return "extents out of order";
+		if (e[i].state == TD_HOLE ? alloc : e[i].pblk >= fs->device->blocks || e[i].count > fs->device->blocks - e[i].pblk)
+			return "blocks beyond the device";
+		if (e[i].state == TD_NEW && !alloc)
+			return "new blocks that nobody asked for";
 		next += e[i].count;
 	}
 	return 0;
+}
+
+const char *td__verify_bmap(struct td__fs *fs, struct td__vnode *v, uint64_t lblk, uint64_t count,
+			    const struct td_extent *extents, uint32_t nextents)
+{
+	return verify(fs, lblk, extents, nextents, 0);
+}
+
+const char *td__verify_balloc(struct td__fs *fs, struct td__vnode *v, uint64_t lblk, uint64_t count,
+			      const struct td_extent *extents, uint32_t nextents)
+{
+	return verify(fs, lblk, extents, nextents, 1);
+}
+
+/* Without memory even one extent may not be remembered, and then there is no way on. */
+static int remember(struct td__vnode *v, uint64_t lblk, const struct td_extent *e, uint32_t n)
+{
+	td__extents_add(v, e, n);
+	return td__extent_find(v, lblk) ? 0 : -TD_ENOMEM;
 }
 
 int td__extents_load(struct td__vnode *v, uint64_t lblk, uint64_t count)
@@ -163,10 +181,7 @@ int td__extents_load(struct td__vnode *v, uint64_t lblk, uint64_t count)
 
 	if (err)
 		return err;
-	if (wrong(v, lblk, e, n, 0))
-		return -TD_EIO;
-	td__extents_add(v, e, n);
-	return 0;
+	return remember(v, lblk, e, n);
 }
 
 int td__extents_alloc(struct td__vnode *v, uint64_t lblk, uint64_t count, struct td_extent *fresh, uint32_t *n)
@@ -178,11 +193,8 @@ int td__extents_alloc(struct td__vnode *v, uint64_t lblk, uint64_t count, struct
 	*n = 0;
 	if (err)
 		return err;
-	if (wrong(v, lblk, e, got, 1))
-		return -TD_EIO;
-	td__extents_add(v, e, got);
 	for (uint32_t i = 0; i < got; i++)
 		if (e[i].state == TD_NEW)
 			fresh[(*n)++] = e[i];
-	return 0;
+	return remember(v, lblk, e, got);
 }

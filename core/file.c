@@ -333,8 +333,7 @@ static int allocate(struct td__vnode *v, uint64_t off, uint64_t *end, int to_wri
 			if (e && e->state == TD_HOLE && e->lblk + e->count - b < want)
 				want = e->lblk + e->count - b;
 			err = td__extents_alloc(v, b, want < ALLOC_MAX ? want : ALLOC_MAX, fresh, &n);
-			if (!err)
-				zero_fresh(dev, fresh, n, off, to_write ? *end : off);
+			zero_fresh(dev, fresh, n, off, to_write ? *end : off);
 			allocated |= !err;
 		}
 		if (err && (b == first || (err == -TD_EIO && !allocated)))

@@ -211,7 +211,7 @@ int td__call_check(struct td__call *c, const char *record, const char *wrong)
 /* Results that come back are checked unless the level says not to; what a process sends always is. */
 static int checks(const struct td__call *c)
 {
-	return c->domain->level.check != TD_CHECK_OFF || c->domain->level.wall == TD_WALL_PROCESS;
+	return c->domain->level.check != TD_CHECK_OFF || c->domain->remote;
 }
 
 static void check_result(struct td__call *c)
@@ -273,7 +273,7 @@ int td__call_enter(struct td__call *c)
 	f->slot = c->slot;
 	f->views = c->domain->views;
 	f->bsize = c->fs->device->bsize;
-	f->granted = c->domain->level.wall == TD_WALL_PROCESS ? td__lock_grant(c, c->expected[c->op]) : 0;
+	f->granted = c->domain->remote ? td__lock_grant(c, c->expected[c->op]) : 0;
 	td__port_now(&f->now_sec, &f->now_nsec);
 	__atomic_store_n(&c->calls_by_op[c->op], c->calls_by_op[c->op] + 1, __ATOMIC_RELAXED);
 	td__port_set_call(c);

@@ -38,7 +38,7 @@ void td__rwlock_exclusive(struct td__rwlock *l);
 void td__rwlock_unlock(struct td__rwlock *l);
 void td__rwlock_fini(struct td__rwlock *l);
 
-/* A small number that stays with the calling thread; threads differ as far as possible. */
+/* A small number that stays with the calling thread and that no other living thread has. */
 uint32_t td__port_thread(void);
 
 /* The call that the calling thread is in, so that a service knows whom it serves. */

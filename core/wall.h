@@ -49,7 +49,7 @@ struct td__wall {
 	int (*available)(char *why, size_t size);
 
 	/*
-	 * Start d->module behind the wall, by d->level. Sets d->private, d->nslots (1 to TD__SLOTS), d->views and
+	 * Start d->module behind the wall, by d->level. Sets d->private, d->nslots (1 to TD__SLOTS), d->views, d->remote and
 	 * each d->slots[].frame, .window and .window_at: zeroed memory of TD_FRAME_SIZE and TD_WINDOW bytes. Where the
 	 * module can write while the kernel reads, .frame is the kernel's private copy and enter() exchanges it.
 	 * For TD_OP_HELLO enter() itself adds heap_at and heap_size. Runs no code of the module as yet. 0, or -errno and a reason.
@@ -97,6 +97,7 @@ struct td__domain {
 	struct td_level level;
 	void *private;
 	uint32_t views; /* enum td_views */
+	uint32_t remote; /* 1: services come as messages, and frames from memory that others can write */
 	uint32_t nslots;
 	struct td__slot slots[TD__SLOTS];
 	uint64_t bound; /* hooks: bit n is set if the module has operation n */

@@ -18,7 +18,7 @@ FRAME_HEADER = 56
 class Block:
     def __init__(self, kind, number, name, doc, extra):
         self.kind, self.number, self.name, self.doc, self.extra = kind, number, name, doc, extra
-        self.args, self.errors, self.default = [], [], None
+        self.args, self.errors, self.default, self.verify = [], [], None, False
 
 
 class Arg:
@@ -84,6 +84,8 @@ def parse_field(number, words, doc):
 def parse_line(number, block, words, doc):
     if words[0] == "errors":
         block.errors = words[1:]
+    elif words[0] == "verify":
+        block.verify = True
     elif words[0] == "default":
         block.default = words[1] if len(words) > 1 else doc
     elif words[0] == "vnode":
@@ -326,6 +328,23 @@ def gate_params(op):
     return ", ".join(["struct td__fs *fs"] + out)
 
 
+def gate_names(op):
+    out = ["fs"]
+    for a in op.args:
+        out.append(f"{a.name}, *n{a.name}" if a.way == "outrecords" else a.name)
+    return ", ".join(out)
+
+
+def verify_params(op):
+    """As gate_params, but results are read."""
+    out = gate_params(op)
+    for a in op.args:
+        if a.way == "outrecords":
+            out = out.replace(f"struct td_{a.ctype} *{a.name}, uint32_t *n{a.name}",
+                              f"const struct td_{a.ctype} *{a.name}, uint32_t n{a.name}")
+    return out
+
+
 def gate_default(op):
     if op.default == "nothing":
         return "0"
@@ -342,6 +361,10 @@ def emit_gateway_h(blocks):
           " * (-TD_ENOSYS where the default is the kernel's to supply), or -TD_EIO after a fault that came again.\n */")
     for op in of(blocks, "op"):
         print(f"int td__fs_{op.name}({gate_params(op)});")
+    for op in of(blocks, "op"):
+        if op.verify:
+            print(f"\n/* Written by hand: 0, or what is wrong with an answer whose records are each possible. */")
+            print(f"const char *td__verify_{op.name}({verify_params(op)});")
     print("\nextern const char *const td__op_names[TD_OP_MAX];")
     print("extern const char *const td__svc_names[TD_SVC_MAX];")
     print("\n/* Bytes of an operation's frame: what walls that copy frames must copy. */")
@@ -435,6 +458,8 @@ def emit_gate_op(op):
             outs.append(f"\t\t\t\terr = td__call_check(c, \"{a.ctype}\", td__check_{a.ctype}(&{a.name}[i]));\n\t\t\t}}")
         elif a.way == "outbytes":
             outs.append(f"\t\t\terr = td__take_bytes(c, f->{a.name}_len, {a.name});")
+    if op.verify:
+        outs.append(f"\t\t\tif (!err)\n\t\t\t\terr = td__call_check(c, \"{op.name}\", td__verify_{op.name}({gate_names(op)}));")
     if outs:
         print("\t\tif (!err) {\n" + "\n".join(outs) + "\n\t\t}")
     print("\t} while (td__call_end(c, &tries, &err));\n\treturn err;\n}\n")

@@ -171,7 +171,7 @@ class Words(Case):
             ("unknown command xyzzy; `tadan --help`", ["xyzzy"]),
             ("unknown option --sise; did you mean --size", ["mount", "smfs", "m", "--sise", "1G"]),
             ("unknown option --frobnicate; `tadan mount --help`", ["mount", "smfs", "m", "--frobnicate"]),
-            ("unknown option -x", ["mount", "smfs", "m", "-x"]),
+            ("unknown option -y", ["mount", "smfs", "m", "-y"]),
             ("something is missing: tadan mount MODULE DIR", ["mount", "smfs"]),
             ("one word too many", ["umount", "m", "n"]),
             ("--size needs a value", ["mount", "smfs", "m", "--size"]),

@@ -223,6 +223,7 @@ static void publish(struct td__domain *d, struct td__process *p)
 	d->process = p->pid;
 	d->nslots = p->nslots;
 	d->views = TD_VIEW_SNAPSHOT;
+	d->remote = 1;
 	for (uint32_t i = 0; i < p->nslots; i++) {
 		d->slots[i].frame = p->seats[i].frame;
 		d->slots[i].window = (char *)p->seats[i].control + TD__AT_WINDOW;
