@@ -30,7 +30,7 @@ test: all
 	@$(MESON) test -C $(BUILD) --no-rebuild --print-errorlogs $(TESTS); tests/report $(BUILD)
 
 test-asan:
-	@$(MAKE) test BUILD=$(BUILD)-asan SETUP='-Db_sanitize=address,undefined' TESTS='--no-suite plain'
+	@$(MAKE) test BUILD=$(BUILD)-asan SETUP='-Db_sanitize=address,undefined' TESTS='--no-suite plain --no-suite vm'
 
 test-tsan:
 	@$(MAKE) test BUILD=$(BUILD)-tsan SETUP='-Db_sanitize=thread' TESTS='--suite threads'
