@@ -38,3 +38,10 @@ int td__may_remove(const struct td_cred *cred, const struct td_vnode *dir, const
 		return 0;
 	return cred->uid == dir->uid || cred->uid == v->uid ? 0 : -TD_EPERM;
 }
+
+void td__drop_set_id(struct td_vnode *rec)
+{
+	rec->mode &= ~04000u;
+	if ((rec->mode & 02010) == 02010)
+		rec->mode &= ~02000u;
+}

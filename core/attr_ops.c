@@ -17,7 +17,7 @@ void td_forget(struct td__fs *fs, td_handle h, uint64_t n)
 	struct td__vnode *v = td__vnode_get(fs, h);
 
 	if (v)
-		td__vnode_put(v, n + 1);
+		td__vnode_put(v, n < TD_TO_END ? n + 1 : n);
 }
 
 int td_ref(struct td__fs *fs, td_handle h)
@@ -79,20 +79,13 @@ static int may_set(const struct td_cred *cred, const struct td_vnode *r, uint32_
 	return 0;
 }
 
-static void kill_set_id(struct td_vnode *r)
-{
-	r->mode &= ~04000u;
-	if ((r->mode & 02010) == 02010)
-		r->mode &= ~02000u;
-}
-
 static void change(const struct td_cred *cred, struct td_vnode *r, uint32_t want, const td_attr *set)
 {
 	struct td_time t = { 0 };
 
 	td__port_now(&t.sec, &t.nsec);
 	if (want & (TD_SET_UID | TD_SET_GID) && r->type != TD_DIR)
-		kill_set_id(r);
+		td__drop_set_id(r);
 	if (want & TD_SET_UID)
 		r->uid = set->uid;
 	if (want & TD_SET_GID)
@@ -103,7 +96,7 @@ static void change(const struct td_cred *cred, struct td_vnode *r, uint32_t want
 			r->mode &= ~02000u;
 	}
 	if (want & TD_SET_KILL_SUID)
-		kill_set_id(r);
+		td__drop_set_id(r);
 	if (want & (TD_SET_ATIME | TD_SET_ATIME_NOW))
 		r->atime = want & TD_SET_ATIME_NOW ? t : set->atime;
 	if (want & (TD_SET_MTIME | TD_SET_MTIME_NOW))
@@ -120,7 +113,7 @@ static int setattr_locked(struct td__vnode *v, const struct td_cred *cred, uint3
 	if (!err && want & TD_SET_SIZE) {
 		err = td__vnode_truncate(v, size);
 		if (!err && !cred->checked && cred->uid)
-			kill_set_id(&v->rec);
+			td__drop_set_id(&v->rec);
 	}
 	if (err || !(want & ~(uint32_t)TD_SET_SIZE))
 		return err;

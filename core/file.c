@@ -416,14 +416,6 @@ static int64_t write_locked(struct td__vnode *v, uint64_t off, const void *data,
 	return (int64_t)(end - off);
 }
 
-/* Set-id bits go when somebody other than root writes: set-group-id only where the group may execute. */
-static void drop_set_id(struct td__vnode *v)
-{
-	v->rec.mode &= ~04000u;
-	if ((v->rec.mode & 02010) == 02010)
-		v->rec.mode &= ~02000u;
-}
-
 int64_t td_write(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint64_t off, const void *data,
 		 uint64_t len)
 {
@@ -436,7 +428,7 @@ int64_t td_write(struct td__fs *fs, const struct td_cred *cred, td_handle h, uin
 	n = write_locked(v, off, data, len);
 	if (n > 0 && cred) {
 		if (cred->uid && v->rec.mode & 06000)
-			drop_set_id(v);
+			td__drop_set_id(&v->rec);
 		touch_content(v);
 	} else if (n > 0) {
 		td__vnode_dirty(v);

@@ -219,6 +219,8 @@ int td__is_owner(const struct td_cred *cred, const struct td_vnode *rec);
 int td__in_group(const struct td_cred *cred, uint32_t gid);
 /* May a name of `v` be taken out of dir? Sticky bit. */
 int td__may_remove(const struct td_cred *cred, const struct td_vnode *dir, const struct td_vnode *v);
+/* Set-id bits go when content or owner change: set-group-id only where the group may execute, else it means something else. */
+void td__drop_set_id(struct td_vnode *rec);
 
 /* ---- domain.c */
 

@@ -21,7 +21,7 @@ struct td_level {
 	uint32_t time_ms;      /* limit of one call; 0: off */
 	uint32_t handles;      /* vnode references that the domain may keep; 0: no limit */
 	uint64_t memory;       /* bytes of the domain's heap */
-	uint32_t restarts;     /* faults that are survived within restart_s; 0: never restart */
+	uint32_t restarts;     /* faults that are survived within restart_s; 0: never restart; 64 and more: no limit */
 	uint32_t restart_s;
 };
 
