@@ -5,6 +5,7 @@
 #   make               build everything into build/; the command is build/tadan
 #   make test          the tests, and their sum; make test-asan, test-tsan: under sanitizers
 #   make demo          install what is missing, build, and see everything at work
+#   make fuzz          the fuzzers, FUZZ_SECONDS each (needs clang)
 #   make bench         measure (QUICK=1: a first look)
 #   make install       into /usr/local (PREFIX=/elsewhere)
 #   make packages      install the Debian packages that building and testing need
@@ -23,7 +24,7 @@ all: $(BUILD)/build.ninja
 
 $(BUILD)/build.ninja:
 	@command -v $(MESON) >/dev/null || { echo "Meson is missing; make packages installs it" >&2; exit 1; }
-	$(MESON) setup $(BUILD) --prefix $(PREFIX) $(SETUP)
+	CC=$(CC) $(MESON) setup $(BUILD) --prefix $(PREFIX) $(SETUP)
 
 # Meson ends with an error if a test failed; so does the report, which has the last word.
 test: all
@@ -34,6 +35,12 @@ test-asan:
 
 test-tsan:
 	@$(MAKE) test BUILD=$(BUILD)-tsan SETUP='-Db_sanitize=thread' TESTS='--suite threads'
+
+FUZZ_SECONDS ?= 60
+fuzz:
+	@$(MAKE) $(BUILD)-fuzz/build.ninja BUILD=$(BUILD)-fuzz CC=clang SETUP='-Db_sanitize=address,undefined -Db_lundef=false'
+	@ninja -C $(BUILD)-fuzz fuzz/elf fuzz/process
+	@for f in elf process; do $(BUILD)-fuzz/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 demo:
 	@scripts/install-packages build demo
@@ -51,6 +58,6 @@ packages:
 	@scripts/install-packages
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
 
-.PHONY: all test test-asan test-tsan demo bench install packages clean
+.PHONY: all test test-asan test-tsan fuzz demo bench install packages clean
