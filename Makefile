@@ -41,8 +41,8 @@ test-tsan:
 FUZZ_SECONDS ?= 60
 fuzz:
 	@$(MAKE) $(BUILD)-fuzz/build.ninja BUILD=$(BUILD)-fuzz CC=clang SETUP='-Db_sanitize=address,undefined -Db_lundef=false'
-	@ninja -C $(BUILD)-fuzz fuzz/elf fuzz/process
-	@for f in elf process; do $(BUILD)-fuzz/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+	@ninja -C $(BUILD)-fuzz fuzz/elf fuzz/process fuzz/snfs
+	@for f in elf process snfs; do $(BUILD)-fuzz/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 demo:
 	@scripts/install-packages build demo
