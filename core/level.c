@@ -16,6 +16,8 @@ const struct td_level_about td_levels[] = {
 	  "wall=none,trap=on,shared=rw,check=shallow,journal=all,deadlock=1s,time=5s" },
 	{ "walled", "a third party's module, fast",
 	  "wall=pkey,trap=on,shared=ro,check=shallow,journal=all,deadlock=100ms,time=5s" },
+	{ "sandboxed", "the same against hostile code, on any processor",
+	  "wall=sfi,trap=on,shared=ro,check=deep,journal=all,deadlock=100ms,time=5s" },
 	{ "isolated", "a module you do not trust",
 	  "wall=process,trap=on,shared=ro,check=deep,journal=all,deadlock=100ms,time=5s" },
 	{ "debug", "writing a module",
@@ -205,7 +207,7 @@ static int turn_knobs(const char *text, struct td_level *l, char *why, size_t si
 static int consistent(const struct td_level *l, char *why, size_t size)
 {
 	if (l->wall == TD_WALL_NONE && l->shared != TD_SHARED_RW) {
-		td__why(why, size, "wall=none cannot keep a module from shared memory: use shared=rw, or wall=pkey or process", 0, 0);
+		td__why(why, size, "wall=none cannot keep a module from shared memory: use shared=rw, or wall=pkey, sfi or process", 0, 0);
 		return -TD_EINVAL;
 	}
 	if (l->wall == TD_WALL_NONE && !l->trap && l->time_ms) {
@@ -226,7 +228,7 @@ int td_level_parse(const char *text, struct td_level *level, char *why, size_t s
 	while (a->name && !same(name, a->name))
 		a++;
 	if (!a->name)
-		return refuse(name, "the levels are trusted, guarded, walled, isolated and debug", why, size);
+		return refuse(name, "the levels are trusted, guarded, walled, sandboxed, isolated and debug", why, size);
 	td__zero(level, sizeof(*level));
 	td__copy_text(level->name, sizeof(level->name), a->name);
 	turn_knobs(defaults, level, why, size);

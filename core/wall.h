@@ -78,6 +78,7 @@ struct td__module {
 	char path[256];             /* absolute */
 	uint64_t build;             /* identifies the build */
 	void *file;                 /* the port's: an open, validated module file */
+	void *sandboxed;            /* the port's: where its sandboxed form is to be found */
 };
 
 enum { TD__SLOTS = 48 };

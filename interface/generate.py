@@ -597,6 +597,60 @@ def emit_remote(blocks):
     print("};\nconst size_t td__remote_nimports = sizeof(td__remote_imports) / sizeof(td__remote_imports[0]);")
 
 
+# ---- The sandboxed wall: services as imports of translated code. Places in its memory are 32-bit numbers.
+
+def sandbox_params(s):
+    out = ["struct td__sandbox_env *env"]
+    for a in s.args:
+        if a.way == "in":
+            out.append(f"uint{8 * SCALAR[a.ctype]}_t {a.name}")
+        elif a.way == "out":
+            out.append(f"uint32_t {a.name}_at")
+        else:
+            out.append(f"uint32_t {a.name}_at, uint32_t {a.name}_len")
+    return ", ".join(out)
+
+
+def emit_sandbox_imports(blocks):
+    """For the translated code: an import under another type does not compile."""
+    banner("The services as translated code calls them.")
+    print("#pragma GCC visibility push(default)")
+    for s in of(blocks, "service"):
+        print(f"uint32_t Z_envZ_td__svc_{s.name}({sandbox_params(s)});")
+    print("_Noreturn void td__sandbox_trap(uint32_t trap);\n#pragma GCC visibility pop")
+
+
+def emit_sandbox(blocks):
+    """The wall's side: arguments are checked against the sandbox's memory before the kernel sees a pointer."""
+    banner("Services for translated code.")
+    print("#include \"serve.h\"\n")
+    for s in of(blocks, "service"):
+        mem = [a for a in s.args if a.way in ("inbytes", "outbytes")]
+        outs = [a for a in s.args if a.way == "out"]
+        args = ["c"]
+        for a in s.args:
+            args.append({"in": a.name, "out": f"&{a.name}",
+                         "inbytes": f"td__sfi_at(env, {a.name}_at), {a.name}_len",
+                         "outbytes": f"td__sfi_at(env, {a.name}_at), {a.name}_len"}[a.way])
+        print(f"static uint32_t serve_{s.name}({sandbox_params(s)})\n{{")
+        print("\tstruct td__call *c = TD__SFI_BEGIN(env);")
+        for a in outs:
+            print(f"\t{CTYPE[a.ctype]} {a.name} = 0;")
+        print("\tint err;\n")
+        call = f"err = td__svc_do_{s.name}({', '.join(args)});"
+        for a in mem:
+            print(f"\tif (!td__sfi_holds({a.name}_at, {a.name}_len))\n\t\terr = td__sfi_stray(c);\n\telse")
+        print(("\t" if mem else "") + "\t" + call)
+        for a in outs:
+            tell = f"td__sfi_view(env, {a.name})" if a.name == "view" else a.name
+            print(f"\tif (!err)\n\t\terr = td__sfi_tell(env, {a.name}_at, {tell}, {SCALAR[a.ctype]});")
+        print("\tTD__SFI_END(env);\n\treturn (uint32_t)err;\n}\n")
+    print("const struct td__import td__sfi_services[] = {")
+    for s in of(blocks, "service"):
+        print(f"\t{{ \"Z_envZ_td__svc_{s.name}\", (void *)serve_{s.name} }},")
+    print("};\nconst size_t td__sfi_nservices = sizeof(td__sfi_services) / sizeof(td__sfi_services[0]);")
+
+
 def emit_page(blocks):
     """The reference page, in scdoc's language."""
     iface = of(blocks, "interface")[0]

@@ -17,6 +17,7 @@
 
 #include <fs_services.h>
 #include "elf/elf.h"
+#include "sfi/form.h"
 #include "walls.h"
 
 #ifndef TADAN_MODULE_DIR
@@ -205,6 +206,19 @@ static int open_file(const char *path, struct td__module *m, char *why, size_t s
 	return 0;
 }
 
+/* The sandboxed form of DIR/NAME.so is DIR/NAME.sandboxed. */
+static int place_sandboxed(struct td__module *m)
+{
+	char path[sizeof(m->path) + sizeof(".sandboxed")];
+	size_t len = strlen(m->path);
+
+	if (len > 3 && !strcmp(m->path + len - 3, ".so"))
+		len -= 3;
+	snprintf(path, sizeof(path), "%.*s.sandboxed", (int)len, m->path);
+	m->sandboxed = td__sfi_form_make(path);
+	return m->sandboxed ? 0 : -ENOMEM;
+}
+
 int td__module_open(const char *name, struct td__module **out, char *why, size_t size)
 {
 	struct td__module *m;
@@ -224,6 +238,11 @@ int td__module_open(const char *name, struct td__module **out, char *why, size_t
 		return -ENOMEM;
 	}
 	err = open_file(path, m, why, size);
+	if (!err && place_sandboxed(m)) {
+		td__elf_close(m->file);
+		snprintf(why, size, "not enough memory");
+		err = -ENOMEM;
+	}
 	if (err) {
 		free(m);
 		return err;
@@ -236,6 +255,7 @@ void td__module_close(struct td__module *m)
 {
 	if (!m)
 		return;
+	td__sfi_form_free(m->sandboxed);
 	td__elf_close(m->file);
 	free(m);
 }

@@ -7,7 +7,7 @@
 
 /* Weak: a wall that this build does not have is 0 in the table. */
 extern const struct td__wall td__wall_none __attribute__((weak)), td__wall_pkey __attribute__((weak)),
-	td__wall_process __attribute__((weak));
+	td__wall_sfi __attribute__((weak)), td__wall_process __attribute__((weak));
 
 /* By enum td_wall_kind; 0 where a wall does not exist in this build. */
 extern const struct td__wall *const td__walls[TD_WALL_KINDS];

@@ -205,7 +205,7 @@ class Words(Case):
 
     def test_levels(self):
         levels = {level["name"]: level for level in self.json("levels")}
-        self.assertEqual(list(levels), ["trusted", "guarded", "walled", "isolated", "debug"])
+        self.assertEqual(list(levels), ["trusted", "guarded", "walled", "sandboxed", "isolated", "debug"])
         self.assertEqual(levels["guarded"]["knobs"]["wall"], "none")
         self.assertTrue(levels["guarded"]["available"])
         text = self.good("levels")

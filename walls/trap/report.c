@@ -88,6 +88,22 @@ static void put_place(const struct td__gate *g, uintptr_t pc, uintptr_t sp, uint
 		f->pc = f->frames[0];
 }
 
+static int is_access(const struct td__signal *s)
+{
+	return s->number == SIGSEGV || s->number == SIGBUS;
+}
+
+static int is_overflow(const struct td__gate *g, const struct td__signal *s)
+{
+	uintptr_t low = g->stack.start;
+
+	if (!low || !is_access(s))
+		return 0;
+	if (td__within(g->data_guard, s->address))
+		return 1;
+	return s->address < low + 4096 && s->address + g->guard >= low;
+}
+
 int td__trap_from_module(const struct td__gate *g, const struct td__signal *s)
 {
 	uintptr_t fp = s->fp, next;
@@ -98,6 +114,9 @@ int td__trap_from_module(const struct td__gate *g, const struct td__signal *s)
 	 */
 	if (g->place->key)
 		return (s->rights & 3) || td__within(g->stack, s->sp);
+	/* Translated code is bounded: with another address something else is wrong. */
+	if (g->place->sandbox.start)
+		return in_file(g, s->pc) && (!is_access(s) || td__within(g->place->sandbox, s->address) || is_overflow(g, s));
 	if (in_file(g, s->pc) || in_file(g, on_stack(g, s->sp)))
 		return 1;
 	/* A jump to what is no code leaves no trace if it was the last act of its function. */
@@ -113,15 +132,6 @@ int td__trap_from_module(const struct td__gate *g, const struct td__signal *s)
 	return 0;
 }
 
-static int is_overflow(const struct td__gate *g, const struct td__signal *s)
-{
-	uintptr_t low = g->stack.start;
-
-	if (!low || s->number == SIGILL || s->number == SIGFPE || s->number == SIGTRAP)
-		return 0;
-	return s->address < low + 4096 && s->address + g->guard >= low;
-}
-
 static void put_lay(const struct td__gate *g, const struct td__signal *s)
 {
 	const struct td__place *p = g->place;
@@ -129,9 +139,11 @@ static void put_lay(const struct td__gate *g, const struct td__signal *s)
 	const char *what;
 
 	f->lay[0] = 0;
-	if (td__within(p->device, s->address)) {
+	if (td__within(p->device, s->address) || td__within(p->view, s->address)) {
+		uintptr_t first = td__within(p->view, s->address) ? p->view.start : p->device.start;
+
 		put(f->lay, sizeof(f->lay), "buf of block ");
-		put_number(f->lay, sizeof(f->lay), (s->address - p->device.start) / p->bsize);
+		put_number(f->lay, sizeof(f->lay), (s->address - first) / p->bsize);
 		return;
 	}
 	if (td__within(p->text, s->address))
@@ -146,9 +158,11 @@ static void put_lay(const struct td__gate *g, const struct td__signal *s)
 		what = "the guard page of the stack";
 	else if (td__within(p->calls, s->address))
 		what = "frames and windows";
-	else if (s->address < NULL_REGION)
+	else if (s->address - p->sandbox.start < NULL_REGION)
 		what = "nothing: a null pointer";
-	else if (s->number == SIGSEGV && s->code == SEGV_MAPERR)
+	else if (td__within(p->sandbox, s->address) && (s->address - p->sandbox.start) >> 32)
+		what = "nothing: beyond all memory";
+	else if ((s->number == SIGSEGV && s->code == SEGV_MAPERR) || td__within(p->sandbox, s->address))
 		what = "nothing";
 	else if (s->code == SEGV_PKUERR && s->key && (int)s->key != p->key)
 		what = "another domain";
@@ -230,7 +244,7 @@ static const char *classify(const struct td__gate *g, const struct td__signal *s
 	if (s->trap == TRAP_GENERAL_PROTECTION && is_privileged(g, s->pc))
 		return put_illegal(f, "privileged instruction");
 	f->kind = s->code == SEGV_PKUERR && s->number == SIGSEGV ? TD_FAULT_WALL : TD_FAULT_ACCESS;
-	f->address = s->address;
+	f->address = td__within(g->place->sandbox, s->address) ? s->address - g->place->sandbox.start : s->address;
 	f->write = s->error & ERROR_FETCH ? 2 : s->error & ERROR_WRITE ? 1 : 0;
 	if (s->trap == TRAP_GENERAL_PROTECTION) {
 		put(f->lay, sizeof(f->lay), "unknown");

@@ -55,6 +55,8 @@ struct td__place {
 	struct td__range heap;
 	struct td__range calls; /* frames, windows, contexts; with keys: stacks too */
 	struct td__range device;
+	struct td__range sandbox; /* all that the module can reach; empty: the wall does not bound it */
+	struct td__range view;    /* the device, as the sandbox has it */
 	uint32_t bsize;
 	int32_t key; /* protection key of the domain; 0: the wall has none */
 	int32_t device_key;
@@ -73,6 +75,7 @@ struct td__gate {
 	int32_t thread;         /* who is inside */
 	uint32_t guard;         /* bytes below the stack that count as its guard */
 	struct td__range stack; /* that the module runs on; empty: not known */
+	struct td__range data_guard; /* below the stack of data that a sandbox has in its memory */
 	uintptr_t stack_least;  /* a service needs its stack pointer above this */
 	struct td__call *call;
 	const struct td__place *place;

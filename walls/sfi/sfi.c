@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The wall `sfi`: start, calls, and the ways out. See sfi.h for the idea. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include <fs_gateway.h>
+#include "../walls.h"
+#include "form.h"
+#include "serve.h"
+
+enum {
+	/* The kernel's part of a call stands on the same stack: so much must be left for it. */
+	STACK_FOR_SERVICES = 64 << 10,
+	/* Below a thread's stack lies a guard page; below the first thread's, much space. */
+	GUARD = 1 << 20,
+};
+
+/* ---- Ways out */
+
+_Noreturn void td__sfi_end_call(struct td__gate *g, void *pc, void **fp)
+{
+	td__trap_note_caller(g, (uintptr_t)pc, (uintptr_t)*fp);
+	td__gate_set(g, TD__GATE_OUTSIDE);
+	td__gate_leave(g);
+}
+
+_Noreturn void td__sfi_no_stack(struct td__gate *g, void *pc, void **fp)
+{
+	td__trap_report_stack(g, (uintptr_t)fp);
+	td__sfi_end_call(g, pc, fp);
+}
+
+/* The translated code has found that it cannot go on. */
+static _Noreturn void trap(uint32_t number)
+{
+	static const struct {
+		uint32_t kind;
+		const char *what;
+	} traps[TD__TRAPS] = {
+		[TD__TRAP_NONE] = { TD_FAULT_ILLEGAL, "trap" },
+		[TD__TRAP_OOB] = { TD_FAULT_ACCESS, "bytes beyond the end of the memory, or a misaligned atomic operation" },
+		[TD__TRAP_INT_OVERFLOW] = { TD_FAULT_ILLEGAL, "the result of a division or conversion is too large" },
+		[TD__TRAP_DIV_BY_ZERO] = { TD_FAULT_ILLEGAL, "integer division by zero" },
+		[TD__TRAP_INVALID_CONVERSION] = { TD_FAULT_ILLEGAL, "conversion of what is no number to an integer" },
+		[TD__TRAP_UNREACHABLE] = { TD_FAULT_ILLEGAL, "a place that the compiler took for unreachable, or a trap" },
+		[TD__TRAP_CALL_INDIRECT] = { TD_FAULT_ILLEGAL, "call of no function, or of one of another type" },
+		[TD__TRAP_UNCAUGHT_EXCEPTION] = { TD_FAULT_ILLEGAL, "uncaught exception" },
+		[TD__TRAP_EXHAUSTION] = { TD_FAULT_START, "more tables or types than a sandbox has room for" },
+	};
+	struct td__gate *g = td__gate_current;
+	struct td_fault *f = &g->call->fault;
+	void **fp = __builtin_frame_address(0);
+
+	td__gate_set(g, TD__GATE_SERVICE);
+	f->kind = traps[number < TD__TRAPS ? number : 0].kind;
+	snprintf(f->detail, sizeof(f->detail), "%s", traps[number < TD__TRAPS ? number : 0].what);
+	td__sfi_end_call(g, __builtin_return_address(0), fp);
+}
+
+/* ---- Start and stop */
+
+static int sfi_available(char *why, size_t size)
+{
+	(void)why;
+	(void)size;
+	return 0;
+}
+
+static struct td__range range(const void *start, uint64_t size)
+{
+	return (struct td__range){ (uintptr_t)start, (uintptr_t)start + size };
+}
+
+/* Address space for the form's own code and data, which are the host's to the module. */
+static int load(struct td__sfi *s, const struct td__elf *e, char *why, size_t size)
+{
+	size_t n = td__sfi_nservices, span = td__elf_span(e), align = td__elf_align(e);
+	struct td__import *imports = calloc(n + 1, sizeof(*imports));
+	uintptr_t base;
+	int err;
+
+	if (!imports)
+		return -ENOMEM;
+	memcpy(imports, td__sfi_services, n * sizeof(*imports));
+	imports[n] = (struct td__import){ "td__sandbox_trap", (void *)trap };
+	s->image_size = span + align;
+	s->image = mmap(0, s->image_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (s->image == MAP_FAILED) {
+		s->image = 0;
+		free(imports);
+		return -ENOMEM;
+	}
+	base = ((uintptr_t)s->image + align - 1) & ~(uintptr_t)(align - 1);
+	err = td__elf_map(e, (void *)base, imports, n + 1, why, size);
+	free(imports);
+	if (err)
+		return err;
+	s->place.base = base;
+	s->place.module = range((void *)base, span);
+	td__elf_text(e, (void *)base, &s->place.text.start, &s->place.text.end);
+	return 0;
+}
+
+static void place_slot(struct td__sfi *s, struct td__domain *d, uint32_t i, const struct td__sandbox_about *about, uint8_t *outside)
+{
+	uint32_t at = s->memory.slots + i * TD__SFI_SLOT;
+	struct td__sfi_slot *slot = &s->slots[i];
+
+	slot->gate = (struct td__gate){
+		.place = &s->place,
+		.floating = td__gate_floating(),
+		.recover = td__gate_recover,
+		.guard = GUARD,
+		.data_guard = range(s->memory.base + at, TD__SFI_GUARD),
+	};
+	slot->env = (struct td__sandbox_env){
+		.memory = s->memory.base,
+		.context = at + TD__SFI_CONTEXT_AT,
+		.frame = at + TD__SFI_FRAME_AT,
+		.stack = at + TD__SFI_STACK_AT + TD__SFI_STACK,
+		.gate = &slot->gate,
+		.instance = outside + TD_FRAME_SIZE,
+		.room = outside + TD_FRAME_SIZE + about->instance_size,
+		.room_size = about->room,
+	};
+	slot->frame_inside = (void *)(s->memory.base + slot->env.frame);
+	d->slots[i].frame = (void *)outside;
+	d->slots[i].window = s->memory.base + at + TD__SFI_WINDOW_AT;
+	d->slots[i].window_at = TD__SFI_WINDOW_AT - TD__SFI_FRAME_AT;
+	d->slots[i].private = slot;
+}
+
+static int place_slots(struct td__sfi *s, struct td__domain *d, const struct td__sandbox_about *about)
+{
+	size_t each = TD_FRAME_SIZE + ((about->instance_size + 63) & ~63ull) + about->room;
+
+	s->outside_size = TD__SLOTS * each;
+	s->outside = mmap(0, s->outside_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (s->outside == MAP_FAILED) {
+		s->outside = 0;
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < TD__SLOTS; i++)
+		place_slot(s, d, i, about, (uint8_t *)s->outside + i * each);
+	return 0;
+}
+
+/* The stack of the calling thread is the slot's for the time of a call. */
+static int attach(struct td__gate *g)
+{
+	int err = td__trap_attach(0);
+
+	if (err)
+		return err;
+	if (g->thread == td__thread_self.number && g->stack.start == td__thread_self.stack.start)
+		return 0;
+	g->floating = td__gate_floating();
+	g->stack = td__thread_self.stack;
+	g->stack_least = g->stack.start + STACK_FOR_SERVICES;
+	__atomic_store_n(&g->thread, td__thread_self.number, __ATOMIC_RELAXED);
+	return 0;
+}
+
+/* Run code of the form. 0: it returned, with *result. */
+static int run(struct td__sfi_slot *slot, int32_t (*enter)(struct td_frame *), struct td__call *c, int32_t *result)
+{
+	struct td__gate *g = &slot->gate;
+	int64_t got;
+
+	g->call = c;
+	g->outer = td__gate_current;
+	td__gate_current = g;
+	td__gate_set(g, TD__GATE_MODULE);
+	got = td__gate_enter(g, enter, (void *)&slot->env);
+	td__gate_set(g, TD__GATE_OUTSIDE);
+	td__gate_current = g->outer;
+	*result = (int32_t)got;
+	return got == TD__GATE_LEFT;
+}
+
+typedef int32_t (*form_function)(struct td_frame *);
+
+/* Make the instances. What the form does is its module's word: it runs as a call does, and may fault. */
+static int begin(struct td__sfi *s, struct td__domain *d, const struct td__elf *e, char *why, size_t size)
+{
+	void *base = (void *)s->place.base;
+	form_function start = (form_function)td__elf_symbol(e, base, "td__sandbox_start", 0),
+		      info = (form_function)td__elf_symbol(e, base, "td__sandbox_info", 0);
+	struct td__call *c = td__port_alloc(sizeof(*c));
+	struct td_module_info found;
+	int32_t at = 0;
+	int left = !c;
+
+	s->enter = (form_function)td__elf_symbol(e, base, "td__sandbox_enter", 0);
+	if (!c || attach(&s->slots[0].gate)) {
+		td__port_free(c, sizeof(*c));
+		return -ENOMEM;
+	}
+	c->domain = d;
+	for (uint32_t i = 0; i < TD__SLOTS && !left; i++) {
+		attach(&s->slots[i].gate);
+		left = run(&s->slots[i], start, c, &at);
+	}
+	if (!left)
+		left = run(&s->slots[0], info, c, &at);
+	if (left)
+		snprintf(why, size, "cannot be started: %s %s", td_fault_names[c->fault.kind], c->fault.detail);
+	td__port_free(c, sizeof(*c));
+	if (left)
+		return -ENOEXEC;
+	s->memory.data_end = s->slots[0].env.data_end;
+	if (s->memory.data_end >= s->memory.heap_end) {
+		snprintf(why, size, "needs %u KiB for its data, and memory=%lluK is the limit", s->memory.data_end >> 10,
+			 (unsigned long long)d->level.memory >> 10);
+		return -ENOMEM;
+	}
+	if (td__port_copy(&found, s->memory.base + (uint32_t)at, sizeof(found)) || memcmp(&found, &d->module->info, sizeof(found))) {
+		snprintf(why, size, "is the form of another module, or of another version of it: build both again with `tadan build`");
+		return -ENOEXEC;
+	}
+	return 0;
+}
+
+static void set_place(struct td__sfi *s, const struct td__domain *d)
+{
+	const struct td__device *dev = d->device;
+
+	s->place.sandbox = range(s->memory.base, 2ull << 32);
+	s->place.data = range(s->memory.base + TD__SANDBOX_BASE, s->memory.data_end - TD__SANDBOX_BASE);
+	s->place.heap = range(s->memory.base + s->memory.data_end, s->memory.heap_end - s->memory.data_end);
+	s->place.calls = range(s->memory.base + s->memory.slots, (uint64_t)TD__SLOTS * TD__SFI_SLOT);
+	s->place.view = range(s->memory.base + s->memory.device, s->memory.mapped);
+	s->place.device = range(dev->data.base, dev->blocks * dev->bsize);
+	s->place.bsize = dev->bsize;
+}
+
+static void release(struct td__sfi *s)
+{
+	td__sfi_memory_destroy(&s->memory);
+	if (s->image)
+		munmap(s->image, s->image_size);
+	if (s->outside)
+		munmap(s->outside, s->outside_size);
+	free(s);
+}
+
+static int build_up(struct td__sfi *s, struct td__domain *d, const struct td__elf *e, char *why, size_t size)
+{
+	const struct td__sandbox_about *about;
+	int err;
+
+	err = td__sfi_memory_create(&s->memory, d, why, size);
+	if (!err)
+		err = load(s, e, why, size);
+	if (err)
+		return err;
+	about = td__elf_symbol(e, (void *)s->place.base, "td__sandbox_about", 0);
+	err = place_slots(s, d, about);
+	if (!err) {
+		set_place(s, d);
+		err = begin(s, d, e, why, size);
+	}
+	if (!err)
+		set_place(s, d);
+	return err;
+}
+
+static int sfi_start(struct td__domain *d, char *why, size_t size)
+{
+	char reason[TD__ELF_WHY] = "not enough memory";
+	const struct td__elf *e;
+	struct td__sfi *s;
+	int err = td__sfi_form_get(d->module->sandboxed, &e, why, size);
+
+	if (!err)
+		err = td__trap_install(why, size);
+	if (err)
+		return err;
+	s = aligned_alloc(_Alignof(struct td__sfi), sizeof(*s));
+	if (!s) {
+		snprintf(why, size, "%s", reason);
+		return -ENOMEM;
+	}
+	memset(s, 0, sizeof(*s));
+	err = build_up(s, d, e, reason, sizeof(reason));
+	if (err) {
+		snprintf(why, size, "%s: %s", td__sfi_form_path(d->module->sandboxed), reason);
+		release(s);
+		return err;
+	}
+	d->private = s;
+	d->views = s->memory.mapped == d->device->blocks * d->device->bsize ? TD_VIEW_LIVE : TD_VIEW_SNAPSHOT;
+	d->nslots = TD__SLOTS;
+	return 0;
+}
+
+static void sfi_stop(struct td__domain *d)
+{
+	release(d->private);
+	d->private = 0;
+}
+
+/* ---- Calls */
+
+static void fill_hello(const struct td__sfi *s, const struct td__sfi_slot *slot, struct td_frame *f)
+{
+	f->heap_at = (int64_t)s->memory.data_end - slot->env.frame;
+	((struct td_frame_hello *)f)->heap_size = s->memory.heap_end - s->memory.data_end;
+}
+
+static int sfi_enter(struct td__call *c)
+{
+	const struct td__sfi *s = c->domain->private;
+	struct td__sfi_slot *slot = &((struct td__sfi *)c->domain->private)->slots[c->slot];
+	size_t size = td__frame_sizes[c->op];
+	int32_t result;
+
+	if (attach(&slot->gate)) {
+		td__trap_report_attach(c);
+		return TD__FAULTED;
+	}
+	if (c->op == TD_OP_HELLO)
+		fill_hello(s, slot, c->frame);
+	memcpy(slot->frame_inside, c->frame, size);
+	if (run(slot, s->enter, c, &result))
+		return TD__FAULTED;
+	memcpy(c->frame, slot->frame_inside, size);
+	c->result = c->frame->error = result;
+	return TD__RETURNED;
+}
+
+static void sfi_interrupt(struct td__domain *d, struct td__call *c)
+{
+	td__trap_interrupt(&((struct td__sfi *)d->private)->slots[c->slot].gate);
+}
+
+const struct td__wall td__wall_sfi = {
+	.name = "sfi",
+	.kind = TD_WALL_SFI,
+	.available = sfi_available,
+	.start = sfi_start,
+	.enter = sfi_enter,
+	.interrupt = sfi_interrupt,
+	.stop = sfi_stop,
+};
