@@ -38,7 +38,7 @@ int td_getattr(struct td__fs *fs, td_handle h, td_attr *out)
 	} else {
 		td__rwlock_shared(&v->lock);
 	}
-	*out = v->rec;
+	td__vnode_show(v, out);
 	td__rwlock_unlock(&v->lock);
 	td__vnode_put(v, 1);
 	return err;
@@ -139,8 +139,8 @@ int td_setattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint3
 		return -TD_ESTALE;
 	td__rwlock_exclusive(&v->lock);
 	err = setattr_locked(v, cred, want, set);
-	*out = v->rec;
-	td__rwlock_unlock(&v->lock);
+	td__vnode_show(v, out);
+	td__ahead_unlock(v);
 	td__vnode_put(v, 1);
 	return err;
 }
@@ -195,8 +195,11 @@ int td_fsync(struct td__fs *fs, td_handle h)
 
 int td_sync(struct td__fs *fs)
 {
-	int err = td__vnodes_update(fs), err2 = td__device_flush(fs->device);
+	int err, err2;
 
+	td__ahead_trim_all(fs);
+	err = td__vnodes_update(fs);
+	err2 = td__device_flush(fs->device);
 	return err ? err : err2;
 }
 
@@ -204,6 +207,7 @@ int td_statfs(struct td__fs *fs, struct td_fsinfo *out)
 {
 	int err;
 
+	td__ahead_trim_all(fs);
 	*out = fs->info;
 	err = td__fs_statfs(fs, out);
 	return err == -TD_ENOSYS ? 0 : err;
@@ -305,14 +309,12 @@ int td_getxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, stru
 	return end_xattr(v, err, 0);
 }
 
-int td_setxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, struct td_in value,
-		uint32_t flags)
+static int setxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, struct td_in value,
+		    uint32_t flags)
 {
 	struct td__vnode *v;
 	int err;
 
-	if (value.len > XATTR_MAX)
-		return -TD_E2BIG;
 	v = begin_xattr(fs, cred, h, name, 1, &err);
 	if (!v)
 		return err;
@@ -321,6 +323,19 @@ int td_setxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, stru
 	if (!err)
 		v->bare = 0;
 	return end_xattr(v, err, 1);
+}
+
+int td_setxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, struct td_in value,
+		uint32_t flags)
+{
+	int err;
+
+	if (value.len > XATTR_MAX)
+		return -TD_E2BIG;
+	do
+		err = setxattr(fs, cred, h, name, value, flags);
+	while (td__ahead_relieve(fs, err));
+	return err;
 }
 
 /* `trusted.` names are root's to see. */

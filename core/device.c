@@ -222,6 +222,33 @@ void td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count)
 	td__device_changed(dev, blkno, count);
 }
 
+static uint64_t idle_run(struct td__device *dev, uint64_t blkno, uint64_t count, int idle)
+{
+	uint64_t n = 0;
+
+	while (n < count && !__atomic_load_n(idle_of(dev, blkno + n), __ATOMIC_ACQUIRE) == !idle)
+		n++;
+	return n;
+}
+
+/* Idle blocks are zeroes already; mostly all of them are idle, or none. */
+void td__device_zero(struct td__device *dev, uint64_t blkno, uint64_t count)
+{
+	if (dev->disk) {
+		td__device_discard(dev, blkno, count);
+		return;
+	}
+	for (uint64_t end = blkno + count, n; blkno < end; blkno += n) {
+		n = idle_run(dev, blkno, end - blkno, 1);
+		if (n) {
+			wake(dev, blkno, n);
+			continue;
+		}
+		n = idle_run(dev, blkno, end - blkno, 0);
+		td__port_pages_drop(&dev->data, blkno * dev->bsize, n * dev->bsize);
+	}
+}
+
 /*
  * A block that is changed while it is written becomes dirty again, since it is marked clean before the
  * write: it is then written once more by the next flush.

@@ -58,6 +58,8 @@ void td__device_dirty(struct td__device *dev, uint64_t blkno, uint64_t count);
 void td__device_changed(struct td__device *dev, uint64_t blkno, uint64_t count);
 /* The blocks become zeroes and cost no memory. */
 void td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count);
+/* They become zeroes and are soon written: those in memory stay there. */
+void td__device_zero(struct td__device *dev, uint64_t blkno, uint64_t count);
 /* Write what is dirty and make it last. 0 or -TD_EIO. */
 int td__device_flush(struct td__device *dev);
 

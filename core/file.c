@@ -293,7 +293,7 @@ static void zero_fresh(struct td__device *dev, const struct td_extent *fresh, ui
 
 			td__device_dirty(dev, fresh[i].pblk + b, 1);
 			if (end <= from || off >= to) {
-				td__device_discard(dev, fresh[i].pblk + b, fresh[i].count - b);
+				td__device_zero(dev, fresh[i].pblk + b, fresh[i].count - b);
 				break;
 			}
 			if (off > from)
@@ -304,6 +304,14 @@ static void zero_fresh(struct td__device *dev, const struct td_extent *fresh, ui
 		}
 }
 
+static void note_ahead(struct td__vnode *v, uint64_t from, const struct td_extent *fresh, uint32_t n)
+{
+	if (!n || fresh[n - 1].lblk + fresh[n - 1].count <= from)
+		return;
+	v->ahead = from;
+	v->ahead_end = fresh[n - 1].lblk + fresh[n - 1].count;
+}
+
 /*
  * Blocks for [off, *end), which are zeroes unless they are to be written now. Where the device fills up on the way, *end
  * says how far it got. A fault before anything has been allocated leaves everything as it was.
@@ -312,6 +320,7 @@ static int allocate(struct td__vnode *v, uint64_t off, uint64_t *end, int to_wri
 {
 	struct td__device *dev = v->fs->device;
 	uint64_t first = off / dev->bsize, last = (*end - 1) / dev->bsize;
+	uint64_t until = last + 1;
 	struct td_extent fresh[32];
 	uint32_t n, allocated = 0;
 
@@ -328,12 +337,16 @@ static int allocate(struct td__vnode *v, uint64_t off, uint64_t *end, int to_wri
 			continue;
 		}
 		if (!err) {
-			uint64_t want = last - b + 1;
+			uint64_t want;
 
+			if (to_write && off == v->rec.size && until == last + 1)
+				until = td__ahead_end(v, until);
+			want = until - b;
 			if (e && e->state == TD_HOLE && e->lblk + e->count - b < want)
 				want = e->lblk + e->count - b;
 			err = td__extents_alloc(v, b, want < ALLOC_MAX ? want : ALLOC_MAX, fresh, &n);
 			zero_fresh(dev, fresh, n, off, to_write ? *end : off);
+			note_ahead(v, last + 1, fresh, n);
 			allocated |= !err;
 		}
 		if (err && (b == first || (err == -TD_EIO && !allocated)))
@@ -405,6 +418,8 @@ static int64_t write_locked(struct td__vnode *v, uint64_t off, const void *data,
 		return 0;
 	if (!maps_blocks(v->fs))
 		return write_by_module(v, off, data, len);
+	if (off > v->rec.size)
+		td__ahead_trim(v);
 	end = off + len;
 	err = allocate(v, off, &end, 1);
 	if (!err)
@@ -424,6 +439,7 @@ int64_t td_write(struct td__fs *fs, const struct td_cred *cred, td_handle h, uin
 
 	if (!v)
 		return -TD_ESTALE;
+again:
 	td__rwlock_exclusive(&v->lock);
 	n = write_locked(v, off, data, len);
 	if (n > 0 && cred) {
@@ -433,7 +449,9 @@ int64_t td_write(struct td__fs *fs, const struct td_cred *cred, td_handle h, uin
 	} else if (n > 0) {
 		td__vnode_dirty(v);
 	}
-	td__rwlock_unlock(&v->lock);
+	td__ahead_unlock(v);
+	if (td__ahead_relieve(fs, n))
+		goto again;
 	td__vnode_put(v, 1);
 	return n;
 }
@@ -450,6 +468,8 @@ static int shorten(struct td__vnode *v, uint64_t size)
 		td__extents_cut(v, keep, TD_TO_END);
 		err = td__fs_bunmap(v->fs, v, keep, TD_TO_END);
 	}
+	if (!err)
+		v->ahead = v->ahead_end = 0;
 	return err ? err : zero_range(v, size, end, 0);
 }
 
@@ -465,8 +485,12 @@ int td__vnode_truncate(struct td__vnode *v, uint64_t size)
 		return -TD_EFBIG;
 	if (!maps_blocks(v->fs))
 		err = td__fs_truncate(v->fs, v, size);
+	else if (!size && v->rec.size && td__ahead_keep(v))
+		err = 0;
 	else if (size < v->rec.size || (size == v->rec.size && v->rec.blocks))
 		err = shorten(v, size);
+	else
+		td__ahead_trim(v);
 	if (err)
 		return err;
 	v->rec.size = size;
@@ -539,9 +563,12 @@ int td_fallocate(struct td__fs *fs, td_handle h, uint64_t off, uint64_t len, uin
 	v = td__vnode_get(fs, h);
 	if (!v)
 		return -TD_ESTALE;
-	td__rwlock_exclusive(&v->lock);
-	err = fallocate_locked(v, off, len, mode);
-	td__rwlock_unlock(&v->lock);
+	do {
+		td__rwlock_exclusive(&v->lock);
+		td__ahead_trim(v);
+		err = fallocate_locked(v, off, len, mode);
+		td__rwlock_unlock(&v->lock);
+	} while (td__ahead_relieve(fs, err));
 	td__vnode_put(v, 1);
 	return err;
 }

@@ -8,7 +8,7 @@
  *   slots of calls                  claimed by td__call_begin(); waits for fs->life to be over
  *   module locks                    lock.c: deadlocks among them are found and ended
  *   fs->life                        start, restart, change of level; never with a slot claimed
- *   stripe->mutex, fs->faults_mutex, fs->drops_mutex, device->load, name stripes, fs->locks_mutex: innermost, one at a time
+ *   stripe->mutex, fs->faults_mutex, fs->drops_mutex, device->load, fs->ahead.mutex, name stripes, fs->locks_mutex: innermost, one at a time
  *
  * A vnode's life:
  *
@@ -57,6 +57,11 @@ struct td__vnode {
 	/* Cached extents, sorted, without overlap; changed under the exclusive lock only. */
 	struct td_extent *extents;
 	uint32_t nextents, room;
+
+	/* Blocks [ahead, ahead_end) were allocated ahead, see ahead.c; under the lock. */
+	uint64_t ahead, ahead_end;
+	uint32_t ahead_listed; /* fs->ahead has its fid */
+	uint32_t appends; /* allocations at the end of the file since its blocks ahead were given back */
 };
 
 /* The vnodes whose fids hash alike. */
@@ -77,6 +82,14 @@ enum {
 };
 
 struct td__names;
+
+/* Which files may have blocks ahead, oldest first. */
+enum { TD__AHEAD_MAX = 64 };
+struct td__ahead {
+	struct td__mutex mutex;
+	uint64_t fids[TD__AHEAD_MAX];
+	uint32_t first, end; /* count on; entry n stands at n modulo TD__AHEAD_MAX */
+};
 
 struct td__fs {
 	/* Read on every call, changed only while the gate is closed. */
@@ -113,6 +126,7 @@ struct td__fs {
 	struct td__vnode **drops; /* references to be given back by the next td__vnode_put(), see there */
 	uint32_t ndrops, drops_room; /* ndrops is read without the mutex */
 	struct td__stripe *stripes; /* TD__STRIPES */
+	struct td__ahead ahead;
 
 	struct td__mutex faults_mutex;
 	struct td_fault *faults; /* ring of TD_FAULTS_KEPT */
@@ -160,6 +174,8 @@ void td__vnode_drop(struct td__vnode *v);
 void td__vnode_hold(struct td__vnode *v);
 /* The vnode of a fid, from the cache or by the module's getvnode; with a reference. */
 int td__vnode_by_fid(struct td__fs *fs, uint64_t fid, struct td__vnode **out);
+/* The vnode of a fid if the kernel knows it and it is alive, with a reference; else 0. */
+struct td__vnode *td__vnode_cached(struct td__fs *fs, uint64_t fid);
 /* A vnode for a record that an operation has just made in the directory `parent`; with a reference. */
 int td__vnode_adopt(struct td__fs *fs, const struct td_vnode *rec, uint64_t parent, struct td__vnode **out);
 /* The record has changed and the module is to be told later. */
@@ -194,6 +210,25 @@ void td__extents_drop(struct td__vnode *v);
 int td__extents_load(struct td__vnode *v, uint64_t lblk, uint64_t count);
 /* Have the module fill holes. NEW extents are given to `fresh`, at most 32, *n of them. */
 int td__extents_alloc(struct td__vnode *v, uint64_t lblk, uint64_t count, struct td_extent *fresh, uint32_t *n);
+
+/* ---- ahead.c: blocks for the next writes. The exclusive lock is held, where nothing else is said. */
+
+/* An append wants blocks up to `end`: up to where to ask for them. */
+uint64_t td__ahead_end(struct td__vnode *v, uint64_t end);
+/* How many blocks lie ahead. The lock is held. */
+uint64_t td__ahead_left(const struct td__vnode *v);
+/* Give them back. */
+void td__ahead_trim(struct td__vnode *v);
+/* The file is about to become empty. 1: its blocks are kept, as zeroes; 0: they are to be given back. */
+int td__ahead_keep(struct td__vnode *v);
+/* Unlock it, by who may have made blocks ahead. No other lock is held, for other vnodes may be locked, and the module called. */
+void td__ahead_unlock(struct td__vnode *v);
+/* Give back those of all files. Returns how many files were asked. No lock is held. */
+int td__ahead_trim_all(struct td__fs *fs);
+/* 1: `err` says that the device is full, but there were blocks ahead; try again. No lock is held. */
+int td__ahead_relieve(struct td__fs *fs, int64_t err);
+/* The record as callers see it. The lock is held. */
+void td__vnode_show(const struct td__vnode *v, struct td_vnode *out);
 
 /* ---- file.c: set the size. The exclusive lock is held. */
 

@@ -17,6 +17,7 @@ static void fini(struct td__fs *fs)
 	td__mutex_fini(&fs->gate_mutex);
 	td__cond_fini(&fs->gate);
 	td__mutex_fini(&fs->renames);
+	td__mutex_fini(&fs->ahead.mutex);
 	td__mutex_fini(&fs->faults_mutex);
 	if (fs->calls)
 		td__port_free(fs->calls, TD__SLOTS * sizeof(*fs->calls));
@@ -32,6 +33,7 @@ static int init(struct td__fs *fs)
 	td__mutex_init(&fs->gate_mutex);
 	td__cond_init(&fs->gate);
 	td__mutex_init(&fs->renames);
+	td__mutex_init(&fs->ahead.mutex);
 	td__mutex_init(&fs->faults_mutex);
 	td__locks_init(&fs->locks);
 	fs->calls = td__port_alloc(TD__SLOTS * sizeof(*fs->calls));
@@ -94,8 +96,10 @@ int td_mount(const struct td_mount_params *p, struct td__fs **out, char *why, si
 
 int td_unmount(struct td__fs *fs)
 {
-	int err = td__vnodes_update(fs), err2;
+	int err, err2;
 
+	td__ahead_trim_all(fs);
+	err = td__vnodes_update(fs);
 	td__domain_last(fs);
 	err2 = td__device_flush(fs->device);
 	td__device_destroy(fs->device);

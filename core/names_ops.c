@@ -47,7 +47,7 @@ static int enter(struct td__fs *fs, td_handle h, struct td_name name, struct td_
 static void show(struct td__vnode *v, td_attr *out)
 {
 	td__rwlock_shared(&v->lock);
-	*out = v->rec;
+	td__vnode_show(v, out);
 	td__rwlock_unlock(&v->lock);
 }
 
@@ -180,8 +180,8 @@ static int make_locked(struct td__fs *fs, const struct td_cred *cred, struct td_
 	return td__vnode_adopt(fs, rec, dir->fid, v);
 }
 
-int td_make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, uint32_t type, uint32_t mode,
-	    uint32_t rdev, struct td_in target, td_attr *out)
+static int make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, uint32_t type, uint32_t mode,
+		uint32_t rdev, struct td_in target, td_attr *out)
 {
 	struct td__vnode *dir, *v;
 	struct td_vnode rec;
@@ -199,6 +199,17 @@ int td_make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct t
 	if (!err)
 		show(v, out);
 	td__vnode_put(dir, 1);
+	return err;
+}
+
+int td_make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, uint32_t type, uint32_t mode,
+	    uint32_t rdev, struct td_in target, td_attr *out)
+{
+	int err;
+
+	do
+		err = make(fs, cred, h, name, type, mode, rdev, target, out);
+	while (td__ahead_relieve(fs, err));
 	return err;
 }
 
@@ -222,7 +233,8 @@ int td_readlink(struct td__fs *fs, td_handle h, void *target, uint32_t size)
 
 /* ---- Link and remove. Directory first, then what it contains. */
 
-int td_link(struct td__fs *fs, const struct td_cred *cred, td_handle h, td_handle hdir, struct td_name name, td_attr *out)
+static int link_name(struct td__fs *fs, const struct td_cred *cred, td_handle h, td_handle hdir, struct td_name name,
+		     td_attr *out)
 {
 	struct td__vnode *dir, *v;
 	int err = enter(fs, hdir, name, &dir);
@@ -262,13 +274,23 @@ int td_link(struct td__fs *fs, const struct td_cred *cred, td_handle h, td_handl
 		touch_dir(dir);
 		touch_change(v);
 		td__name_set(dir, name, v->rec.fid);
-		*out = v->rec;
+		td__vnode_show(v, out);
 	}
 	td__rwlock_unlock(&v->lock);
 	td__rwlock_unlock(&dir->lock);
 	td__vnode_put(dir, 1);
 	if (err)
 		td__vnode_put(v, 1);
+	return err;
+}
+
+int td_link(struct td__fs *fs, const struct td_cred *cred, td_handle h, td_handle hdir, struct td_name name, td_attr *out)
+{
+	int err;
+
+	do
+		err = link_name(fs, cred, h, hdir, name, out);
+	while (td__ahead_relieve(fs, err));
 	return err;
 }
 
@@ -565,15 +587,12 @@ out:
 	return err;
 }
 
-int td_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, struct td_name old, td_handle to,
-	      struct td_name new, uint32_t flags)
+static int rename_name(struct td__fs *fs, const struct td_cred *cred, td_handle from, struct td_name old, td_handle to,
+		       struct td_name new, uint32_t flags)
 {
 	struct rename r = { .fs = fs, .cred = cred, .old = old, .new = new, .flags = flags };
 	int err, tries = 0;
 
-	if (flags & ~(uint32_t)(TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE) ||
-	    flags == (TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE))
-		return -TD_EINVAL;
 	if (is_dots(old) || is_dots(new))
 		return flags & TD_RENAME_NOREPLACE && is_dots(new) ? -TD_EEXIST : -TD_EBUSY;
 	err = enter(fs, from, old, &r.from);
@@ -596,6 +615,20 @@ int td_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, str
 		td__mutex_unlock(&fs->renames);
 	td__vnode_put(r.from, 1);
 	td__vnode_put(r.to, 1);
+	return err;
+}
+
+int td_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, struct td_name old, td_handle to,
+	      struct td_name new, uint32_t flags)
+{
+	int err;
+
+	if (flags & ~(uint32_t)(TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE) ||
+	    flags == (TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE))
+		return -TD_EINVAL;
+	do
+		err = rename_name(fs, cred, from, old, to, new, flags);
+	while (td__ahead_relieve(fs, err));
 	return err;
 }
 

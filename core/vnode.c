@@ -81,7 +81,8 @@ static struct td__vnode *take_vnode(struct td__fs *fs)
 
 		td__zero(&v->rec, sizeof(v->rec));
 		v->handle = v->rec.handle = generation << 32 | v->index;
-		v->kept = v->bare = 0;
+		v->kept = v->bare = v->appends = v->ahead_listed = 0;
+		v->ahead = v->ahead_end = 0;
 	}
 	return v;
 }
@@ -347,10 +348,11 @@ static void evict(struct td__fs *fs, struct td__stripe *s)
 	int err;
 
 	not_idle(s, v);
-	if (v->dirty || td__hook_bound(fs, TD_OP_reclaim)) {
+	if (v->dirty || v->ahead_end || td__hook_bound(fs, TD_OP_reclaim)) {
 		__atomic_store_n(&v->refs, 1, __ATOMIC_RELEASE);
 		td__mutex_unlock(&s->mutex);
 		td__rwlock_exclusive(&v->lock);
+		td__ahead_trim(v);
 		err = td__vnode_update(v);
 		if (!err)
 			td__fs_reclaim(fs, v);
@@ -561,6 +563,14 @@ static struct td__vnode *find_or_add(struct td__stripe *s, uint64_t fid, struct 
 	}
 	td__mutex_unlock(&s->mutex);
 	return v;
+}
+
+struct td__vnode *td__vnode_cached(struct td__fs *fs, uint64_t fid)
+{
+	uint32_t state;
+	struct td__vnode *v = find_or_add(td__stripe_of(fs, fid), fid, 0, &state), *out;
+
+	return v && state != TD__DYING && !wait_loaded(v, &out) ? v : 0;
 }
 
 int td__vnode_by_fid(struct td__fs *fs, uint64_t fid, struct td__vnode **out)

@@ -456,3 +456,31 @@ TEST(data, two_descriptors, 0)
 	ok(fs->close(a));
 	ok(fs->close(b));
 }
+
+/* A file that grows by small writes, is emptied, grows again and then leaps: it shows what was written, and nothing else. */
+TEST(data, appended, 0)
+{
+	enum { STEP = 8192, STEPS = 7, FAR = 100 * STEP };
+	uint8_t block[STEP], got[STEP];
+	int fd = new_file("f");
+
+	for (int turn = 1; turn <= 3; turn++) {
+		for (uint64_t at = 0; at < STEPS * STEP; at += STEP) {
+			pattern(block, STEP, at, (unsigned)turn);
+			write_all(fd, block, STEP, (int64_t)at);
+		}
+		check_case(settled_blocks("f") <= STEPS * STEP / 512 + 8, "turn %d: %lld blocks for %d bytes", turn,
+			   (long long)settled_blocks("f"), STEPS * STEP);
+		write_all(fd, block, 1, FAR);
+		for (uint64_t at = STEPS * STEP; at < FAR; at += STEP) {
+			equal(STEP, read_all(fd, got, STEP, (int64_t)at));
+			for (int i = 0; i < STEP; i++)
+				check(!got[i]);
+		}
+		check(settled_blocks("f") <= STEPS * STEP / 512 + 16);
+		ok(fs->ftruncate(fd, turn == 2 ? STEP : 0));
+		ok(fs->ftruncate(fd, 0));
+		equal(0, settled_blocks("f"));
+	}
+	ok(fs->close(fd));
+}
