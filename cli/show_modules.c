@@ -40,11 +40,12 @@ static json_t *about(const char *name, const char *path)
 	if (td__module_open(path, &m, why, sizeof(why)))
 		return json_pack("{s:o, s:o, s:o}", "name", td__cli_json_text(name), "file",
 				 td__cli_json_text(path), "error", td__cli_json_text(why));
-	to = json_pack("{s:o, s:s, s:i, s:o, s:b, s:o, s:o}", "name", td__cli_json_text(name),
+	to = json_pack("{s:o, s:s, s:i, s:o, s:b, s:b, s:o, s:o}", "name", td__cli_json_text(name),
 		       "interface", m->info.interface == TD_INTERFACE_FS ? "fs" : "?", "version",
 		       (int)m->info.version, "build",
 		       json_sprintf("%016llx", (unsigned long long)m->build), "hosted",
-		       (int)(m->info.flags & TD_MODULE_HOSTED), "walls", walls(m), "file",
+		       (int)(m->info.flags & TD_MODULE_HOSTED), "yields",
+		       (int)(m->info.flags & TD_MODULE_YIELDS), "walls", walls(m), "file",
 		       td__cli_json_text(path));
 	td__module_close(m);
 	return to;

@@ -279,6 +279,16 @@ int td__svc_do_log(struct td__call *c, uint32_t priority, const void *text, uint
 	return 0;
 }
 
+/* The wall looks at c->doomed when this returns, as behind every service. */
+int td__svc_do_yield(struct td__call *c)
+{
+	uint32_t kind = __atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE);
+
+	if (kind)
+		td__call_fault(c, kind, "over its time, stopped at a yield", 0);
+	return 0;
+}
+
 int td__svc_do_sync(struct td__call *c)
 {
 	return over(c) ? -TD_EDEADLK : 0;

@@ -123,7 +123,7 @@ static const char *wrong_info(const struct td_module_info *info)
 		return "implements an interface that this kernel does not know";
 	if (info->version != TD_FS_VERSION)
 		return "implements another version of its interface: build it again";
-	if (info->flags & ~(uint32_t)TD_MODULE_HOSTED)
+	if (info->flags & ~(uint32_t)(TD_MODULE_HOSTED | TD_MODULE_YIELDS))
 		return "has flags that this kernel does not know";
 	if (info->locks > TD_LOCK_MAX)
 		return "wants more locks than a domain has";
@@ -148,6 +148,9 @@ static int read_info(const struct td__elf *e, const void *base, struct td_module
 	}
 	if (!wrong && !td__elf_symbol(e, base, "td__enter", 0))
 		wrong = "has no td__enter: TD_FS_MODULE makes it";
+	at = td__elf_symbol(e, base, "td_module_yield", &have);
+	if (!wrong && info->flags & TD_MODULE_YIELDS && (!at || have != sizeof(uint32_t) || (uintptr_t)at % sizeof(uint32_t)))
+		wrong = "says that it yields, and has no td_module_yield: link it with the sdk's runtime";
 	if (!wrong)
 		return 0;
 	snprintf(why, size, "%s", wrong);

@@ -3,8 +3,8 @@
  * The domain's heap, and the functions of the C library that compilers call on their own.
  *
  * Blocks are powers of two from 32 bytes up, with 16 bytes of header; freed blocks wait in a list of their
- * size. One spin lock guards the heap: it is held for a few instructions, and a call that is ended inside
- * takes the whole domain with it.
+ * size. One spin lock guards the heap: it is held for a few instructions, among them no loop and no call, so that no
+ * yield stands there (see yield.c). A call that is ended inside by force takes the whole domain with it.
  */
 #include "runtime.h"
 

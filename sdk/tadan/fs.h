@@ -87,7 +87,7 @@ int32_t td__run(struct td_frame *f, const struct td_fs_ops *ops);
 #define TD_FS_MODULE(module, nlocks, ...)                                                          \
 	static const struct td_fs_ops td__ops = { __VA_ARGS__ };                                   \
 	TD_EXPORT const struct td_module_info td_module_info = {                                   \
-		TD_MAGIC, TD_ABI, TD_INTERFACE_FS, TD_FS_VERSION, 0, nlocks, #module               \
+		TD_MAGIC, TD_ABI, TD_INTERFACE_FS, TD_FS_VERSION, TD__MODULE_FLAGS, nlocks, #module \
 	};                                                                                         \
 	TD_EXPORT int32_t td__enter(struct td_frame *f);                                           \
 	TD_EXPORT int32_t td__enter(struct td_frame *f)                                            \

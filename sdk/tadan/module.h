@@ -56,6 +56,13 @@ size_t strlen(const char *s);
 /* Is the name this text? */
 int td_name_is(struct td_name name, const char *text);
 
+/* What the compiler knows of the flags in a module's info. */
+#ifdef TD__YIELDS
+#define TD__MODULE_FLAGS TD_MODULE_YIELDS
+#else
+#define TD__MODULE_FLAGS 0
+#endif
+
 /* Address of what a frame places at `at`. 0 stands for nothing. */
 static inline void *td__at(void *frame, int64_t at)
 {

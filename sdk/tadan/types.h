@@ -174,7 +174,8 @@ struct td_module_info {
 };
 _Static_assert(sizeof(struct td_module_info) == 56, "module info");
 
-enum { TD_MAGIC = 0x6e616454, TD_ABI = 1, TD_MODULE_HOSTED = 1 };
+enum { TD_MAGIC = 0x6e616454, TD_ABI = 1 };
+enum { TD_MODULE_HOSTED = 1, TD_MODULE_YIELDS = 2 /* its loops look at td_module_yield */ };
 enum td_interface { TD_INTERFACE_FS = 1 };
 
 #endif

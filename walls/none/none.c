@@ -33,6 +33,7 @@ _Static_assert(sizeof(struct td__context) <= CONTEXT, "context");
 struct none {
 	int32_t (*enter)(struct td_frame *);
 	struct td__place place;
+	struct td__yields yields;
 	void *module, *heap, *calls;
 	size_t module_size, heap_size;
 	struct td__gate gates[TD__SLOTS];
@@ -127,6 +128,7 @@ static int load(struct none *n, const struct td__module *m, char *why, size_t si
 	n->place.module = range((void *)base, span);
 	td__elf_text(e, (void *)base, &n->place.text.start, &n->place.text.end);
 	td__elf_data(e, (void *)base, &n->place.data.start, &n->place.data.end);
+	td__yields_find(&n->yields, m, &n->place);
 	n->enter = (int32_t(*)(struct td_frame *))td__elf_symbol(e, (void *)base, "td__enter", 0);
 	if (n->enter)
 		return 0;
@@ -251,9 +253,11 @@ static int none_enter(struct td__call *c)
 
 static void none_interrupt(struct td__domain *d, struct td__call *c)
 {
-	/* Without trap there is nobody to hear it: the next service ends the call. */
-	if (d->level.trap)
-		td__trap_interrupt(&((struct none *)d->private)->gates[c->slot]);
+	struct none *n = d->private;
+
+	/* Without trap there is nobody to hear a signal: the next service ends the call. */
+	if (!td__yields_ask(&n->yields) && d->level.trap)
+		td__trap_interrupt(&n->gates[c->slot]);
 }
 
 const struct td__wall td__wall_none = {

@@ -22,6 +22,7 @@ struct pkey {
 	const void *stub; /* that leads in */
 	struct td__region *region;
 	struct td__place place;
+	struct td__yields yields;
 	int key, device_key;
 	int views; /* may the module read the device? */
 	struct td__gate gates[TD__SLOTS];
@@ -148,6 +149,7 @@ static void set_place(struct pkey *p, const struct td__domain *d, const struct t
 	p->place.bsize = dev->bsize;
 	p->place.key = p->key;
 	p->place.device_key = p->device_key;
+	td__yields_find(&p->yields, d->module, &p->place);
 	p->enter = (int32_t(*)(struct td_frame *))td__elf_symbol(e, r->base, "td__enter", 0);
 	p->stub = r->stubs + (td__pkey_stub_enter - td__pkey_template);
 }
@@ -303,7 +305,11 @@ static int pkey_enter(struct td__call *c)
 
 static void pkey_interrupt(struct td__domain *d, struct td__call *c)
 {
-	td__trap_interrupt(&((struct pkey *)d->private)->gates[c->slot]);
+	struct pkey *p = d->private;
+
+	td__pkey_open(); /* a thread made before the domain's key has no right to its memory */
+	if (!td__yields_ask(&p->yields))
+		td__trap_interrupt(&p->gates[c->slot]);
 }
 
 const struct td__wall td__wall_pkey = {

@@ -21,7 +21,8 @@
 enum {
 	WATCH_MS = 2,
 	PATIENCE = 1000,  /* rounds of spinning at most: some 20 us */
-	ASK_STOP = 1,     /* at the first tick over its time the module is asked where it is ... */
+	YIELD_TICKS = 4,  /* for so many ticks over its time a module that yields is waited for */
+	ASK_STOP = 1,     /* at the first tick from then on it is asked where it is ... */
 	FORCE_STOP = 3,   /* ... and at the third it ends without having said so */
 };
 
@@ -269,16 +270,19 @@ void td__process_interrupt(struct td__domain *d, struct td__call *c)
 	struct td__process *p = d->private;
 	struct td__seat *s = &p->seats[c->slot];
 	uint64_t call = __atomic_load_n(&s->call, __ATOMIC_ACQUIRE);
-	uint32_t times;
+	uint32_t times, yields = d->module->info.flags & TD_MODULE_YIELDS ? YIELD_TICKS : 0;
 
 	/* In this order: if the slot has gone on to another call, that one is not doomed. */
 	if (!__atomic_load_n(&s->inside, __ATOMIC_ACQUIRE) || !__atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE))
 		return;
 	times = __atomic_add_fetch(&s->interrupts, 1, __ATOMIC_RELAXED);
-	if (times == ASK_STOP) {
+	if (yields && times == 1) {
+		__atomic_store_n(&p->share->yield, 1, __ATOMIC_RELEASE);
+		wake(&p->share->yield);
+	} else if (times == yields + ASK_STOP) {
 		__atomic_store_n(&s->control->stop, call, __ATOMIC_RELEASE);
 		td__process_ask_stop(p, c->slot);
-	} else if (times >= FORCE_STOP) {
+	} else if (times >= yields + FORCE_STOP) {
 		take_blame(p);
 		td__process_kill(p);
 	}

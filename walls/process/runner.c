@@ -162,6 +162,7 @@ static void open_share(void)
 int main(int argc, char **argv)
 {
 	const char *what = "start";
+	uint32_t *yield;
 	int err;
 
 	if (argc > 1)
@@ -172,6 +173,9 @@ int main(int argc, char **argv)
 	if (err)
 		fail(-err, what);
 	load_module();
+	yield = td__elf_symbol(td__runner.elf, td__runner.base, "td_module_yield", 0);
+	td__runner.yielder = (uintptr_t)td__elf_symbol(td__runner.elf, td__runner.base, "td_module_yielder",
+						       &td__runner.yielder_size);
 	make_threads();
 	err = td__sandbox_limit(&what);
 	if (!err)
@@ -180,6 +184,10 @@ int main(int argc, char **argv)
 		fail(-err, what);
 	__atomic_store_n(&td__runner.share->state, TD__RUNNER_READY, __ATOMIC_SEQ_CST);
 	td__wake(&td__runner.share->state);
+	while (!__atomic_load_n(&td__runner.share->yield, __ATOMIC_ACQUIRE))
+		td__sleep_on(&td__runner.share->yield, 0);
+	if (yield)
+		__atomic_store_n(yield, 1, __ATOMIC_RELEASE);
 	for (;;)
 		td__sleep_on(&td__runner.share->state, TD__RUNNER_READY);
 }

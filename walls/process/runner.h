@@ -51,6 +51,8 @@ struct td__runner {
 	const uint8_t *state; /* residency, 0: all is there */
 	struct td__elf *elf;
 	uint8_t *base;
+	uintptr_t yielder; /* the function that a yield calls: left out where callers are reported */
+	size_t yielder_size;
 	int32_t (*enter)(struct td_frame *);
 	uint32_t attached; /* threads that have nothing left to ask of the system */
 };

@@ -101,7 +101,7 @@ _Static_assert(TD__SLOT_SIZE % TD__PAGE == 0, "whole pages");
 
 enum td__runner_state { TD__RUNNER_STARTS, TD__RUNNER_READY, TD__RUNNER_FAILED };
 
-/* Written by the host before the process starts; `state`, `error`, `why` and `left_out` by the process. */
+/* Written by the host before the process starts, `yield` when a call is over its time; `state`, `error`, `why` and `left_out` by the process. */
 struct td__share {
 	uint32_t version; /* TD__SHARE_VERSION: host and runner are of one build */
 	uint32_t state;   /* enum td__runner_state */
@@ -115,12 +115,13 @@ struct td__share {
 	uint32_t writable; /* the device's pages are */
 	uint32_t spaces;   /* the process was started in namespaces of its own: CLONE_NEW* */
 	uint32_t left_out; /* TD__LEFT_*: protection that the system did not permit */
+	uint32_t yield;    /* set later: the module's word is to be raised */
 	int32_t error;
 	char why[512];
 };
 _Static_assert(sizeof(struct td__share) <= TD__PAGE, "header page");
 
-enum { TD__SHARE_VERSION = 1 };
+enum { TD__SHARE_VERSION = 2 };
 enum { TD__LEFT_ROOT = 1, TD__LEFT_USER = 2 };
 
 /* The process's descriptors, until it has mapped them. */

@@ -70,9 +70,9 @@ uint64_t td__traps_caller(uintptr_t fp)
 	const uint8_t *lane = (const uint8_t *)(fp & ~(uintptr_t)(TD__LANE - 1));
 
 	for (int i = 0; i < STEPS; i++) {
-		uintptr_t back = in_file(on_stack(lane, fp + 8)), next = on_stack(lane, fp);
+		uintptr_t pc = on_stack(lane, fp + 8), back = in_file(pc), next = on_stack(lane, fp);
 
-		if (back)
+		if (back && pc - td__runner.yielder >= td__runner.yielder_size)
 			return back - 1;
 		if (next <= fp)
 			return 0;

@@ -300,6 +300,10 @@ void td__trap_note_caller(const struct td__gate *g, uintptr_t pc, uintptr_t fp)
 
 	if (f->kind == TD_FAULT_NONE)
 		f->kind = g->call->doomed;
+	if (td__within(g->place->yielder, pc)) {
+		pc = on_stack(g, fp + 8);
+		fp = on_stack(g, fp);
+	}
 	if (!f->pc)
 		put_place(g, pc - 1, 0, fp);
 }

@@ -52,6 +52,7 @@ static inline int td__within(struct td__range r, uintptr_t at)
 struct td__place {
 	uintptr_t base; /* of the module: file address 0 */
 	struct td__range module, text, data;
+	struct td__range yielder; /* the runtime's function that a yield calls: no place to report */
 	struct td__range heap;
 	struct td__range calls; /* frames, windows, contexts; with keys: stacks too */
 	struct td__range device;
@@ -123,6 +124,19 @@ static inline int td__trap_attach(int32_t keys)
 
 /* The thread in the gate is to look at its call's `doomed`. */
 void td__trap_interrupt(const struct td__gate *g);
+
+/* ---- yields.c: modules that look by themselves whether they are to stop */
+
+struct td__yields {
+	uint32_t *wanted; /* the module's word; 0: it does not yield. The caller may write to it */
+	uint64_t since;   /* when it was raised, 0: not yet */
+};
+
+/* For a module that stands at place->base. Fills place->yielder, too. */
+void td__yields_find(struct td__yields *y, const struct td__module *m, struct td__place *place);
+
+/* Ask the domain's calls to come by. 0: the module does not, or has had its time: it takes a signal. */
+int td__yields_ask(struct td__yields *y);
 
 /*
  * Where signal frames must be reachable with the rights of the module (Linux before 6.12), there
