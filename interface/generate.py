@@ -301,7 +301,7 @@ def emit_dispatch(blocks):
     for op in of(blocks, "op"):
         print(f"\tset |= ops->{op.name} ? 1ull << TD_OP_{op.name} : 0;")
     print("\treturn set;\n}\n")
-    print(f"int32_t td__dispatch_{iface.name}(const struct td_{iface.name}_ops *ops, struct td_frame *h)\n{{\n\tswitch (h->op) {{")
+    print(f"int32_t td__dispatch_{iface.name}(const struct td_{iface.name}_ops *ops, struct td_frame *h, uint32_t op)\n{{\n\tswitch (op) {{")
     print("\tcase TD_OP_HELLO:\n\t\th->bound = bound(ops);\n\t\treturn 0;")
     for op in of(blocks, "op"):
         print(f"\tcase TD_OP_{op.name}:\n\t\treturn call_{op.name}(ops, h);")
@@ -649,6 +649,23 @@ def emit_sandbox(blocks):
     for s in of(blocks, "service"):
         print(f"\t{{ \"Z_envZ_td__svc_{s.name}\", (void *)serve_{s.name} }},")
     print("};\nconst size_t td__sfi_nservices = sizeof(td__sfi_services) / sizeof(td__sfi_services[0]);")
+
+
+# ---- The services as a sandboxed module may import them
+
+def emit_sandbox_services(blocks):
+    code = {"u32": "TD__I32", "u64": "TD__I64", "i64": "TD__I64"}
+    banner("The services with their types in wasm. Pointers and lengths are 32 bits wide; each gives an int.")
+    print("#include \"sfi/wasm.h\"\n\nconst struct td__wasm_service td__wasm_services[] = {")
+    for s in of(blocks, "service"):
+        types = []
+        for a in s.args:
+            types += [code[a.ctype]] if a.way == "in" else ["TD__I32"] if a.way == "out" else ["TD__I32", "TD__I32"]
+        print(f"\t{{ \"td__svc_{s.name}\", {len(types)}, TD__I32, {{ {', '.join(types) or '0'} }} }},")
+    print("\t/* The wall's own: where the call's context is, and atomic operations. */")
+    print("\t{ \"td__svc_context\", 0, TD__I32, { 0 } },")
+    print("\t{ \"td__svc_atomic\", 4, TD__I64, { TD__I32, TD__I32, TD__I64, TD__I64 } },\n};")
+    print("const uint32_t td__wasm_nservices = sizeof(td__wasm_services) / sizeof(td__wasm_services[0]);")
 
 
 def emit_page(blocks):

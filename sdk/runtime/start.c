@@ -9,19 +9,19 @@ static void hello(struct td_frame *f)
 	td__heap_init(td__at(f, f->heap_at), h->heap_size);
 }
 
-int32_t td__run(struct td_frame *f, const struct td_fs_ops *ops)
+int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops)
 {
 	struct td__context *ctx = td__svc_context();
 
 	ctx->frame = f;
 	ctx->views = f->views;
 	ctx->bsize = f->bsize;
-	for (uint32_t i = 0; i < ctx->top; i++)
+	for (uint32_t i = 0; i < TD_BUF_MAX && i < ctx->top; i++)
 		ctx->bufs[i] = (struct td_buf){ 0 };
 	ctx->top = 0;
-	if (f->op == TD_OP_HELLO)
+	if (op == TD_OP_HELLO)
 		hello(f);
-	return td__dispatch_fs(ops, f);
+	return td__dispatch_fs(ops, f, op);
 }
 
 void td_now(int64_t *sec, uint32_t *nsec)

@@ -80,8 +80,20 @@ int td_readdir_emit(struct td_out *out, uint64_t fid, uint64_t cookie, uint32_t 
 /* For modules that make their vnodes up: type, mode and size, all times now, one link (two for a directory). */
 int td_vnode_init(struct td_vnode *v, uint32_t type, uint32_t mode, uint64_t size);
 
-int32_t td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f);
-int32_t td__run(struct td_frame *f, const struct td_fs_ops *ops);
+int32_t td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f, uint32_t op);
+int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops);
+
+/*
+ * How a call enters. In a sandbox the operation's number comes as a value, since what is proven of an operation must not
+ * hang on memory that other calls of the module can write.
+ */
+#ifdef __wasm__
+#define TD__ENTER struct td_frame *f, uint32_t op
+#define TD__ENTERED op
+#else
+#define TD__ENTER struct td_frame *f
+#define TD__ENTERED f->op
+#endif
 
 /* The module's table: TD_FS_MODULE(name, number of locks, .lookup = ..., .read = ...); once a module. */
 #define TD_FS_MODULE(module, nlocks, ...)                                                          \
@@ -89,10 +101,10 @@ int32_t td__run(struct td_frame *f, const struct td_fs_ops *ops);
 	TD_EXPORT const struct td_module_info td_module_info = {                                   \
 		TD_MAGIC, TD_ABI, TD_INTERFACE_FS, TD_FS_VERSION, TD__MODULE_FLAGS, nlocks, #module \
 	};                                                                                         \
-	TD_EXPORT int32_t td__enter(struct td_frame *f);                                           \
-	TD_EXPORT int32_t td__enter(struct td_frame *f)                                            \
+	TD_EXPORT int32_t td__enter(TD__ENTER);                                                    \
+	TD_EXPORT int32_t td__enter(TD__ENTER)                                                     \
 	{                                                                                          \
-		return td__run(f, &td__ops);                                                       \
+		return td__run(f, TD__ENTERED, &td__ops);                                          \
 	}
 
 #endif

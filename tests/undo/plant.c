@@ -111,16 +111,16 @@ static struct td_vnode *record_of(struct td_frame *f)
 	}
 }
 
-int32_t __real_td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f);
-int32_t __wrap_td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f);
+int32_t __real_td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f, uint32_t op);
+int32_t __wrap_td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f, uint32_t op);
 
-int32_t __wrap_td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f)
+int32_t __wrap_td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f, uint32_t op)
 {
 	struct td_vnode *v;
 	int32_t result;
 
 	read_plan(f);
-	result = __real_td__dispatch_fs(ops, f);
+	result = __real_td__dispatch_fs(ops, f, op);
 	if (!due(PLANT_END))
 		return result;
 	if (plan.kind == PLANT_NULL || plan.kind == PLANT_TRAP)
