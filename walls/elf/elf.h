@@ -184,4 +184,8 @@ const char *td__elf_forbidden(const uint8_t *text, size_t len, size_t at, unsign
  */
 int td__elf_line(const char *path, uint64_t offset, char *buf, size_t len);
 
+/* The same of debug information that libdw has open already. `len` is not 0, and buf is empty. */
+struct Dwarf;
+int td__elf_line_of(struct Dwarf *dwarf, uint64_t offset, char *buf, size_t len);
+
 #endif

@@ -115,10 +115,22 @@ static void describe(Dwarf_Die *unit, Dwarf_Addr pc, Dwarf_Line *line, char *buf
 	free(scopes);
 }
 
-int td__elf_line(const char *path, uint64_t offset, char *buf, size_t len)
+int td__elf_line_of(struct Dwarf *dwarf, uint64_t offset, char *buf, size_t len)
 {
 	Dwarf_Die unit;
 	Dwarf_Line *line;
+
+	if (!find_unit(dwarf, offset, &unit))
+		return -ENOENT;
+	line = dwarf_getsrc_die(&unit, offset);
+	if (!line)
+		return -ENOENT;
+	describe(&unit, offset, line, buf, len);
+	return 0;
+}
+
+int td__elf_line(const char *path, uint64_t offset, char *buf, size_t len)
+{
 	Dwarf *dwarf;
 	int fd, rc = -ENOENT;
 
@@ -129,13 +141,8 @@ int td__elf_line(const char *path, uint64_t offset, char *buf, size_t len)
 	if (fd < 0)
 		return -errno;
 	dwarf = dwarf_begin(fd, DWARF_C_READ);
-	if (dwarf && find_unit(dwarf, offset, &unit)) {
-		line = dwarf_getsrc_die(&unit, offset);
-		if (line) {
-			describe(&unit, offset, line, buf, len);
-			rc = 0;
-		}
-	}
+	if (dwarf)
+		rc = td__elf_line_of(dwarf, offset, buf, len);
 	dwarf_end(dwarf);
 	close(fd);
 	return rc;
