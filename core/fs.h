@@ -62,7 +62,7 @@ struct td__vnode {
 	uint64_t ahead, ahead_end;
 	uint32_t ahead_listed; /* fs->ahead has its fid */
 	uint32_t appends; /* allocations at the end of the file since its blocks ahead were given back */
-};
+} __attribute__((aligned(64))); /* neighbours belong to different callers */
 
 /* The vnodes whose fids hash alike. */
 struct td__stripe {
@@ -75,6 +75,7 @@ struct td__stripe {
 
 enum {
 	TD__STRIPES = 64,
+	TD__FREES = 16,
 	TD__CHUNK = 1024,       /* vnodes allocated at a time */
 	TD__CHUNKS = 1 << 16,
 	TD__IDLE_MAX = 4096,    /* vnodes without reference that a stripe keeps */
@@ -82,6 +83,12 @@ enum {
 };
 
 struct td__names;
+
+/* Free vnodes. Each thread has a list that it prefers, so that two which make and remove files do not meet. */
+struct td__frees {
+	struct td__mutex mutex;
+	struct td__vnode *first;
+} __attribute__((aligned(128)));
 
 /* Which files may have blocks ahead, oldest first. */
 enum { TD__AHEAD_MAX = 64 };
@@ -91,6 +98,7 @@ struct td__ahead {
 	uint32_t first, end; /* count on; entry n stands at n modulo TD__AHEAD_MAX */
 };
 
+/* Grouped by who writes: what every call reads shares no cache line with what some calls change. */
 struct td__fs {
 	/* Read on every call, changed only while the gate is closed. */
 	struct td__domain *domain;
@@ -107,25 +115,26 @@ struct td__fs {
 	struct td__call *calls; /* TD__SLOTS */
 	struct td__names *names;
 	struct td__vnode *root;
+	struct td__vnode **chunks; /* TD__CHUNKS pointers */
+	struct td__stripe *stripes; /* TD__STRIPES */
+	struct td__frees *frees;    /* TD__FREES */
+	uint32_t slot_waiters;
+	uint32_t ndrops; /* of drops, below; read without the mutex, and seldom more than 0 */
 
-	struct td__mutex life; /* start, restart, change of level */
+	struct td__mutex life __attribute__((aligned(128))); /* start, restart, change of level */
 	struct td__mutex tick_mutex; /* a domain in use by td__domain_tick() does not end */
 	struct td__mutex gate_mutex;
 	struct td__cond gate; /* the gate opened, or a slot was given back while it was closed */
-	uint32_t slot_waiters;
 
 	struct td__locks locks;
 	struct td__mutex renames;
 
-	struct td__vnode **chunks; /* TD__CHUNKS pointers */
-	struct td__mutex table_mutex; /* guards the table's growth and free list */
+	struct td__mutex table_mutex; /* guards the table's growth */
 	uint32_t nvnodes;
 	uint32_t kept; /* references that the domain keeps, atomic */
-	struct td__vnode *free_vnodes;
 	struct td__mutex drops_mutex;
 	struct td__vnode **drops; /* references to be given back by the next td__vnode_put(), see there */
-	uint32_t ndrops, drops_room; /* ndrops is read without the mutex */
-	struct td__stripe *stripes; /* TD__STRIPES */
+	uint32_t drops_room;
 	struct td__ahead ahead;
 
 	struct td__mutex faults_mutex;

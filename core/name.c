@@ -9,24 +9,31 @@
  */
 #include "fs.h"
 
-enum { ENTRIES = 1 << 15, NAME_KEPT = 40, LOCKS = 64, FILTER_BITS = 1 << 14, FILTER_NAMES = 2048 };
+enum { ENTRIES = 1 << 15, NAME_KEPT = 44, LOCKS = 64, FILTER_BITS = 1 << 14, FILTER_NAMES = 2048 };
 
 struct td__name_filter {
 	uint32_t names; /* so many are in it, about */
 	uint64_t bits[FILTER_BITS / 64];
 };
 
-struct entry {
-	td_handle dir; /* 0: empty */
-	uint64_t fid;  /* 0: the name is not there */
-	uint64_t hash;
-	uint8_t len;
-	uint8_t name[NAME_KEPT - 1];
+/* One cache line, which readers copy without a lock: `sequence` is odd while a writer is at it. */
+union entry {
+	struct {
+		uint32_t sequence;
+		uint8_t len;
+		uint8_t name[NAME_KEPT - 1];
+		td_handle dir; /* 0: empty */
+		uint64_t fid;  /* 0: the name is not there */
+	};
+	uint64_t words[8];
 };
+_Static_assert(sizeof(union entry) == 64, "entry");
 
 struct td__names {
-	struct entry entries[ENTRIES];
-	struct td__mutex locks[LOCKS]; /* lock n guards the entries whose index is n modulo LOCKS */
+	union entry entries[ENTRIES];
+	struct {
+		struct td__mutex mutex;
+	} __attribute__((aligned(64))) locks[LOCKS]; /* lock n is of who writes the entries whose index is n modulo LOCKS */
 };
 
 int td__names_init(struct td__fs *fs)
@@ -35,7 +42,7 @@ int td__names_init(struct td__fs *fs)
 	if (!fs->names)
 		return -TD_ENOMEM;
 	for (int i = 0; i < LOCKS; i++)
-		td__mutex_init(&fs->names->locks[i]);
+		td__mutex_init(&fs->names->locks[i].mutex);
 	return 0;
 }
 
@@ -44,7 +51,7 @@ void td__names_fini(struct td__fs *fs)
 	if (!fs->names)
 		return;
 	for (int i = 0; i < LOCKS; i++)
-		td__mutex_fini(&fs->names->locks[i]);
+		td__mutex_fini(&fs->names->locks[i].mutex);
 	td__port_free(fs->names, sizeof(*fs->names));
 }
 
@@ -106,45 +113,58 @@ void td__names_forget(struct td__vnode *dir)
 	dir->filter = 0;
 }
 
-/* ---- */
+/* ---- Entries */
+
+/* 1: *copy is what stands there. 0: a writer was at it, which is as good as an entry that was pushed out. */
+static int entry_read(const union entry *e, union entry *copy)
+{
+	uint32_t before = __atomic_load_n(&e->sequence, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; i < 8; i++)
+		copy->words[i] = __atomic_load_n(&e->words[i], __ATOMIC_ACQUIRE);
+	return !(before & 1) && __atomic_load_n(&e->sequence, __ATOMIC_RELAXED) == before;
+}
+
+static void entry_write(union entry *e, struct td__mutex *mutex, union entry *new)
+{
+	uint32_t sequence;
+
+	td__mutex_lock(mutex);
+	sequence = e->sequence;
+	__atomic_store_n(&e->sequence, sequence + 1, __ATOMIC_RELAXED);
+	new->sequence = sequence + 1;
+	for (uint32_t i = 0; i < 8; i++)
+		__atomic_store_n(&e->words[i], new->words[i], __ATOMIC_RELEASE);
+	__atomic_store_n(&e->sequence, sequence + 2, __ATOMIC_RELEASE);
+	td__mutex_unlock(mutex);
+}
 
 int td__name_get(struct td__vnode *dir, struct td_name name, uint64_t *fid)
 {
-	struct td__names *n = dir->fs->names;
 	td_handle h = td__vnode_handle(dir);
 	uint64_t hash = hash_of(h, name);
-	struct entry *e = &n->entries[hash % ENTRIES];
-	int found = TD__NAME_UNKNOWN;
+	union entry e;
 
 	if (filter_useful(dir->filter) && !may_be_there(dir->filter, hash))
 		return TD__NAME_ABSENT;
-	if (name.len >= NAME_KEPT)
+	if (name.len >= NAME_KEPT || !entry_read(&dir->fs->names->entries[hash % ENTRIES], &e))
 		return TD__NAME_UNKNOWN;
-	td__mutex_lock(&n->locks[hash % LOCKS]);
-	if (e->dir == h && e->hash == hash && e->len == name.len && !memcmp(e->name, name.bytes, name.len)) {
-		*fid = e->fid;
-		found = e->fid ? TD__NAME_KNOWN : TD__NAME_ABSENT;
-	}
-	td__mutex_unlock(&n->locks[hash % LOCKS]);
-	return found;
+	if (e.dir != h || e.len != name.len || memcmp(e.name, name.bytes, name.len))
+		return TD__NAME_UNKNOWN;
+	*fid = e.fid;
+	return e.fid ? TD__NAME_KNOWN : TD__NAME_ABSENT;
 }
 
 void td__name_set(struct td__vnode *dir, struct td_name name, uint64_t fid)
 {
 	struct td__names *n = dir->fs->names;
-	td_handle h = td__vnode_handle(dir);
-	uint64_t hash = hash_of(h, name);
-	struct entry *e = &n->entries[hash % ENTRIES];
+	union entry e = { .dir = td__vnode_handle(dir), .fid = fid, .len = (uint8_t)name.len };
+	uint64_t hash = hash_of(e.dir, name);
 
 	if (fid && dir->filter)
 		filter_add(dir->filter, hash);
 	if (name.len >= NAME_KEPT)
 		return;
-	td__mutex_lock(&n->locks[hash % LOCKS]);
-	e->dir = h;
-	e->fid = fid;
-	e->hash = hash;
-	e->len = (uint8_t)name.len;
-	memcpy(e->name, name.bytes, name.len);
-	td__mutex_unlock(&n->locks[hash % LOCKS]);
+	memcpy(e.name, name.bytes, name.len);
+	entry_write(&n->entries[hash % ENTRIES], &n->locks[hash % LOCKS].mutex, &e);
 }

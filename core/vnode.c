@@ -38,65 +38,87 @@ static struct td__vnode *at(struct td__fs *fs, uint32_t index)
 	return chunk ? &chunk[index % TD__CHUNK] : 0;
 }
 
-/* Called with the table's mutex. Index 0 and 1 are never given out: FUSE's root is 1. */
+static void push_free(struct td__fs *fs, struct td__vnode *v)
+{
+	struct td__frees *f = &fs->frees[td__port_thread() % TD__FREES];
+
+	td__mutex_lock(&f->mutex);
+	v->chain = f->first;
+	f->first = v;
+	td__mutex_unlock(&f->mutex);
+}
+
+/* From this thread's list, else from another. */
+static struct td__vnode *pop_free(struct td__fs *fs)
+{
+	struct td__vnode *v = 0;
+
+	for (uint32_t i = 0, n = td__port_thread(); i < TD__FREES && !v; i++) {
+		struct td__frees *f = &fs->frees[(n + i) % TD__FREES];
+
+		td__mutex_lock(&f->mutex);
+		v = f->first;
+		if (v)
+			f->first = v->chain;
+		td__mutex_unlock(&f->mutex);
+	}
+	return v;
+}
+
+/* Another chunk. Index 0 and 1 are never given out: FUSE's root is 1. */
 static int more_vnodes(struct td__fs *fs)
 {
-	uint32_t n = fs->nvnodes / TD__CHUNK;
-	struct td__vnode *chunk;
+	struct td__vnode *chunk = td__port_alloc(TD__CHUNK * sizeof(*chunk));
+	uint32_t n;
 
-	if (n >= TD__CHUNKS)
-		return -TD_ENOMEM;
-	chunk = td__port_alloc(TD__CHUNK * sizeof(*chunk));
 	if (!chunk)
 		return -TD_ENOMEM;
-	for (uint32_t i = TD__CHUNK; i-- > 0;) {
-		struct td__vnode *v = &chunk[i];
-
-		v->fs = fs;
-		v->index = n * TD__CHUNK + i;
-		td__rwlock_init(&v->lock);
-		if (v->index > 1) {
-			v->chain = fs->free_vnodes;
-			fs->free_vnodes = v;
+	td__mutex_lock(&fs->table_mutex);
+	n = fs->nvnodes / TD__CHUNK;
+	if (n < TD__CHUNKS) {
+		for (uint32_t i = 0; i < TD__CHUNK; i++) {
+			chunk[i].fs = fs;
+			chunk[i].index = n * TD__CHUNK + i;
+			td__rwlock_init(&chunk[i].lock);
 		}
+		__atomic_store_n(&fs->chunks[n], chunk, __ATOMIC_RELEASE);
+		fs->nvnodes += TD__CHUNK;
 	}
-	fs->nvnodes += TD__CHUNK;
-	__atomic_store_n(&fs->chunks[n], chunk, __ATOMIC_RELEASE);
+	td__mutex_unlock(&fs->table_mutex);
+	if (n == TD__CHUNKS) {
+		td__port_free(chunk, TD__CHUNK * sizeof(*chunk));
+		return -TD_ENOMEM;
+	}
+	for (uint32_t i = TD__CHUNK; i-- > 0;)
+		if (chunk[i].index > 1)
+			push_free(fs, &chunk[i]);
 	return 0;
 }
 
 /* A free vnode with a new generation, so a new handle. */
 static struct td__vnode *take_vnode(struct td__fs *fs)
 {
-	struct td__vnode *v = 0;
+	struct td__vnode *v = pop_free(fs);
+	uint64_t generation;
 
-	td__mutex_lock(&fs->table_mutex);
-	if (fs->free_vnodes || !more_vnodes(fs)) {
-		v = fs->free_vnodes;
-		fs->free_vnodes = v->chain;
+	while (!v) {
+		if (more_vnodes(fs))
+			return 0;
+		v = pop_free(fs); /* others may have been faster */
 	}
-	td__mutex_unlock(&fs->table_mutex);
-	if (v) {
-		uint64_t generation = (v->handle >> 32) + 1;
-
-		td__zero(&v->rec, sizeof(v->rec));
-		v->handle = v->rec.handle = generation << 32 | v->index;
-		v->kept = v->bare = v->appends = v->ahead_listed = 0;
-		v->ahead = v->ahead_end = 0;
-	}
+	generation = (v->handle >> 32) + 1;
+	td__zero(&v->rec, sizeof(v->rec));
+	v->handle = v->rec.handle = generation << 32 | v->index;
+	v->kept = v->bare = v->appends = v->ahead_listed = 0;
+	v->ahead = v->ahead_end = 0;
 	return v;
 }
 
 static void free_vnode(struct td__vnode *v)
 {
-	struct td__fs *fs = v->fs;
-
 	td__extents_drop(v);
 	td__names_forget(v);
-	td__mutex_lock(&fs->table_mutex);
-	v->chain = fs->free_vnodes;
-	fs->free_vnodes = v;
-	td__mutex_unlock(&fs->table_mutex);
+	push_free(v->fs, v);
 }
 
 struct td__vnode *td__vnode_get(struct td__fs *fs, td_handle h)
@@ -686,8 +708,11 @@ int td__vnodes_init(struct td__fs *fs)
 {
 	fs->chunks = td__port_alloc(TD__CHUNKS * sizeof(*fs->chunks));
 	fs->stripes = td__port_alloc(TD__STRIPES * sizeof(*fs->stripes));
-	if (!fs->chunks || !fs->stripes)
+	fs->frees = td__port_alloc(TD__FREES * sizeof(*fs->frees));
+	if (!fs->chunks || !fs->stripes || !fs->frees)
 		return -TD_ENOMEM;
+	for (uint32_t i = 0; i < TD__FREES; i++)
+		td__mutex_init(&fs->frees[i].mutex);
 	td__mutex_init(&fs->table_mutex);
 	td__mutex_init(&fs->drops_mutex);
 	for (uint32_t i = 0; i < TD__STRIPES; i++) {
@@ -718,6 +743,10 @@ void td__vnodes_fini(struct td__fs *fs)
 		td__port_free(fs->drops, fs->drops_room * sizeof(*fs->drops));
 	if (fs->chunks)
 		td__port_free(fs->chunks, TD__CHUNKS * sizeof(*fs->chunks));
+	for (uint32_t i = 0; fs->frees && i < TD__FREES; i++)
+		td__mutex_fini(&fs->frees[i].mutex);
+	if (fs->frees)
+		td__port_free(fs->frees, TD__FREES * sizeof(*fs->frees));
 	for (uint32_t i = 0; fs->stripes && i < TD__STRIPES; i++)
 		if (fs->stripes[i].buckets) {
 			td__port_free(fs->stripes[i].buckets,

@@ -22,10 +22,17 @@ _Static_assert(sizeof(pthread_rwlock_t) <= sizeof(struct td__rwlock), "rwlock");
 
 /* ---- Memory */
 
+/* From here on Linux's own zero pages, which cost nothing until touched. */
+enum { WHOLE_PAGES = 1 << 20 };
+
 void *td__port_alloc(size_t size)
 {
 	void *p = NULL;
 
+	if (size >= WHOLE_PAGES) {
+		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		return p == MAP_FAILED ? NULL : p;
+	}
 	if (size < 128)
 		return calloc(1, size);
 	if (posix_memalign(&p, 128, size))
@@ -35,8 +42,10 @@ void *td__port_alloc(size_t size)
 
 void td__port_free(void *memory, size_t size)
 {
-	(void)size;
-	free(memory);
+	if (size >= WHOLE_PAGES)
+		munmap(memory, size);
+	else
+		free(memory);
 }
 
 /* ---- Locks. A failing lock is a wrong state of the kernel. */
