@@ -18,6 +18,7 @@ enum td__atomic_op {
 	TD__ATOMIC_XOR,
 	TD__ATOMIC_COMPARE, /* with a; b is what is stored if equal; the answer is what was there */
 	TD__ATOMIC_FENCE,
+	TD__ATOMIC_LOCK, /* a spin lock, 4 bytes: 0 free, 1 taken; gives up after some seconds, by a trap */
 	TD__ATOMIC_WIDE = 16, /* 8 bytes, else 4 */
 };
 

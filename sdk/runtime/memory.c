@@ -6,6 +6,7 @@
  * size. One spin lock guards the heap: it is held for a few instructions, among them no loop and no call, so that no
  * yield stands there (see yield.c). A call that is ended inside by force takes the whole domain with it.
  */
+#include "atomic.h"
 #include "runtime.h"
 
 enum { CLASSES = 32, SMALLEST = 5, HEADER = 16 };
@@ -22,9 +23,13 @@ static struct {
 
 static void heap_lock(void)
 {
+#ifdef __wasm__
+	td__svc_atomic(TD__ATOMIC_LOCK, &heap.locked, 0, 0);
+#else
 	while (__atomic_exchange_n(&heap.locked, 1, __ATOMIC_ACQUIRE))
 		while (__atomic_load_n(&heap.locked, __ATOMIC_RELAXED))
 			;
+#endif
 }
 
 static void heap_unlock(void)
@@ -87,26 +92,26 @@ void td_free(void *memory)
 	heap_unlock();
 }
 
-#ifndef __wasm__
+#if defined(__x86_64__)
 #define STRING_OP(op, to, from, len)                                                               \
 	__asm__ volatile("rep " op : "+D"(to), "+S"(from), "+c"(len) : : "memory")
 #endif
 
 void *memcpy(void *to, const void *from, size_t len)
 {
+#if defined(__x86_64__)
 	void *result = to;
 
-#if defined(__x86_64__)
 	STRING_OP("movsb", to, from, len);
-#else
-	for (size_t i = 0; i < len; i++)
-		((volatile char *)to)[i] = ((const char *)from)[i];
-#endif
 	return result;
+#else
+	return __builtin_memcpy(to, from, len); /* an instruction of wasm */
+#endif
 }
 
 void *memmove(void *to, const void *from, size_t len)
 {
+#if defined(__x86_64__)
 	volatile char *d = to;
 	const char *s = from;
 
@@ -115,6 +120,9 @@ void *memmove(void *to, const void *from, size_t len)
 	while (len--)
 		d[len] = s[len];
 	return to;
+#else
+	return __builtin_memmove(to, from, len);
+#endif
 }
 
 void *memset(void *to, int byte, size_t len)
@@ -123,11 +131,10 @@ void *memset(void *to, int byte, size_t len)
 	void *p = to;
 
 	__asm__ volatile("rep stosb" : "+D"(p), "+c"(len) : "a"(byte) : "memory");
-#else
-	for (size_t i = 0; i < len; i++)
-		((volatile char *)to)[i] = (char)byte;
-#endif
 	return to;
+#else
+	return __builtin_memset(to, byte, len);
+#endif
 }
 
 int memcmp(const void *a, const void *b, size_t len)

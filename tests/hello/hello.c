@@ -79,7 +79,7 @@ static void at_level(const char *module, const char *level)
 
 int main(int argc, char **argv)
 {
-	static const char *const levels[] = { "trusted", "guarded", "walled", "isolated", "debug" };
+	static const char *const levels[] = { "trusted", "guarded", "walled", "sandboxed", "isolated", "debug" };
 
 	if (argc != 2)
 		return 2;

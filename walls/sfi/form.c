@@ -66,7 +66,7 @@ static int open_form(struct td__sfi_form *f, char *why, size_t size)
 
 	if (err == -ENOENT) {
 		snprintf(why, size, "%s: there is no sandboxed form of the module: `tadan build` makes it", f->path);
-		return err;
+		return -EOPNOTSUPP;
 	}
 	if (!err) {
 		err = check(e, reason, sizeof(reason));

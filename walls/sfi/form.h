@@ -18,7 +18,7 @@ void td__sfi_form_free(struct td__sfi_form *form);
 const char *td__sfi_form_path(const struct td__sfi_form *form);
 
 /*
- * The checked file, which belongs to the form. -ENOENT: there is none; -ENOEXEC: it is none, or not to be trusted. `why` then
+ * The checked file, which belongs to the form. -EOPNOTSUPP: there is no such file; -ENOEXEC: it is none, or not to be trusted. `why` then
  * says so and what to do.
  */
 int td__sfi_form_get(struct td__sfi_form *form, const struct td__elf **e, char *why, size_t size);

@@ -47,6 +47,7 @@ static _Noreturn void trap(uint32_t number)
 		[TD__TRAP_UNREACHABLE] = { TD_FAULT_ILLEGAL, "a place that the compiler took for unreachable, or a trap" },
 		[TD__TRAP_CALL_INDIRECT] = { TD_FAULT_ILLEGAL, "call of no function, or of one of another type" },
 		[TD__TRAP_UNCAUGHT_EXCEPTION] = { TD_FAULT_ILLEGAL, "uncaught exception" },
+		[TD__TRAP_LOCK] = { TD_FAULT_TIME, "waited in vain for the lock of the heap" },
 		[TD__TRAP_EXHAUSTION] = { TD_FAULT_START, "more tables or types than a sandbox has room for" },
 	};
 	struct td__gate *g = td__gate_current;
@@ -324,6 +325,7 @@ static int sfi_enter(struct td__call *c)
 	if (c->op == TD_OP_HELLO)
 		fill_hello(s, slot, c->frame);
 	memcpy(slot->frame_inside, c->frame, size);
+	slot->env.op = c->op;
 	if (run(slot, s->enter, c, &result))
 		return TD__FAULTED;
 	memcpy(c->frame, slot->frame_inside, size);

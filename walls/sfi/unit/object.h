@@ -36,6 +36,7 @@ struct td__sandbox_env {
 	uint8_t *memory;    /* place 0 of the sandbox */
 	uint32_t context;   /* of the slot: a place in the sandbox's memory, as all that follow */
 	uint32_t frame;
+	uint32_t op;        /* of the call: by value, since what lies in memory could change */
 	uint32_t stack;     /* the end of the slot's stack, from where it grows down */
 	uint32_t data_end;  /* set by td__sandbox_start(): what the module's own data needs, from place 0 */
 	uint32_t room_used;
@@ -56,6 +57,7 @@ enum td__sandbox_trap {
 	TD__TRAP_CALL_INDIRECT,
 	TD__TRAP_UNCAUGHT_EXCEPTION,
 	TD__TRAP_EXHAUSTION,
+	TD__TRAP_LOCK, /* ours */
 	TD__TRAPS,
 };
 
