@@ -171,7 +171,7 @@ static void measure_gate(struct bench *b, const char *level, uint64_t n)
 	td__attempts tries = { 0 };
 	int err = 0;
 
-	must(td__call_begin(b->fs, TD_OP_open, &b->call), "begin");
+	must(td__call_begin(b->fs, TD_OP_open, &tries, &b->call), "begin");
 	struct td_frame_open *f = (void *)b->call->frame;
 	td__put_vnode(b->call, &f->v_at, &f->v, b->fs->root, TD_SHARED);
 	f->flags = 0;

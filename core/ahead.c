@@ -152,5 +152,6 @@ void td__vnode_show(const struct td__vnode *v, struct td_vnode *out)
 	uint64_t hidden = td__ahead_left(v) * (v->fs->device->bsize / 512);
 
 	*out = v->rec;
+	out->flags = td__vnode_valid(v);
 	out->blocks -= hidden < out->blocks ? hidden : out->blocks;
 }

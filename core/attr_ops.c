@@ -7,6 +7,16 @@ td_handle td_fs_root(struct td__fs *fs)
 	return td__vnode_handle(fs->root);
 }
 
+int td_fs_is_remote(struct td__fs *fs)
+{
+	return (int)fs->remote;
+}
+
+uint32_t td_fs_name_ms(struct td__fs *fs)
+{
+	return fs->remote ? fs->info.name_ms : ~0u;
+}
+
 int td_fs_binds(struct td__fs *fs, uint32_t op)
 {
 	return td__hook_bound(fs, op);
@@ -32,9 +42,11 @@ int td_getattr(struct td__fs *fs, td_handle h, td_attr *out)
 
 	if (!v)
 		return -TD_ESTALE;
+	err = td__vnode_refresh(v, 0);
 	if (td__hook_bound(fs, TD_OP_getattr)) {
 		td__rwlock_exclusive(&v->lock);
-		err = td__fs_getattr(fs, v);
+		if (!err)
+			err = td__fs_getattr(fs, v);
 	} else {
 		td__rwlock_shared(&v->lock);
 	}
@@ -112,7 +124,7 @@ static int setattr_locked(struct td__vnode *v, const struct td_cred *cred, uint3
 
 	if (!err && want & TD_SET_SIZE) {
 		err = td__vnode_truncate(v, size);
-		if (!err && !cred->checked && cred->uid)
+		if (!err && !cred->checked && cred->uid && !v->fs->remote)
 			td__drop_set_id(&v->rec);
 	}
 	if (err || !(want & ~(uint32_t)TD_SET_SIZE))
@@ -122,8 +134,8 @@ static int setattr_locked(struct td__vnode *v, const struct td_cred *cred, uint3
 	if (td__check_vnode(&wanted))
 		return -TD_EINVAL;
 	if (td__hook_bound(v->fs, TD_OP_setattr))
-		err = td__fs_setattr(v->fs, v, &wanted);
-	if (err)
+		err = td__fs_setattr(v->fs, v, &wanted, want);
+	if (err || v->fs->remote)
 		return err;
 	td__record_take(&v->rec, &wanted);
 	td__vnode_dirty(v);
@@ -154,10 +166,19 @@ int td_open(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint32_t
 
 	if (!v)
 		return -TD_ESTALE;
+	err = flags & TD_OPEN_NEW ? 0 : td__vnode_refresh(v, 1);
+	if (err) {
+		td__vnode_put(v, 1);
+		return err;
+	}
 	td__rwlock_shared(&v->lock);
-	err = td__may(cred, &v->rec, (flags & TD_OPEN_READ ? 4 : 0) | (flags & TD_OPEN_WRITE ? 2 : 0));
+	err = flags & TD_OPEN_NEW ? 0 : td__may(cred, &v->rec, (flags & TD_OPEN_READ ? 4 : 0) | (flags & TD_OPEN_WRITE ? 2 : 0));
 	if (!err && td__hook_bound(fs, TD_OP_open))
-		err = td__fs_open(fs, v, flags);
+		err = td__fs_open(fs, v, flags & (TD_OPEN_READ | TD_OPEN_WRITE));
+	if (!err && fs->remote) {
+		td__vnode_opened(v, 1);
+		err = td__vnode_is_new_content(v);
+	}
 	td__rwlock_unlock(&v->lock);
 	td__vnode_put(v, 1);
 	return err;
@@ -172,6 +193,25 @@ int td_release(struct td__fs *fs, td_handle h)
 		return -TD_ESTALE;
 	td__rwlock_shared(&v->lock);
 	err = td__fs_release(fs, v);
+	if (fs->remote)
+		td__vnode_opened(v, 0);
+	td__rwlock_unlock(&v->lock);
+	td__vnode_put(v, 1);
+	return err;
+}
+
+int td_flush(struct td__fs *fs, td_handle h)
+{
+	struct td__vnode *v;
+	int err;
+
+	if (!td__hook_bound(fs, TD_OP_flush))
+		return 0;
+	v = td__vnode_get(fs, h);
+	if (!v)
+		return -TD_ESTALE;
+	td__rwlock_exclusive(&v->lock);
+	err = td__fs_flush(fs, v);
 	td__rwlock_unlock(&v->lock);
 	td__vnode_put(v, 1);
 	return err;

@@ -68,6 +68,7 @@ static void close_gate(struct td__fs *fs)
 {
 	__atomic_store_n(&fs->state, TD_STATE_CHANGING, __ATOMIC_RELAXED);
 	__atomic_store_n(&fs->closed, 1, __ATOMIC_SEQ_CST);
+	td__net_interrupt(&fs->net);
 	td__mutex_lock(&fs->gate_mutex);
 	while (!all_idle(fs))
 		td__cond_wait(&fs->gate, &fs->gate_mutex, 1);
@@ -111,7 +112,7 @@ static int hello(struct td__fs *fs, char *why, size_t size)
 {
 	td__attempts tries = { 0 };
 	struct td__call *c;
-	int err = td__call_begin(fs, TD_OP_HELLO, &c);
+	int err = td__call_begin(fs, TD_OP_HELLO, &tries, &c);
 
 	if (err)
 		return err;
@@ -151,10 +152,13 @@ static int mount(struct td__fs *fs, uint32_t format, char *why, size_t size)
 {
 	struct td_device dev = { fs->device->blocks, fs->device->bsize, fs->device->flags, fs->maxfiles, 0 };
 	struct td_fsinfo info;
-	int err = td__fs_mount(fs, &dev, format, &info);
+	int err;
 
+	td__net_new_domain(&fs->net);
+	fs->said[0] = 0;
+	err = td__fs_mount(fs, &dev, format, &info);
 	if (err) {
-		why_failed(fs, mount_remedy(err), why, size);
+		why_failed(fs, fs->said[0] ? fs->said : mount_remedy(err), why, size);
 		return err;
 	}
 	if (fs->root && info.root != fs->info.root) {
@@ -163,6 +167,7 @@ static int mount(struct td__fs *fs, uint32_t format, char *why, size_t size)
 	}
 	if (!fs->root) /* later it is read without a lock, and has not changed */
 		fs->info = info;
+	fs->remote = fs->info.flags & TD_FS_REMOTE;
 	return 0;
 }
 
@@ -398,6 +403,8 @@ static void check_time(struct td__fs *fs, struct td__call *c, uint64_t now)
 		return;
 	}
 	d = __atomic_load_n(&c->domain, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&c->asleep, __ATOMIC_ACQUIRE))
+		c->seen_at += now - fs->last_tick;
 	if (!d || (d != fs->domain) || !d->level.time_ms || now - c->seen_at < d->level.time_ms * 1000000ull)
 		return;
 	if (!__atomic_load_n(&c->doomed, __ATOMIC_RELAXED))
@@ -419,5 +426,6 @@ void td__domain_tick(void *arg)
 		fs->last_deadlock_check = now;
 		td__locks_check(fs);
 	}
+	fs->last_tick = now;
 	td__mutex_unlock(&fs->tick_mutex);
 }

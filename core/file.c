@@ -26,6 +26,8 @@ static void now(struct td_time *t)
 
 static void touch_content(struct td__vnode *v)
 {
+	if (v->fs->remote) /* the server keeps the times */
+		return;
 	now(&v->rec.mtime);
 	v->rec.ctime = v->rec.mtime;
 	td__vnode_dirty(v);
@@ -112,24 +114,43 @@ static int64_t emit_range(struct td__vnode *v, uint64_t off, uint64_t len, emit_
 	return err < 0 ? err : (int64_t)len;
 }
 
-/* The module moves the bytes: into a buffer of the kernel's, then to whom they are for. */
-static int64_t read_by_module(struct td__vnode *v, uint64_t off, uint64_t len, emit_fn emit, void *arg)
+/* What the module has moved, to whom it is for. */
+static int64_t emit_chain(const struct td__mbuf *m, emit_fn emit, void *arg)
 {
-	struct td__uio uio = { td__port_alloc(len ? len : 1), len, 0 };
+	struct td__piece few[SPANS], *pieces = few;
+	struct td_span *spans;
+	uint32_t n = m->segments;
 	int64_t err;
 
-	if (!uio.data)
+	if (n > SPANS / 2)
+		pieces = td__port_alloc(n * (sizeof(*pieces) + sizeof(*spans)));
+	if (!pieces)
+		return -TD_ENOMEM;
+	spans = (struct td_span *)(pieces + (n > SPANS / 2 ? n : SPANS / 2));
+	n = td__mbuf_pieces(m, 0, pieces, n);
+	for (uint32_t i = 0; i < n; i++)
+		spans[i] = (struct td_span){ pieces[i].data, pieces[i].len };
+	err = emit(arg, spans, n);
+	if (pieces != few)
+		td__port_free(pieces, m->segments * (sizeof(*pieces) + sizeof(*spans)));
+	return err < 0 ? err : m->len;
+}
+
+/* The module moves the bytes, into a chain of the kernel's. */
+static int64_t read_by_module(struct td__vnode *v, uint64_t off, uint64_t len, emit_fn emit, void *arg)
+{
+	struct td__uio uio = { .read = td__mbuf_new(), .len = len };
+	int64_t err;
+
+	if (!uio.read)
 		return -TD_ENOMEM;
 	err = len ? td__fs_read(v->fs, v, off, len, &uio) : 0;
 	if (err == -TD_ENOSYS)
 		err = -TD_EIO;
-	if (!err) {
-		struct td_span s = { uio.data, len };
-
-		err = emit(arg, &s, len ? 1 : 0);
-	}
-	td__port_free(uio.data, len ? len : 1);
-	return err < 0 ? err : (int64_t)len;
+	if (!err)
+		err = uio.read ? emit_chain(uio.read, emit, arg) : -TD_ENOMEM;
+	td__mbuf_drop(&v->fs->net.pool, uio.read);
+	return err;
 }
 
 static int64_t read_locked(struct td__vnode *v, uint64_t off, uint64_t len, emit_fn emit, void *arg)
@@ -176,6 +197,8 @@ static int access_is_old(const struct td_vnode *r)
 
 static void touch_access(struct td__vnode *v)
 {
+	if (v->fs->remote)
+		return;
 	td__rwlock_exclusive(&v->lock);
 	now(&v->rec.atime);
 	td__vnode_dirty(v);
@@ -190,6 +213,11 @@ int64_t td_read_spans(struct td__fs *fs, td_handle h, uint64_t off, uint64_t len
 
 	if (!v)
 		return -TD_ESTALE;
+	got = td__vnode_refresh(v, 0);
+	if (got < 0) {
+		td__vnode_put(v, 1);
+		return got;
+	}
 	if (len > 16 << 20)
 		len = 16 << 20;
 	if (off > 0x7fffffffffffffffull - len) {
@@ -393,9 +421,11 @@ static int copy_in(struct td__vnode *v, uint64_t off, const uint8_t *from, uint6
 
 static int64_t write_by_module(struct td__vnode *v, uint64_t off, const void *data, uint64_t len)
 {
-	struct td__uio uio = { (uint8_t *)(uintptr_t)data, len, 0 };
+	struct td__uio uio = { .data = data, .len = len };
 	int err = td__fs_write(v->fs, v, off, len, &uio);
 
+	if (!err && td__kept_too_much(v))
+		err = td__fs_flush(v->fs, v);
 	return err ? err : (int64_t)uio.moved;
 }
 
@@ -443,10 +473,10 @@ again:
 	td__rwlock_exclusive(&v->lock);
 	n = write_locked(v, off, data, len);
 	if (n > 0 && cred) {
-		if (cred->uid && v->rec.mode & 06000)
+		if (cred->uid && v->rec.mode & 06000 && !fs->remote)
 			td__drop_set_id(&v->rec);
 		touch_content(v);
-	} else if (n > 0) {
+	} else if (n > 0 && !fs->remote) {
 		td__vnode_dirty(v);
 	}
 	td__ahead_unlock(v);
@@ -491,7 +521,7 @@ int td__vnode_truncate(struct td__vnode *v, uint64_t size)
 		err = shorten(v, size);
 	else
 		td__ahead_trim(v);
-	if (err)
+	if (err || v->fs->remote)
 		return err;
 	v->rec.size = size;
 	touch_content(v);

@@ -9,6 +9,7 @@
  *   module locks                    lock.c: deadlocks among them are found and ended
  *   fs->life                        start, restart, change of level; never with a slot claimed
  *   stripe->mutex, fs->faults_mutex, fs->drops_mutex, device->load, fs->ahead.mutex, name stripes, fs->locks_mutex: innermost, one at a time
+ *   a socket's mutex, and then the mbufs': innermost as well
  *
  * A vnode's life:
  *
@@ -27,6 +28,7 @@
 #include "gateway.h"
 #include "fs_gateway.h"
 #include "lock.h"
+#include "net.h"
 
 enum td__vnode_state { TD__FREE, TD__LOADING, TD__ACTIVE, TD__DYING };
 
@@ -50,6 +52,18 @@ struct td__vnode {
 	struct td__vnode *chain;
 	struct td__list idle;
 	struct td__list dirties;
+
+	struct td__kept *chains, **chains_end; /* chains that the module keeps with it, under the lock */
+	uint64_t chain_bytes;
+
+	/* With TD_FS_REMOTE. */
+	uint64_t until;    /* nanoseconds: the record is believed; atomic */
+	uint32_t changes;  /* counts calls that had it exclusively; under the lock */
+	uint32_t opens;    /* atomic */
+	uint32_t gone;     /* the server does not know it any more; atomic */
+	uint32_t contents; /* counts changes of content by others; atomic */
+	uint32_t contents_opened; /* that, when it was opened last; atomic */
+	uint32_t names;    /* of a directory: counts changes by others, so that old names are not found; atomic */
 
 	struct td__name_filter *filter; /* of a directory made since the mount began, see name.c */
 	uint32_t bare; /* known to have no extended attributes; under the lock */
@@ -107,6 +121,7 @@ struct td__fs {
 	uint32_t closed; /* calls must wait */
 	uint32_t starter; /* td__port_thread() + 1 of who may call nevertheless */
 	uint32_t nslots;  /* of the domain */
+	uint32_t remote;  /* TD_FS_REMOTE */
 	struct td__device *device;
 	const struct td__module *module;
 	const struct td__wall *const *walls;
@@ -145,7 +160,19 @@ struct td__fs {
 	int64_t since_sec;
 	uint64_t last_pause_ns;
 	struct td__ticker *ticker;
-	uint64_t last_deadlock_check;
+	uint64_t last_deadlock_check, last_tick;
+
+	const char *source, *options; /* what the module is mounted on, and how */
+	char said[201]; /* by the module while it is mounted, under `life` */
+	struct td__net net;
+};
+
+/* A chain that a module keeps with a vnode. */
+struct td__kept {
+	struct td__kept *next;
+	struct td__mbuf *m;
+	uint64_t key, value;
+	uint32_t dropped; /* by a call that is not committed yet */
 };
 
 /* Is this the thread that may call although the gate is closed? */
@@ -207,6 +234,30 @@ int td__vnode_keep(struct td__fs *fs, td_handle h);
 int td__vnode_unkeep(struct td__fs *fs, td_handle h);
 void td__vnodes_unkeep_all(struct td__fs *fs);
 
+/* What the module keeps with a vnode goes: nobody will ask for it. */
+void td__kept_drop_all(struct td__vnode *v);
+/* Over these limits of what is kept, the module is to flush; twice as much is refused. */
+enum { TD__KEPT_VNODE = 16 << 20, TD__KEPT_MOUNT = 64 << 20 };
+/* Is it time to flush? The exclusive lock is held. */
+static inline int td__kept_too_much(const struct td__vnode *v)
+{
+	return v->chain_bytes && (v->chain_bytes > TD__KEPT_VNODE || __atomic_load_n(&v->fs->net.kept, __ATOMIC_RELAXED) > TD__KEPT_MOUNT);
+}
+
+/* ---- refresh.c: with TD_FS_REMOTE; nothing is done without. */
+
+/* The record is as the server has it, and is believed for so long from now on. The exclusive lock is held. */
+void td__vnode_believe(struct td__vnode *v, uint32_t ms);
+/* For how many milliseconds it is believed; ~0: for ever. */
+uint32_t td__vnode_valid(const struct td__vnode *v);
+/* Ask the module, if it is time, or in any case with `now`. No lock is held. An error is the caller's: ESTALE among them. */
+int td__vnode_refresh(struct td__vnode *v, int now);
+int td__vnode_is_gone(const struct td__vnode *v);
+/* Somebody has opened or closed it. */
+void td__vnode_opened(struct td__vnode *v, int more);
+/* 1: others have changed its content since this was asked last. */
+int td__vnode_is_new_content(struct td__vnode *v);
+
 /* ---- extent.c: where the bytes of a file lie, as far as known. The lock is held, exclusive for changes. */
 
 /* The cached extent that covers lblk, or 0. */
@@ -249,6 +300,8 @@ enum { TD__NAME_UNKNOWN, TD__NAME_KNOWN, TD__NAME_ABSENT };
 int td__name_get(struct td__vnode *dir, struct td_name name, uint64_t *fid);
 /* fid 0: the name is known not to be there. */
 void td__name_set(struct td__vnode *dir, struct td_name name, uint64_t fid);
+/* It is not known any more. */
+void td__name_drop(struct td__vnode *dir, struct td_name name);
 /* A directory is new, so all its names are known from now on. */
 void td__names_begin(struct td__vnode *dir, uint64_t parent);
 void td__names_forget(struct td__vnode *dir);

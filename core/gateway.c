@@ -72,7 +72,7 @@ static int enter_gate(struct td__fs *fs, struct td__call **out)
 	}
 }
 
-int td__call_begin(struct td__fs *fs, uint32_t op, struct td__call **out)
+int td__call_begin(struct td__fs *fs, uint32_t op, td__attempts *tries, struct td__call **out)
 {
 	struct td__call *c;
 	int err = enter_gate(fs, &c);
@@ -93,6 +93,12 @@ int td__call_begin(struct td__fs *fs, uint32_t op, struct td__call **out)
 	c->discarded = 0;
 	c->uio = 0;
 	c->fresh = 0;
+	c->mbuf_uses = 0;
+	if (!tries->tag && fs->net.has_server)
+		tries->tag = td__net_tags(&fs->net);
+	c->tag = tries->tag;
+	c->again = tries->faults || tries->repeats;
+	c->left_messages = tries->left_messages;
 	*out = c;
 	return 0;
 }
@@ -139,7 +145,11 @@ uint32_t td__put_name(uint8_t to[256], struct td_name name)
 uint32_t td__put_uio(struct td__call *c, struct td__uio *uio)
 {
 	uio->moved = 0;
-	c->uio = uio;
+	if (uio->read && uio->read->len) { /* what an earlier attempt has moved */
+		td__mbuf_drop(&c->fs->net.pool, uio->read);
+		uio->read = td__mbuf_new();
+	}
+	c->uio = uio->read || uio->data ? uio : 0;
 	return 1;
 }
 
@@ -233,6 +243,8 @@ static const char *wrong_fresh(const struct td_vnode *was, const struct td_vnode
 		return "fid";
 	if (was->type ? is->type != was->type : is->type < TD_REG || is->type > TD_SOCK)
 		return "type";
+	if (is->flags)
+		return "flags";
 	return is->handle != was->handle ? "handle" : 0;
 }
 
@@ -273,6 +285,8 @@ int td__call_enter(struct td__call *c)
 	f->slot = c->slot;
 	f->views = c->domain->views;
 	f->bsize = c->fs->device->bsize;
+	f->flags = c->again ? TD_FRAME_AGAIN : 0;
+	f->tag = c->tag;
 	f->granted = c->domain->remote ? td__lock_grant(c, c->expected[c->op]) : 0;
 	td__port_now(&f->now_sec, &f->now_nsec);
 	__atomic_store_n(&c->calls_by_op[c->op], c->calls_by_op[c->op] + 1, __ATOMIC_RELAXED);
@@ -322,14 +336,17 @@ static void tidy(struct td__call *c)
 
 	for (uint32_t i = 0; i < c->open_top; i++)
 		forgotten += c->bufs[i].open;
-	add_careless(c, forgotten + td__locks_give_all(c));
+	add_careless(c, forgotten + td__locks_give_all(c) + td__mbufs_close_all(c));
 }
 
 static void commit(struct td__call *c)
 {
 	for (uint32_t i = 0; i < c->nvnodes; i++)
-		if (!c->in_place && c->vnodes[i].mode == TD_EXCLUSIVE)
-			td__record_take(&c->vnodes[i].v->rec, &c->vnodes[i].back);
+		if (c->vnodes[i].mode == TD_EXCLUSIVE) {
+			if (!c->in_place)
+				td__record_take(&c->vnodes[i].v->rec, &c->vnodes[i].back);
+			td__vnode_believe(c->vnodes[i].v, c->fs->info.attr_ms);
+		}
 	td__journal_commit(c);
 	tidy(c);
 }
@@ -357,12 +374,16 @@ static int failed(struct td__call *c, td__attempts *tries, int *err)
 
 	td__journal_undo(c, faulted ? &fault : 0);
 	td__locks_give_all(c);
+	td__mbufs_close_all(c);
+	tries->left_messages = c->left_messages;
 	if (faulted)
 		describe(c, &fault, tries->faults + 1);
 	c->fault.kind = TD_FAULT_NONE;
 	memset(&c->fault, 0, sizeof(c->fault));
 	*err = -TD_EIO;
 	int starting = td__is_starter(fs);
+	if (starting && tries->left_messages)
+		td__net_call_over(&fs->net, tries->tag);
 	unclaim(c);
 	if (starting) {
 		if (faulted) {
@@ -376,6 +397,8 @@ static int failed(struct td__call *c, td__attempts *tries, int *err)
 	else
 		tries->repeats++;
 	int again = faulted ? tries->faults < 2 : tries->repeats < REPEATS_MAX;
+	if (!again && tries->left_messages)
+		td__net_call_over(&fs->net, tries->tag);
 	if (faulted)
 		td__copy_text(fault.action, sizeof(fault.action),
 			      again ? "restarted, call made again" : "restarted, call failed with EIO");
@@ -401,6 +424,8 @@ int td__call_end(struct td__call *c, td__attempts *tries, int *err)
 			c->journal.used = c->journal.last = c->journal.entries = 0;
 		tidy(c);
 	}
+	if (c->left_messages)
+		td__net_call_over(&c->fs->net, c->tag);
 	unclaim(c);
 	return 0;
 }

@@ -15,13 +15,16 @@
 #include <tadan/fs_if.h>
 #include "wall.h"
 #include "device.h"
+#include "mbuf.h"
 
+struct td_cred;
 struct td__fs;
 struct td__vnode;
 
 /* The caller's buffer of a read or write that the module moves itself. */
 struct td__uio {
-	uint8_t *data;
+	const uint8_t *data;   /* of a write: the caller's */
+	struct td__mbuf *read; /* of a read: what the module has moved, for the caller to have when it is over */
 	uint64_t len;
 	uint64_t moved; /* bytes moved so far */
 };
@@ -35,6 +38,8 @@ enum td__entry_kind {
 	TD__ENTRY_LOCK,      /* a lock was taken */
 	TD__ENTRY_REF,       /* a vnode reference was taken */
 	TD__ENTRY_UNREF,     /* a vnode reference is to be given back at commit */
+	TD__ENTRY_KEPT,      /* a chain is kept with a vnode */
+	TD__ENTRY_UNKEPT,    /* a kept chain is to be dropped at commit */
 };
 
 struct td__entry {
@@ -62,6 +67,12 @@ struct td__open_buf {
 	uint32_t open;
 };
 
+/* An mbuf that the call has open. */
+struct td__open_mbuf {
+	struct td__mbuf *m; /* 0: none */
+	uint32_t handle;
+};
+
 enum { TD__CALL_VNODES = 4 };
 
 struct td__call_vnode {
@@ -79,6 +90,7 @@ struct td__call {
 	uint32_t waits;   /* number of the lock that the call waits for, plus 1; under the locks' mutex */
 	uint64_t turn;    /* whose turn it is among those that wait for one lock: the least; under the locks' mutex */
 	uint64_t started; /* counts the crossings of this slot: odd while the module runs */
+	uint32_t asleep;  /* it waits for the network, which is not the module's time */
 
 	/* The owner's. */
 	struct td__fs *fs;
@@ -98,6 +110,11 @@ struct td__call {
 	uint64_t discarded;        /* blocks that it has discarded */
 	uint32_t granted;          /* lock granted with the call and not asked for as yet, plus 1 */
 	uint32_t first_lock;       /* the first that the module asked for, as in the frame's `granted` */
+	uint32_t tag;              /* of its first message */
+	uint32_t again;            /* it was begun before */
+	uint32_t left_messages;    /* messages of it may be in flight when it ends */
+	uint32_t mbuf_uses;        /* mbufs that it has opened so far */
+	uint32_t mbufs_open;       /* bit n: mbufs[n] is */
 	struct td__uio *uio;
 	uint64_t held[TD_LOCK_MAX / 64];  /* locks that the call holds */
 	uint64_t given[TD_LOCK_MAX / 64]; /* of these, that the module has given back */
@@ -106,6 +123,7 @@ struct td__call {
 	struct td__journal journal;
 	struct td__call_vnode vnodes[TD__CALL_VNODES];
 	struct td__open_buf bufs[TD_BUF_MAX];
+	struct td__open_mbuf mbufs[TD_MBUF_MAX];
 	struct td_fault fault;
 
 	/* The ticker's: when it first saw this value of started. */
@@ -120,6 +138,8 @@ struct td__call {
 typedef struct {
 	uint32_t faults;  /* of this call itself */
 	uint32_t repeats; /* for other reasons */
+	uint32_t tag;     /* the same for all */
+	uint32_t left_messages;
 } td__attempts;
 
 /* Is the operation there? One load and a test. */
@@ -129,7 +149,7 @@ int td__hook_bound(const struct td__fs *fs, uint32_t op);
  * Claim a slot and open a transaction. Waits while the domain is being replaced.
  * Errors: EIO if the module is detached.
  */
-int td__call_begin(struct td__fs *fs, uint32_t op, struct td__call **c);
+int td__call_begin(struct td__fs *fs, uint32_t op, td__attempts *tries, struct td__call **c);
 
 /* Pack arguments. Records are copies, or the kernel's own where c->in_place. One vnode given twice is one record. */
 void td__put_vnode(struct td__call *c, int64_t *at, struct td_vnode *rec, struct td__vnode *v, uint32_t mode);
@@ -152,6 +172,11 @@ int td__call_check(struct td__call *c, const char *record, const char *wrong);
  * Commit if *err is 0, else undo; after a fault restart the domain. Gives the slot back. 1: make the call again.
  */
 int td__call_end(struct td__call *c, td__attempts *tries, int *err);
+
+/* Close the mbufs that the call has left open; returns how many. */
+uint32_t td__mbufs_close_all(struct td__call *c);
+/* Undo TD__ENTRY_KEPT or TD__ENTRY_UNKEPT, or carry out the latter. */
+void td__kept_end(struct td__call *c, const struct td__entry *e, int commit);
 
 /* A mistake in the use of a service: counted; over the limit of one call it dooms the call. Returns -error. */
 int td__careless(struct td__call *c, int error, const char *what);

@@ -112,6 +112,8 @@ void td__journal_commit(struct td__call *c)
 			td__device_discard(c->fs->device, e->blkno, e->count);
 		else if (e->kind == TD__ENTRY_UNREF)
 			td__vnode_unkeep(c->fs, e->blkno);
+		else if (e->kind == TD__ENTRY_UNKEPT)
+			td__kept_end(c, e, 1);
 		at += (uint32_t)sizeof(*e) + ((e->len + 7) & ~7u);
 	}
 	clear(j);
@@ -137,6 +139,10 @@ static void undo_entry(struct td__call *c, const struct td__entry *e)
 		break;
 	case TD__ENTRY_REF:
 		td__vnode_unkeep(c->fs, e->blkno);
+		break;
+	case TD__ENTRY_KEPT:
+	case TD__ENTRY_UNKEPT:
+		td__kept_end(c, e, 0);
 		break;
 	}
 	if (block)

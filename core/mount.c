@@ -10,6 +10,7 @@ static void fini(struct td__fs *fs)
 		if (fs->calls[i].journal.size)
 			td__port_free(fs->calls[i].journal.data, fs->calls[i].journal.size);
 	td__vnodes_fini(fs);
+	td__net_fini(&fs->net);
 	td__names_fini(fs);
 	td__locks_fini(&fs->locks);
 	td__mutex_fini(&fs->life);
@@ -77,6 +78,9 @@ int td_mount(const struct td_mount_params *p, struct td__fs **out, char *why, si
 	fs->module = p->module;
 	fs->walls = p->walls;
 	fs->maxfiles = p->maxfiles;
+	fs->source = p->source;
+	fs->options = p->options;
+	td__net_init(&fs->net, fs, p->server);
 	fs->state = TD_STATE_DETACHED;
 	err = init(fs);
 	if (err)

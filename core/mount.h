@@ -17,6 +17,9 @@ struct td_mount_params {
 	struct td_level level;
 	uint32_t format;   /* 1: a blank device gets a new file system */
 	uint64_t maxfiles; /* 0: the module decides */
+	/* Of a module with TD_MODULE_NETWORK: the only server that it may reach. 0: none. */
+	const struct td__address *server;
+	const char *source, *options; /* as the module gets them; 0: empty. They must outlive the mount. */
 };
 
 /*

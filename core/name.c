@@ -6,10 +6,13 @@
  *
  * For a directory that was made since the mount began there is also a filter (Bloom 1970) of all the names that it ever had:
  * what is not in it is not there, so that filling new directories asks the module about no name.
+ *
+ * Where others change the file system, too, there are no filters, entries are believed for a time only, and a directory
+ * that was changed by others has another number than its old entries.
  */
 #include "fs.h"
 
-enum { ENTRIES = 1 << 15, NAME_KEPT = 44, LOCKS = 64, FILTER_BITS = 1 << 14, FILTER_NAMES = 2048 };
+enum { ENTRIES = 1 << 15, NAME_KEPT = 36, LOCKS = 64, FILTER_BITS = 1 << 14, FILTER_NAMES = 2048 };
 
 struct td__name_filter {
 	uint32_t names; /* so many are in it, about */
@@ -22,6 +25,8 @@ union entry {
 		uint32_t sequence;
 		uint8_t len;
 		uint8_t name[NAME_KEPT - 1];
+		uint32_t until; /* with TD_FS_REMOTE: believed up to then, in units of 2^20 ns since the machine started */
+		uint32_t names; /* the directory's, when this was written */
 		td_handle dir; /* 0: empty */
 		uint64_t fid;  /* 0: the name is not there */
 	};
@@ -66,6 +71,16 @@ static uint64_t hash_of(td_handle dir, struct td_name name)
 }
 
 /* ---- Filters. Bits are only ever set, by whoever holds the directory's lock exclusively or found the name to be there. */
+
+static uint32_t ticks(void)
+{
+	return (uint32_t)(td__port_monotonic() >> 20);
+}
+
+static uint32_t ticks_of(uint32_t ms)
+{
+	return (uint32_t)(((uint64_t)ms * 1000000) >> 20);
+}
 
 static uint64_t *filter_word(struct td__name_filter *f, uint64_t hash, uint32_t which)
 {
@@ -143,6 +158,7 @@ int td__name_get(struct td__vnode *dir, struct td_name name, uint64_t *fid)
 {
 	td_handle h = td__vnode_handle(dir);
 	uint64_t hash = hash_of(h, name);
+	uint32_t now = dir->fs->remote ? ticks() : 0;
 	union entry e;
 
 	if (filter_useful(dir->filter) && !may_be_there(dir->filter, hash))
@@ -151,6 +167,8 @@ int td__name_get(struct td__vnode *dir, struct td_name name, uint64_t *fid)
 		return TD__NAME_UNKNOWN;
 	if (e.dir != h || e.len != name.len || memcmp(e.name, name.bytes, name.len))
 		return TD__NAME_UNKNOWN;
+	if ((int32_t)(e.until - now) < 0 || e.names != dir->names)
+		return TD__NAME_UNKNOWN;
 	*fid = e.fid;
 	return e.fid ? TD__NAME_KNOWN : TD__NAME_ABSENT;
 }
@@ -158,13 +176,24 @@ int td__name_get(struct td__vnode *dir, struct td_name name, uint64_t *fid)
 void td__name_set(struct td__vnode *dir, struct td_name name, uint64_t fid)
 {
 	struct td__names *n = dir->fs->names;
-	union entry e = { .dir = td__vnode_handle(dir), .fid = fid, .len = (uint8_t)name.len };
+	union entry e = { .dir = td__vnode_handle(dir), .fid = fid, .len = (uint8_t)name.len, .names = dir->names };
 	uint64_t hash = hash_of(e.dir, name);
 
 	if (fid && dir->filter)
 		filter_add(dir->filter, hash);
 	if (name.len >= NAME_KEPT)
 		return;
+	if (dir->fs->remote)
+		e.until = ticks() + ticks_of(dir->fs->info.name_ms);
 	memcpy(e.name, name.bytes, name.len);
 	entry_write(&n->entries[hash % ENTRIES], &n->locks[hash % LOCKS].mutex, &e);
+}
+
+void td__name_drop(struct td__vnode *dir, struct td_name name)
+{
+	struct td__names *n = dir->fs->names;
+	uint64_t hash = hash_of(td__vnode_handle(dir), name);
+	union entry none = { .dir = 0 };
+
+	entry_write(&n->entries[hash % ENTRIES], &n->locks[hash % LOCKS].mutex, &none);
 }

@@ -53,6 +53,8 @@ static void show(struct td__vnode *v, td_attr *out)
 
 static void touch_dir(struct td__vnode *dir)
 {
+	if (dir->fs->remote) /* the server keeps the times */
+		return;
 	td__port_now(&dir->rec.mtime.sec, &dir->rec.mtime.nsec);
 	dir->rec.ctime = dir->rec.mtime;
 	td__vnode_dirty(dir);
@@ -60,6 +62,8 @@ static void touch_dir(struct td__vnode *dir)
 
 static void touch_change(struct td__vnode *v)
 {
+	if (v->fs->remote)
+		return;
 	td__port_now(&v->rec.ctime.sec, &v->rec.ctime.nsec);
 	td__vnode_dirty(v);
 }
@@ -81,7 +85,7 @@ static int find_fid(struct td__fs *fs, struct td__vnode *dir, struct td_name nam
 	return err;
 }
 
-static int find_vnode(struct td__fs *fs, struct td__vnode *dir, struct td_name name, struct td__vnode **out)
+static int find_once(struct td__fs *fs, struct td__vnode *dir, struct td_name name, struct td__vnode **out)
 {
 	uint64_t fid;
 	int err = find_fid(fs, dir, name, &fid);
@@ -91,7 +95,24 @@ static int find_vnode(struct td__fs *fs, struct td__vnode *dir, struct td_name n
 		*out = dir;
 		return 0;
 	}
-	return err ? err : td__vnode_by_fid(fs, fid, out);
+	if (!err)
+		err = td__vnode_by_fid(fs, fid, out);
+	if (!err && td__vnode_is_gone(*out)) {
+		td__vnode_drop(*out);
+		err = -TD_ESTALE;
+	}
+	return err;
+}
+
+/* What a name stood for may be gone, where others change the file system, too: then the name is looked up again. */
+static int find_vnode(struct td__fs *fs, struct td__vnode *dir, struct td_name name, struct td__vnode **out)
+{
+	int err = find_once(fs, dir, name, out);
+
+	if (err != -TD_ESTALE || !fs->remote)
+		return err;
+	td__name_drop(dir, name);
+	return find_once(fs, dir, name, out);
 }
 
 int td_lookup(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, td_attr *out)
@@ -163,7 +184,7 @@ static int make_locked(struct td__fs *fs, const struct td_cred *cred, struct td_
 	uint64_t fid;
 	int err = td__may(cred, &dir->rec, 1);
 
-	if (!err && (is_dots(name) || td__name_get(dir, name, &fid) == TD__NAME_KNOWN))
+	if (!err && (is_dots(name) || (!fs->remote && td__name_get(dir, name, &fid) == TD__NAME_KNOWN)))
 		return -TD_EEXIST;
 	if (!err && !dir->rec.nlink)
 		return -TD_ENOENT;
@@ -256,7 +277,7 @@ static int link_name(struct td__fs *fs, const struct td_cred *cred, td_handle h,
 	err = td__may(cred, &dir->rec, 1);
 	if (!err && is_dots(name))
 		err = -TD_EEXIST;
-	if (!err) {
+	if (!err && !fs->remote) {
 		uint64_t fid;
 
 		err = find_fid(fs, dir, name, &fid);

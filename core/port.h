@@ -77,6 +77,31 @@ void td__port_pages_drop(struct td__pages *pages, uint64_t off, uint64_t len);
 void td__port_pages_write(struct td__pages *pages, uint64_t off, const void *data, uint64_t len);
 
 /*
+ * Connections to a server. Sending and receiving never wait: -TD_EAGAIN says that td__port_sock_wait() is to be asked
+ * first; 0 bytes received are the end of the connection. One thread at a time sends and one receives; anyone may wake.
+ */
+struct td__address {
+	uint32_t family; /* 4 or 6 */
+	uint32_t scope;  /* of a link-local address: the interface's number */
+	uint8_t bytes[16];
+};
+struct td__piece {
+	uint8_t *data;
+	size_t len;
+};
+struct td__sock;
+enum { TD__SOCK_IN = 1, TD__SOCK_OUT = 2 };
+/* Begin to connect; it is done, or has failed, when TD__SOCK_OUT comes: then td__port_sock_connected() says which. reserved: try a port below 1024 here. */
+int td__port_sock_open(const struct td__address *to, uint32_t port, uint32_t reserved, struct td__sock **out);
+int td__port_sock_connected(struct td__sock *s);
+void td__port_sock_close(struct td__sock *s);
+int64_t td__port_sock_send(struct td__sock *s, const struct td__piece *pieces, uint32_t n);
+int64_t td__port_sock_receive(struct td__sock *s, const struct td__piece *pieces, uint32_t n);
+/* Wait for some of `what` (TD__SOCK_*), at most ms milliseconds. Returns what has come: 0 after the time, or as soon as somebody wakes. */
+uint32_t td__port_sock_wait(struct td__sock *s, uint32_t what, uint32_t ms);
+void td__port_sock_wake(struct td__sock *s);
+
+/*
  * A disk below a device: bytes by offset. All return 0 or -errno; short transfers are errors.
  */
 struct td__disk;

@@ -193,7 +193,8 @@ int td__svc_do_unlock(struct td__call *c, uint32_t lock)
 	return 0;
 }
 
-static int uio_move(struct td__call *c, uint32_t uio, uint32_t len, uint8_t **at)
+/* May so many bytes be moved to or from the caller's buffer? */
+static int may_move(struct td__call *c, uint32_t uio, uint32_t len)
 {
 	if (over(c))
 		return -TD_EDEADLK;
@@ -201,19 +202,17 @@ static int uio_move(struct td__call *c, uint32_t uio, uint32_t len, uint8_t **at
 		return td__careless(c, TD_ESTALE, "uio: no such handle");
 	if (len > c->uio->len - c->uio->moved)
 		return td__careless(c, TD_EINVAL, "uio: more than the caller's buffer holds");
-	*at = c->uio->data + c->uio->moved;
 	return 0;
 }
 
 int td__svc_do_uio_read(struct td__call *c, uint32_t uio, void *data, uint32_t len)
 {
-	uint8_t *at;
-	int err = c->op == TD_OP_write ? uio_move(c, uio, len, &at) :
+	int err = c->op == TD_OP_write ? may_move(c, uio, len) :
 					 td__careless(c, TD_EINVAL, "uio_read: the call does not write");
 
 	if (err)
 		return err;
-	if (td__port_copy(data, at, len))
+	if (td__port_copy(data, c->uio->data + c->uio->moved, len))
 		return td__careless(c, TD_EINVAL, "uio_read: memory that is not there");
 	c->uio->moved += len;
 	return 0;
@@ -221,14 +220,14 @@ int td__svc_do_uio_read(struct td__call *c, uint32_t uio, void *data, uint32_t l
 
 int td__svc_do_uio_write(struct td__call *c, uint32_t uio, const void *data, uint32_t len)
 {
-	uint8_t *at;
-	int err = c->op == TD_OP_read ? uio_move(c, uio, len, &at) :
+	int err = c->op == TD_OP_read ? may_move(c, uio, len) :
 					td__careless(c, TD_EINVAL, "uio_write: the call does not read");
 
 	if (err)
 		return err;
-	if (td__port_copy(at, data, len))
-		return td__careless(c, TD_EINVAL, "uio_write: memory that is not there");
+	err = td__mbuf_put(&c->fs->net.pool, c->uio->read, data, len, (uint32_t)c->uio->len);
+	if (err)
+		return err == -TD_EFAULT ? td__careless(c, TD_EINVAL, "uio_write: memory that is not there") : err;
 	c->uio->moved += len;
 	return 0;
 }

@@ -34,27 +34,19 @@ struct td_cred {
 	const uint32_t *groups;
 };
 
-/* Attributes as shown to a caller: a vnode's record, `handle` is its td_handle. */
+/*
+ * Attributes as shown to a caller: a vnode's record, `handle` is its td_handle, and `flags` for how many milliseconds they
+ * may be believed: ~0, until somebody changes them through this kernel.
+ */
 typedef struct td_vnode td_attr;
-
-/* Which fields td_setattr() shall set. */
-enum {
-	TD_SET_MODE = 1,
-	TD_SET_UID = 2,
-	TD_SET_GID = 4,
-	TD_SET_SIZE = 8,
-	TD_SET_ATIME = 16,
-	TD_SET_MTIME = 32,
-	TD_SET_ATIME_NOW = 64,
-	TD_SET_MTIME_NOW = 128,
-	TD_SET_CTIME = 256, /* front ends with a write-back cache only */
-	TD_SET_KILL_SUID = 512, /* the change shall clear set-id bits (FUSE_HANDLE_KILLPRIV) */
-};
 
 /* ---- Names. `name` has 1 to TD_NAME_MAX bytes; longer: ENAMETOOLONG; "", "." and "..": EINVAL where they make no sense. */
 
 td_handle td_fs_root(struct td__fs *fs);
 
+/* 1: others change it, too: names are believed for td_fs_name_ms() milliseconds, and open and close matter. */
+int td_fs_is_remote(struct td__fs *fs);
+uint32_t td_fs_name_ms(struct td__fs *fs);
 /* 1 if the module has the operation itself, TD_OP_*. */
 int td_fs_binds(struct td__fs *fs, uint32_t op);
 
@@ -96,13 +88,16 @@ int td_ref(struct td__fs *fs, td_handle v);
 /* ---- Attributes and content */
 
 int td_getattr(struct td__fs *fs, td_handle v, td_attr *out);
-/* want: TD_SET_*; `out` shows the result. */
+/* want: TD_SET_* of <tadan/types.h>; `out` shows the result. */
 int td_setattr(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint32_t want,
 	       const td_attr *set, td_attr *out);
 /* mask: 4 read, 2 write, 1 execute. EACCES where the mode bits forbid it. */
 int td_access(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint32_t mask);
+/* flags: TD_OPEN_*, with TD_OPEN_NEW for who has just made it. 1: others have changed the content since it was opened last. */
 int td_open(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint32_t flags);
 int td_release(struct td__fs *fs, td_handle v);
+/* A descriptor is closed: the error of writing what was written, where the file system writes behind. */
+int td_flush(struct td__fs *fs, td_handle v);
 
 /* Bytes where they lie: valid only inside the callback of td_read_spans(). */
 struct td_span {

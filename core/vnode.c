@@ -111,12 +111,15 @@ static struct td__vnode *take_vnode(struct td__fs *fs)
 	v->handle = v->rec.handle = generation << 32 | v->index;
 	v->kept = v->bare = v->appends = v->ahead_listed = 0;
 	v->ahead = v->ahead_end = 0;
+	v->until = 0;
+	v->opens = v->gone = v->contents = v->contents_opened = v->names = 0;
 	return v;
 }
 
 static void free_vnode(struct td__vnode *v)
 {
 	td__extents_drop(v);
+	td__kept_drop_all(v);
 	td__names_forget(v);
 	push_free(v->fs, v);
 }
@@ -272,6 +275,8 @@ int td__vnode_update(struct td__vnode *v)
 	not_dirty(v);
 	td__mutex_unlock(&s->mutex);
 	err = td__fs_update(v->fs, v);
+	if (!err && v->chain_bytes)
+		err = td__fs_flush(v->fs, v);
 	if (err)
 		td__vnode_dirty(v);
 	return err;
@@ -530,7 +535,7 @@ static int load(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v, co
 		r = *fresh->rec;
 		r.handle = v->handle;
 		v->bare = 1;
-		if (r.type == TD_DIR)
+		if (r.type == TD_DIR && !fs->remote)
 			td__names_begin(v, fresh->parent);
 	} else {
 		err = td__fs_getvnode(fs, r.fid, &r);
@@ -540,6 +545,8 @@ static int load(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v, co
 		return err;
 	}
 	v->rec = r;
+	v->rec.flags = 0;
+	td__vnode_believe(v, fs->info.attr_ms);
 	set_state(v, TD__ACTIVE);
 	td__rwlock_unlock(&v->lock);
 	*out = v;
@@ -734,6 +741,7 @@ void td__vnodes_fini(struct td__fs *fs)
 	for (uint32_t n = 0; fs->chunks && n < fs->nvnodes / TD__CHUNK; n++) {
 		for (uint32_t i = 0; i < TD__CHUNK; i++) {
 			td__extents_drop(&fs->chunks[n][i]);
+			td__kept_drop_all(&fs->chunks[n][i]);
 			td__names_forget(&fs->chunks[n][i]);
 			td__rwlock_fini(&fs->chunks[n][i].lock);
 		}

@@ -12,7 +12,7 @@ import sys
 
 SCALAR = {"u32": 4, "u64": 8, "i64": 8}
 CTYPE = {"u32": "uint32_t", "u64": "uint64_t", "i64": "int64_t"}
-FRAME_HEADER = 56
+FRAME_HEADER = 136
 
 
 class Block:
@@ -55,14 +55,22 @@ def parse(path):
             current.args.append(parse_field(number, words, doc))
         else:
             parse_line(number, current, words, doc)
+    expand_sets(blocks)
     return blocks
+
+
+def expand_sets(blocks):
+    sets = {b.name: b.errors for b in blocks if b.kind == "set"}
+    for b in blocks:
+        if b.kind != "set":
+            b.errors = list(dict.fromkeys(e for name in b.errors for e in sets.get(name, [name])))
 
 
 def parse_head(number, words, doc):
     kind = words[0]
     if kind in ("interface", "record"):
         return Block(kind, int(words[2]), words[1], doc, [])
-    if kind == "enum":
+    if kind in ("enum", "set"):
         return Block(kind, 0, words[1], doc, [])
     if kind in ("op", "service"):
         return Block(kind, int(words[1]), words[2], doc, words[3:] or words[3:])
@@ -417,7 +425,7 @@ def emit_gate_op(op):
     print(f"int td__fs_{op.name}({gate_params(op)})\n{{")
     print(f"\tif (!td__hook_bound(fs, TD_OP_{op.name}))\n\t\treturn {gate_default(op)};")
     print("\tstruct td__call *c;\n\tint err;\n\n\ttd__attempts tries = { 0 };\n\tdo {")
-    print(f"\t\terr = td__call_begin(fs, TD_OP_{op.name}, &c);\n\t\tif (err)\n\t\t\treturn err;")
+    print(f"\t\terr = td__call_begin(fs, TD_OP_{op.name}, &tries, &c);\n\t\tif (err)\n\t\t\treturn err;")
     print(f"\t\tstruct td_frame_{op.name} *f = (void *)c->frame;\n\n\t\t(void)f;")
     for a in op.args:
         if a.way == "vnode" and a.lock == "new":

@@ -123,7 +123,7 @@ static const char *wrong_info(const struct td_module_info *info)
 		return "implements an interface that this kernel does not know";
 	if (info->version != TD_FS_VERSION)
 		return "implements another version of its interface: build it again";
-	if (info->flags & ~(uint32_t)(TD_MODULE_HOSTED | TD_MODULE_YIELDS))
+	if (info->flags & ~(uint32_t)(TD_MODULE_HOSTED | TD_MODULE_YIELDS | TD_MODULE_NETWORK))
 		return "has flags that this kernel does not know";
 	if (info->locks > TD_LOCK_MAX)
 		return "wants more locks than a domain has";

@@ -31,8 +31,8 @@ static void open_file(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 	td_handle v = td__fuse_handle(f, node);
 	int error = f->opens ? td_open(f->fs, &cred, v, access_of(fi->flags)) : -ENOSYS;
 
-	fi->keep_cache = 1;
-	if (error)
+	fi->keep_cache = !error; /* 1: others have changed what Linux has in its cache */
+	if (error < 0)
 		fuse_reply_err(req, -error);
 	else if (fuse_reply_open(req, fi) < 0)
 		td_release(f->fs, v);

@@ -123,10 +123,10 @@ static int make_open(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mo
 	if (error)
 		return error;
 	/* Permission bits do not count for him who has just made the file. */
-	error = td_open(f->fs, &cred, a->handle, TD_OPEN_READ | TD_OPEN_WRITE);
-	if (error)
+	error = td_open(f->fs, &cred, a->handle, TD_OPEN_READ | TD_OPEN_WRITE | TD_OPEN_NEW);
+	if (error < 0)
 		td_forget(f->fs, a->handle, 1);
-	return error;
+	return error < 0 ? error : 0;
 }
 
 static void create_file(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,

@@ -157,7 +157,7 @@ static int open_vnode(const struct td_task *t, struct td__where *w, int flags)
 	if ((flags & O_ACCMODE) != O_RDONLY)
 		mode |= TD_OPEN_WRITE;
 	err = td_open(td__fs_of(t), &cred, w->v.handle, mode);
-	if (err) {
+	if (err < 0) {
 		free(f);
 		return err;
 	}

@@ -17,7 +17,9 @@ struct td__context {
 	uint32_t views;
 	uint32_t bsize;
 	uint32_t top;      /* entries of bufs[] used so far by this call */
-	uint32_t spare;    /* copies in the pool */
+	uint32_t tags;     /* of messages, used so far */
+	uint32_t mbufs;    /* bit n: mbuf n is open */
+	uint32_t mbuf_uses;
 	struct td_buf bufs[TD_BUF_MAX];
 	uint8_t *pool[TD_BUF_MAX]; /* blocks of memory for private copies, kept from call to call */
 };

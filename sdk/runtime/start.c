@@ -18,7 +18,7 @@ int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops)
 	ctx->bsize = f->bsize;
 	for (uint32_t i = 0; i < TD_BUF_MAX && i < ctx->top; i++)
 		ctx->bufs[i] = (struct td_buf){ 0 };
-	ctx->top = 0;
+	ctx->top = ctx->tags = ctx->mbufs = ctx->mbuf_uses = 0;
 	if (op == TD_OP_HELLO)
 		hello(f);
 	return td__dispatch_fs(ops, f, op);

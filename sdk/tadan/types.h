@@ -51,8 +51,16 @@ enum {
 	TD_ELOOP = 40,
 	TD_ENODATA = 61,
 	TD_ETIME = 62,
+	TD_EPROTO = 71,
 	TD_EBADMSG = 74,
+	TD_EMSGSIZE = 90,
 	TD_EOPNOTSUPP = 95,
+	TD_ENETUNREACH = 101,
+	TD_ENOBUFS = 105,
+	TD_ENOTCONN = 107,
+	TD_ETIMEDOUT = 110,
+	TD_ECONNREFUSED = 111,
+	TD_EHOSTUNREACH = 113,
 	TD_ESTALE = 116,
 	TD_EUCLEAN = 117,
 	TD_EDQUOT = 122,
@@ -69,6 +77,10 @@ enum td_lock_mode {
 enum {
 	TD_NAME_MAX = 255,   /* bytes of a name */
 	TD_BUF_MAX = 64,     /* bufs that one call may hold */
+	TD_MBUF_MAX = 32,    /* mbufs that one call may hold */
+	TD_MESSAGE_MAX = 2 << 20, /* bytes of a message, without its record marks */
+	TD_TAG_BITS = 6,     /* a call has 64 tags for its messages */
+	TD_GROUPS_MAX = 16,  /* of a caller, shown to the module */
 	TD_LOCK_MAX = 256,   /* locks of a domain */
 	TD_PATH_MAX = 4095,  /* bytes of a symbolic link's target */
 	TD_WINDOW = 1 << 17, /* bytes of data that go in or out with one call */
@@ -89,8 +101,24 @@ enum {
 	TD_XATTR_REPLACE = 2,
 	TD_OPEN_READ = 1,
 	TD_OPEN_WRITE = 2,
+	TD_OPEN_NEW = 4, /* between front ends and the kernel only */
 	TD_DEV_READONLY = 1,
 	TD_DEV_ZEROED = 2, /* discarded and never written blocks read as zeroes */
+	TD_VNODE_OPEN = 1,
+	TD_FS_REMOTE = 1,
+	TD_SOCK_RESERVED = 1, /* from a port below 1024, where that is permitted: some servers want it */
+
+	/* Fields that setattr is asked to set. */
+	TD_SET_MODE = 1,
+	TD_SET_UID = 2,
+	TD_SET_GID = 4,
+	TD_SET_SIZE = 8,
+	TD_SET_ATIME = 16,
+	TD_SET_MTIME = 32,
+	TD_SET_ATIME_NOW = 64,
+	TD_SET_MTIME_NOW = 128,
+	TD_SET_CTIME = 256, /* front ends with a write-back cache only */
+	TD_SET_KILL_SUID = 512, /* the change shall clear set-id bits (FUSE_HANDLE_KILLPRIV) */
 };
 
 /* A name within a directory: bytes without NUL or '/'. Valid during the call. */
@@ -126,9 +154,17 @@ struct td_frame {
 	uint32_t bsize; /* bytes of a block */
 	int64_t heap_at; /* with TD_OP_HELLO: the domain's heap */
 	uint32_t granted; /* a lock that the call already has, so that a wall need not wait for it: number + 1, mode << 16; 0: none */
-	uint32_t pad;
+	uint32_t flags;   /* TD_FRAME_* */
+	uint32_t tag;     /* of its first message; when the call is made again it has the same tags */
+	uint32_t uid, gid, ngroups; /* with TD_FRAME_CALLER */
+	uint32_t groups[TD_GROUPS_MAX];
 } __attribute__((aligned(8)));
-_Static_assert(sizeof(struct td_frame) == 56, "frame header");
+_Static_assert(sizeof(struct td_frame) == 136, "frame header");
+
+enum {
+	TD_FRAME_AGAIN = 1,  /* the call was begun before, and undone; what it did elsewhere may have happened */
+	TD_FRAME_CALLER = 2, /* somebody called, and it is known who */
+};
 
 /* With TD_OP_HELLO, the size of the heap comes behind the header. */
 struct td_frame_hello {
@@ -174,8 +210,12 @@ struct td_module_info {
 };
 _Static_assert(sizeof(struct td_module_info) == 56, "module info");
 
-enum { TD_MAGIC = 0x6e616454, TD_ABI = 1 };
-enum { TD_MODULE_HOSTED = 1, TD_MODULE_YIELDS = 2 /* its loops look at td_module_yield */ };
+enum { TD_MAGIC = 0x6e616454, TD_ABI = 2 };
+enum {
+	TD_MODULE_HOSTED = 1,
+	TD_MODULE_YIELDS = 2,  /* its loops look at td_module_yield */
+	TD_MODULE_NETWORK = 4, /* it is mounted on a server, not on a device; its device is memory, for what must outlive a restart */
+};
 enum td_interface { TD_INTERFACE_FS = 1 };
 
 #endif
