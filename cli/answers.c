@@ -62,12 +62,14 @@ static void put_level(json_t *to, const struct td_level *level)
 	json_object_set_new(to, "knobs", td__report_knobs(knobs));
 }
 
-static json_t *status(struct td__server *s)
+static json_t *status(struct td__server *s, json_t *request)
 {
 	json_t *to = json_object();
 	struct td_status st;
 	char date[32];
 
+	if (json_is_true(json_object_get(request, "check")))
+		td_check_deadlocks(s->fs);
 	td_get_status(s->fs, &st);
 	td__cli_show_date(st.since_sec, date);
 	json_object_set_new(to, "dir", td__cli_json_text(s->dir));
@@ -85,6 +87,7 @@ static json_t *status(struct td__server *s)
 	put(to, "level_changes", st.level_changes);
 	put(to, "careless", st.careless);
 	put(to, "deadlocks", st.deadlocks);
+	put(to, "revoked", st.revoked);
 	put(to, "vnodes", st.vnodes);
 	put(to, "last_pause_ns", st.last_pause_ns);
 	put(to, "pid", (uint64_t)getpid());
@@ -140,7 +143,7 @@ json_t *td__answer(struct td__server *s, json_t *request, bool *leave)
 	if (!what)
 		return refuse(EINVAL, "the request does not say what to do");
 	if (!strcmp(what, "status"))
-		return status(s);
+		return status(s, request);
 	if (!strcmp(what, "faults"))
 		return faults(s, request);
 	if (!strcmp(what, "level"))

@@ -2,7 +2,7 @@
 /*
  * How commands talk to a server: one request and its answer on a connection, each a JSON object on a line.
  *
- *	{"do": "status"}
+ *	{"do": "status", "check": true}
  *	{"do": "level", "level": "isolated,journal=locks"}
  *	{"do": "faults", "after": 3}
  *	{"do": "leave"}		answered at once, and once more when the server has ended

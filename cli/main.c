@@ -32,9 +32,9 @@ const struct td__cli_command td__cli_commands[] = {
 	  "a mount\n"
 	  "whose server was killed, too. Fails and changes nothing while a program uses DIR.",
 	  td__cli_umount_options, 1, 1, td__cli_umount },
-	{ "status", "[DIR] [--json]", "show mounts: level, knobs, state, counts",
+	{ "status", "[DIR] [--check] [--json]", "show mounts: level, knobs, state, counts",
 	  "Show all of your mounts in a table, or everything about the one at DIR.",
-	  td__cli_json_options, 0, 1, td__cli_status },
+	  td__cli_status_options, 0, 1, td__cli_status },
 	{ "level", "DIR LEVEL", "move a mount to another level while it is used",
 	  "Move the mount at DIR to LEVEL, as --level of `tadan mount` takes it. Open files stay "
 	  "open,\n"

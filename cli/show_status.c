@@ -6,7 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum option { JSON };
+enum option { JSON, CHECK };
+
+const struct td__cli_option td__cli_status_options[] = {
+	[JSON] = { "json", 0, NULL, "as JSON, for programs" },
+	[CHECK] = { "check", 0, NULL, "look for deadlocks of the modules first, and end them" },
+	{ 0 },
+};
 
 static const char *text(json_t *from, const char *name)
 {
@@ -159,6 +165,7 @@ static void print_one(json_t *status)
 	row("last pause", pause);
 	row_number("careless", status, "careless");
 	row_number("deadlocks", status, "deadlocks");
+	row_number("  revoked", status, "revoked");
 	row_number("vnodes", status, "vnodes");
 	print_calls(status);
 }
@@ -172,9 +179,9 @@ static json_t *dead(const struct td__runtime_entry *entry)
 			 "server ended");
 }
 
-static json_t *ask(struct td__runtime_entry *entry)
+static json_t *ask(struct td__runtime_entry *entry, int check)
 {
-	json_t *answer = td__ask(entry, json_pack("{s:s}", "do", "status")), *status;
+	json_t *answer = td__ask(entry, json_pack("{s:s, s:b}", "do", "status", "check", check)), *status;
 
 	status = answer ? json_incref(json_object_get(answer, "status")) : NULL;
 	json_decref(answer);
@@ -203,7 +210,7 @@ int td__cli_status(const struct td__cli_args *args)
 	status = td__ask_each(args, &entries, &n);
 	for (size_t i = 0; i < n && entries[i].dir; i++) {
 		/* In the table a mount whose server was killed has its row. */
-		one = entries[i].alive || args->nwords ? ask(&entries[i]) : dead(&entries[i]);
+		one = entries[i].alive || args->nwords ? ask(&entries[i], args->values[CHECK] != NULL) : dead(&entries[i]);
 		if (one)
 			json_array_append_new(all, one);
 		else if (args->nwords || !entries[i].gone)

@@ -413,6 +413,17 @@ static void check_time(struct td__fs *fs, struct td__call *c, uint64_t now)
 		d->wall->interrupt(d, c);
 }
 
+uint32_t td_check_deadlocks(struct td__fs *fs)
+{
+	uint32_t found = 0;
+
+	td__mutex_lock(&fs->tick_mutex);
+	if (fs->domain)
+		found = td__locks_check(fs, fs->domain->level.resolve);
+	td__mutex_unlock(&fs->tick_mutex);
+	return found;
+}
+
 void td__domain_tick(void *arg)
 {
 	struct td__fs *fs = arg;
@@ -424,7 +435,7 @@ void td__domain_tick(void *arg)
 	if (fs->domain && fs->domain->level.deadlock_ms &&
 	    now - fs->last_deadlock_check >= fs->domain->level.deadlock_ms * 1000000ull) {
 		fs->last_deadlock_check = now;
-		td__locks_check(fs);
+		td__locks_check(fs, fs->domain->level.resolve);
 	}
 	fs->last_tick = now;
 	td__mutex_unlock(&fs->tick_mutex);

@@ -91,6 +91,7 @@ int td__call_begin(struct td__fs *fs, uint32_t op, td__attempts *tries, struct t
 	c->nvnodes = c->open_top = c->window_used = c->out_at = c->out_size = c->mistakes = 0;
 	c->first_lock = c->granted = c->lines = 0;
 	c->discarded = 0;
+	c->gave_way = tries->gave_way;
 	c->uio = 0;
 	c->fresh = 0;
 	c->mbuf_uses = 0;
@@ -371,6 +372,9 @@ static int failed(struct td__call *c, td__attempts *tries, int *err)
 	uint64_t id = c->domain->id;
 	struct td_fault fault = c->fault;
 	int faulted = fault.kind != TD_FAULT_NONE, died = c->died;
+
+	if (c->aborted && !tries->gave_way)
+		tries->gave_way = __atomic_add_fetch(&fs->locks.gave_way, 1, __ATOMIC_RELAXED);
 
 	td__journal_undo(c, faulted ? &fault : 0);
 	td__locks_give_all(c);

@@ -87,8 +87,14 @@ struct td__call {
 	uint32_t busy;    /* the slot is claimed */
 	uint32_t doomed;  /* not 0: the module must not run on; enum td_fault_kind */
 	uint32_t aborted; /* chosen to end a deadlock: services refuse, and the call is made again */
-	uint32_t waits;   /* number of the lock that the call waits for, plus 1; under the locks' mutex */
-	uint64_t turn;    /* whose turn it is among those that wait for one lock: the least; under the locks' mutex */
+
+	/* Under the locks' mutex. */
+	uint32_t waits;     /* number of the lock that the call waits for, plus 1 */
+	uint32_t wants_all; /* exclusively */
+	uint64_t turn;      /* whose turn it is among those that wait for one lock: the least */
+	uint32_t lent;      /* number of a lock that was taken from the call for a time, plus 1: it is the one that it waits for */
+
+	uint64_t gave_way; /* not 0: it was aborted before; the least was first */
 	uint64_t started; /* counts the crossings of this slot: odd while the module runs */
 	uint32_t asleep;  /* it waits for the network, which is not the module's time */
 
@@ -118,6 +124,7 @@ struct td__call {
 	struct td__uio *uio;
 	uint64_t held[TD_LOCK_MAX / 64];  /* locks that the call holds */
 	uint64_t given[TD_LOCK_MAX / 64]; /* of these, that the module has given back */
+	uint64_t clean[TD_LOCK_MAX / 64]; /* of these, under which nothing has been changed */
 	struct td_vnode *fresh;     /* record of a `new` vnode: the kernel's private copy, in and out */
 	struct td_vnode *fresh_rec; /* the module's copy of it */
 	struct td__journal journal;
@@ -140,6 +147,7 @@ typedef struct {
 	uint32_t repeats; /* for other reasons */
 	uint32_t tag;     /* the same for all */
 	uint32_t left_messages;
+	uint64_t gave_way; /* see struct td__call */
 } td__attempts;
 
 /* Is the operation there? One load and a test. */

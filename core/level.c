@@ -6,6 +6,7 @@ const char *const td_wall_names[TD_WALL_KINDS] = { "none", "pkey", "sfi", "proce
 static const char *const shared_names[] = { "rw", "ro", "unmapped", 0 };
 static const char *const check_names[] = { "off", "shallow", "deep", 0 };
 static const char *const journal_names[] = { "off", "locks", "all", 0 };
+static const char *const resolve_names[] = { "abort", "revoke", 0 };
 static const char *const trap_names[] = { "off", "on", 0 };
 static const char *const wall_names[] = { "none", "pkey", "sfi", "process", 0 };
 
@@ -26,7 +27,7 @@ const struct td_level_about td_levels[] = {
 };
 
 /* What every level begins with. */
-static const char defaults[] = "memory=64M,handles=65536,restart=32/60s";
+static const char defaults[] = "resolve=abort,memory=64M,handles=65536,restart=32/60s";
 
 /* ---- Reading */
 
@@ -150,6 +151,8 @@ static const char *set_knob(struct td_level *l, struct text knob, struct text va
 		return one_of(value, journal_names, &l->journal) ? "journal is off, locks or all" : 0;
 	if (same(knob, "deadlock"))
 		return duration(value, &l->deadlock_ms) ? "deadlock is off or an interval such as 100ms or 1s" : 0;
+	if (same(knob, "resolve"))
+		return one_of(value, resolve_names, &l->resolve) ? "resolve is abort or revoke" : 0;
 	if (same(knob, "time"))
 		return duration(value, &l->time_ms) ? "time is off or a limit such as 500ms or 5s" : 0;
 	if (same(knob, "memory"))
@@ -158,7 +161,7 @@ static const char *set_knob(struct td_level *l, struct text knob, struct text va
 		return handles(value, &l->handles) ? "handles is off or a number" : 0;
 	if (same(knob, "restart"))
 		return restarts(value, l) ? "restart is never or N/TIME such as 32/60s" : 0;
-	return "the knobs are wall, trap, shared, check, journal, deadlock, time, memory, handles, restart";
+	return "the knobs are wall, trap, shared, check, journal, deadlock, resolve, time, memory, handles, restart";
 }
 
 static struct text next_word(const char **p)
@@ -293,6 +296,8 @@ size_t td_level_format(const struct td_level *l, char *text, size_t size)
 	put(&w, ",journal=");
 	put(&w, journal_names[l->journal]);
 	put_duration(&w, ",deadlock=", l->deadlock_ms);
+	put(&w, ",resolve=");
+	put(&w, resolve_names[l->resolve]);
 	put_duration(&w, ",time=", l->time_ms);
 	put(&w, ",memory=");
 	put_number(&w, l->memory >> 10);

@@ -8,6 +8,7 @@
 enum td_wall_kind { TD_WALL_NONE, TD_WALL_PKEY, TD_WALL_SFI, TD_WALL_PROCESS, TD_WALL_KINDS };
 enum td_shared { TD_SHARED_RW, TD_SHARED_RO, TD_SHARED_UNMAPPED };
 enum td_check { TD_CHECK_OFF, TD_CHECK_SHALLOW, TD_CHECK_DEEP };
+enum td_resolve { TD_RESOLVE_ABORT, TD_RESOLVE_REVOKE };
 enum td_journal { TD_JOURNAL_OFF, TD_JOURNAL_LOCKS, TD_JOURNAL_ALL };
 
 struct td_level {
@@ -18,6 +19,7 @@ struct td_level {
 	uint32_t check;        /* enum td_check */
 	uint32_t journal;      /* enum td_journal */
 	uint32_t deadlock_ms;  /* interval of the check; 0: off */
+	uint32_t resolve;      /* enum td_resolve: how a deadlock is ended */
 	uint32_t time_ms;      /* limit of one call; 0: off */
 	uint32_t handles;      /* vnode references that the domain may keep; 0: no limit */
 	uint64_t memory;       /* bytes of the domain's heap */

@@ -128,6 +128,7 @@ void td_get_status(struct td__fs *fs, struct td_status *out)
 	out->faults = __atomic_load_n(&fs->nfaults, __ATOMIC_RELAXED);
 	out->restarts = __atomic_load_n(&fs->restarts, __ATOMIC_RELAXED);
 	out->deadlocks = __atomic_load_n(&fs->locks.resolved, __ATOMIC_RELAXED);
+	out->revoked = __atomic_load_n(&fs->locks.revoked, __ATOMIC_RELAXED);
 	out->vnodes = td__vnodes_count(fs);
 	out->last_pause_ns = __atomic_load_n(&fs->last_pause_ns, __ATOMIC_RELAXED);
 	for (uint32_t i = 0; i < TD__SLOTS; i++) {

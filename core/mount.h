@@ -40,6 +40,9 @@ int td_unmount(struct td__fs *fs);
  */
 int td_set_level(struct td__fs *fs, const struct td_level *level, uint64_t *pause_ns, char *why, size_t size);
 
+/* Look for deadlocks of the module now, whatever the level says about when, and end them as it says. Returns how many there were. */
+uint32_t td_check_deadlocks(struct td__fs *fs);
+
 enum td_state {
 	TD_STATE_RUNNING,
 	TD_STATE_CHANGING, /* restart or change of level */
@@ -57,6 +60,7 @@ struct td_status {
 	uint64_t faults, restarts, level_changes;
 	uint64_t careless; /* mistakes that the kernel corrected: bad service arguments, bufs left open */
 	uint64_t deadlocks; /* resolved */
+	uint64_t revoked;   /* of these, by taking a lock away for a time */
 	uint64_t vnodes;   /* active or cached */
 	uint64_t last_pause_ns;
 	uint64_t calls_by_op[TD_OP_MAX];

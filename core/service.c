@@ -65,6 +65,7 @@ int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t 
 	if (err)
 		return err == -TD_EIO ? err : -TD_EMFILE;
 	if (fresh) {
+		td__locks_changed(c);
 		td__device_dirty(dev, blkno, 1);
 		memset(td__device_at(dev, blkno), 0, dev->bsize);
 		td__device_changed(dev, blkno, 1);
@@ -110,6 +111,7 @@ static uint8_t *about_to_change(struct td__call *c, uint32_t buf, uint32_t off, 
 			return 0;
 		}
 	}
+	td__locks_changed(c);
 	td__device_dirty(c->fs->device, b->blkno, 1);
 	return td__device_at(c->fs->device, b->blkno) + off;
 }
@@ -169,6 +171,7 @@ int td__svc_do_discard(struct td__call *c, uint64_t blkno, uint64_t count)
 	if (count > dev->blocks - c->discarded) /* the commit is under no time limit */
 		return td__careless(c, TD_EINVAL, "discard: more blocks in one call than the device has");
 	c->discarded += count;
+	td__locks_changed(c);
 	if (c->domain->level.journal == TD_JOURNAL_OFF) {
 		/* Nothing will be undone, and locks do not last until the commit: once they are given back, others may
 		 * use these blocks. */

@@ -53,7 +53,8 @@ _tadan()
 		_tadan_mount "$word" "$before" "$COMP_CWORD"
 		return
 		;;
-	status | levels | modules) options="--json --help" ;;
+	levels | modules) options="--json --help" ;;
+	status) options="--json --check --help" ;;
 	faults) options="--json --follow --help" ;;
 	esac
 	if [[ $word == -* ]]; then

@@ -181,7 +181,7 @@ const char *state_wrong(struct world *w)
 	for (uint32_t i = 0; i < TD_LOCK_MAX; i++)
 		if (fs->locks.word[i])
 			return "a lock is still taken";
-	if (fs->locks.waiters)
+	if (fs->locks.waiting)
 		return "there are waiters";
 	for (uint32_t i = 0; i < fs->nvnodes && !wrong; i++)
 		wrong = vnode_at(fs, i)->state == TD__ACTIVE ? extents_wrong(fs, vnode_at(fs, i)) : 0;

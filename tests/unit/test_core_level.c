@@ -32,11 +32,12 @@ static void test_knobs(void **state)
 	struct td_level l;
 
 	(void)state;
-	assert_int_equal(parse("isolated,journal=locks,deadlock=1500ms,time=2s,memory=1G,handles=off,restart=5/60s", &l), 0);
+	assert_int_equal(parse("isolated,journal=locks,deadlock=1500ms,resolve=revoke,time=2s,memory=1G,handles=off,restart=5/60s", &l), 0);
 	assert_string_equal(l.name, "isolated*");
 	assert_int_equal(l.wall, TD_WALL_PROCESS);
 	assert_int_equal(l.journal, TD_JOURNAL_LOCKS);
 	assert_int_equal(l.deadlock_ms, 1500);
+	assert_int_equal(l.resolve, TD_RESOLVE_REVOKE);
 	assert_int_equal(l.time_ms, 2000);
 	assert_true(l.memory == 1ull << 30);
 	assert_int_equal(l.handles, 0);
@@ -56,11 +57,12 @@ static void test_round_trips(void **state)
 						 { "time=off", "time=1ms", "time=1001ms" },
 						 { "memory=64K", "memory=1024G", "memory=65M" },
 						 { "handles=off", "handles=1", "handles=4294967295" },
+						 { "resolve=abort", "resolve=revoke", "resolve=abort" },
 						 { "restart=never", "restart=1/1s", "restart=1000000/86400s" } };
 	enum { KNOBS = sizeof(values) / sizeof(values[0]) };
 
 	(void)state;
-	for (uint32_t n = 0; n < 6561; n++) {
+	for (uint32_t n = 0; n < 19683; n++) {
 		char text[400] = "isolated", formatted[300], whole[400];
 		struct td_level l, again;
 		size_t length;
@@ -95,6 +97,7 @@ static void test_wrong_words(void **state)
 		{ "guarded,check=all", "'check=all'", "shallow" },
 		{ "guarded,deadlock=1", "'deadlock=1'", "100ms" },
 		{ "guarded,deadlock=0ms", "'deadlock=0ms'", "off" },
+		{ "guarded,resolve=kill", "'resolve=kill'", "revoke" },
 		{ "guarded,time=5h", "'time=5h'", "500ms" },
 		{ "guarded,time=99999999999999999999s", "'time=", "limit" },
 		{ "guarded,memory=1K", "'memory=1K'", "64K" },

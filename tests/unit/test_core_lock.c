@@ -10,7 +10,7 @@
 #include "fs_gateway.h"
 #include "test_core_fake.h"
 
-enum { STEPS = 4, ACTORS = 4, UNLOCK = 0x100 };
+enum { STEPS = 4, ACTORS = 4, UNLOCK = 0x100, GUARDED = 8 };
 
 struct step {
 	uint32_t lock, mode; /* mode 0: the end; UNLOCK: give it back */
@@ -27,6 +27,7 @@ struct actor {
 };
 
 static pthread_barrier_t all_have_one;
+static uint64_t guarded[GUARDED]; /* what lock n guards */
 static _Thread_local struct actor *self;
 
 static int act(struct td__call *c)
@@ -75,7 +76,7 @@ static void play(struct td__fs *fs, struct actor *actors, int n)
 	alarm(0);
 	for (int i = 0; i < TD_LOCK_MAX; i++)
 		assert_true(!fs->locks.word[i]);
-	assert_int_equal(fs->locks.waiters, 0);
+	assert_int_equal(fs->locks.waiting, 0);
 }
 
 static int setup(void **state)
@@ -89,6 +90,14 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	return td_unmount(*state);
+}
+
+static int setup_revoke(void **state)
+{
+	memset(fake_ops, 0, sizeof(fake_ops));
+	fake_ops[TD_OP_statfs] = act;
+	*state = fake_mount("guarded,deadlock=10ms,resolve=revoke");
+	return 0;
 }
 
 static uint64_t resolved(struct td__fs *fs)
@@ -214,51 +223,132 @@ static void test_wrong(void **state)
 	}
 }
 
-/* A crowd takes two of three locks in any order, over and over. */
+/* Who only reads is lent what another holds and has not changed yet; both go on as if nothing had happened. */
+static void test_lend(void **state)
+{
+	struct actor a[2] = { { .steps = { { 1, TD_EXCLUSIVE }, { 2, TD_EXCLUSIVE } } },
+			      { .steps = { { 2, TD_EXCLUSIVE }, { 1, TD_SHARED } } } };
+
+	play(*state, a, 2);
+	for (int i = 0; i < 2; i++)
+		assert_true(!a[i].result && !a[i].seen && a[i].attempts == 1);
+	assert_int_equal(resolved(*state), 1);
+}
+
+/* What the module has given back is taken for good, if nothing was changed under it. */
+static void test_given(void **state)
+{
+	struct actor a[2] = { { .steps = { { 1, TD_EXCLUSIVE }, { 1, UNLOCK }, { 2, TD_EXCLUSIVE } } },
+			      { .steps = { { 2, TD_EXCLUSIVE }, { 2, UNLOCK }, { 1, TD_EXCLUSIVE } } } };
+
+	play(*state, a, 2);
+	for (int i = 0; i < 2; i++)
+		assert_true(!a[i].result && !a[i].seen && a[i].attempts == 1);
+	assert_int_equal(resolved(*state), 1);
+}
+
+/* Where something was changed, or may be by who wants the lock, it is not taken: a call is aborted. */
+static void test_changed(void **state)
+{
+	struct actor a[2] = { { .steps = { { 1, TD_EXCLUSIVE }, { 2, TD_EXCLUSIVE } }, .entries = 5 },
+			      { .steps = { { 2, TD_EXCLUSIVE }, { 1, TD_EXCLUSIVE } }, .entries = 2 } };
+
+	play(*state, a, 2);
+	assert_true(!a[0].result && !a[1].result);
+	assert_int_equal(a[0].attempts, 1);
+	assert_int_equal(a[1].attempts, 2);
+}
+
+/*
+ * A crowd takes two of three locks in any order, over and over, and adds one to what each of those guards that it has exclusively:
+ * what it read before it took the second lock, plus one, after it.
+ */
+static int count(struct td__call *c)
+{
+	struct td_frame_statfs *f = (void *)c->frame;
+	uint64_t before[2];
+
+	self->attempts++;
+	for (int i = 0; i < 2; i++) {
+		int err = td__svc_do_lock(c, self->steps[i].lock, self->steps[i].mode);
+
+		if (err)
+			return err;
+		before[i] = guarded[self->steps[i].lock];
+	}
+	if (c->aborted) /* else the kernel would undo what follows */
+		return -TD_EDEADLK;
+	td__svc_do_discard(c, 0, 0);
+	for (int i = 0; i < 2; i++)
+		if (self->steps[i].mode == TD_EXCLUSIVE)
+			guarded[self->steps[i].lock] = before[i] + 1;
+	f->info = c->fs->info;
+	return 0;
+}
+
+static const struct step pairs[6][2] = { { { 1, 2 }, { 2, 2 } }, { { 2, 2 }, { 1, 2 } }, { { 1, 1 }, { 3, 2 } },
+					 { { 3, 2 }, { 1, 2 } }, { { 2, 2 }, { 3, 1 } }, { { 3, 2 }, { 2, 1 } } };
+
+struct one {
+	struct td__fs *fs;
+	uint32_t id;
+	uint64_t added[GUARDED];
+	int err;
+};
+
+enum { ROUNDS = 300 };
+
 static void *many(void *arg)
 {
-	static const struct step pairs[6][2] = { { { 1, 2 }, { 2, 2 } }, { { 2, 2 }, { 1, 2 } }, { { 1, 1 }, { 3, 2 } },
-						 { { 3, 2 }, { 1, 2 } }, { { 2, 2 }, { 3, 1 } }, { { 3, 2 }, { 2, 1 } } };
-	struct actor me = { .attempts = 1 /* no barrier */ };
+	struct one *o = arg;
+	struct actor me = { 0 };
 	struct td_fsinfo info;
-	int err = 0;
 
 	self = &me;
-	for (uint32_t i = 0; i < 300 && !err; i++) {
-		memcpy(me.steps, pairs[(i * 7 + (uintptr_t)arg * 5) % 6], sizeof(pairs[0]));
-		me.entries = i % 5;
-		err = td__fs_statfs(*(struct td__fs **)((void **)arg)[0], &info);
+	for (uint32_t i = 0; i < ROUNDS && !o->err; i++) {
+		memcpy(me.steps, pairs[(i * 7 + o->id * 5) % 6], sizeof(pairs[0]));
+		o->err = td__fs_statfs(o->fs, &info);
+		for (int k = 0; k < 2; k++)
+			o->added[me.steps[k].lock] += me.steps[k].mode == TD_EXCLUSIVE;
 	}
 	self = 0;
-	return err ? arg : 0;
+	return 0;
 }
 
 static void test_crowd(void **state)
 {
 	pthread_t threads[ACTORS];
-	void *args[ACTORS][1];
-	void *wrong;
+	struct one ones[ACTORS];
+	uint64_t added[GUARDED] = { 0 };
 
-	alarm(30);
-	for (int i = 0; i < ACTORS; i++) {
-		args[i][0] = state;
-		pthread_create(&threads[i], 0, many, args[i]);
+	fake_ops[TD_OP_statfs] = count;
+	memset(guarded, 0, sizeof(guarded));
+	alarm(40);
+	for (uint32_t i = 0; i < ACTORS; i++) {
+		ones[i] = (struct one){ .fs = *state, .id = i };
+		pthread_create(&threads[i], 0, many, &ones[i]);
 	}
 	for (int i = 0; i < ACTORS; i++) {
-		pthread_join(threads[i], &wrong);
-		assert_null(wrong);
+		pthread_join(threads[i], 0);
+		assert_int_equal(ones[i].err, 0);
+		for (int k = 0; k < GUARDED; k++)
+			added[k] += ones[i].added[k];
 	}
 	alarm(0);
+	assert_memory_equal(added, guarded, sizeof(added));
 	for (int i = 0; i < TD_LOCK_MAX; i++)
 		assert_true(!((struct td__fs *)*state)->locks.word[i]);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define REVOKE(name) cmocka_unit_test_setup_teardown(name, setup_revoke, teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TEST(test_two),	TEST(test_three), TEST(test_onlooker), TEST(test_shared), TEST(test_upgrade),
-					    TEST(test_twice), TEST(test_try),	TEST(test_wrong),    TEST(test_crowd) };
+	const struct CMUnitTest tests[] = { TEST(test_two),	TEST(test_three),     TEST(test_onlooker), TEST(test_shared),
+					    TEST(test_upgrade), TEST(test_twice),     TEST(test_try),	   TEST(test_wrong),
+					    TEST(test_crowd),	REVOKE(test_lend),    REVOKE(test_given),  REVOKE(test_changed),
+					    REVOKE(test_crowd), REVOKE(test_upgrade), REVOKE(test_try) };
 
 	return cmocka_run_group_tests(tests, 0, 0);
 }
