@@ -6,6 +6,7 @@
 #   make test          the tests, and their sum; make test-asan, test-tsan: under sanitizers
 #   make demo          install what is missing, build, and see everything at work
 #   make fuzz          the fuzzers, FUZZ_SECONDS each (needs clang)
+#   make lab           10,000 machine-made faults at every level that this machine has (LAB_TRIALS)
 #   make bench         measure (QUICK=1: a first look)
 #   make install       into /usr/local (PREFIX=/elsewhere)
 #   make packages      install the Debian packages that building and testing need
@@ -49,6 +50,11 @@ demo:
 	@$(MAKE) all
 	@$(BUILD)/tadan demo
 
+# Each level has its own report beside the others.
+LAB_TRIALS ?= 10000
+lab: all
+	@tests/lab/campaigns --build $(BUILD) --trials $(LAB_TRIALS) --out $(BUILD)/lab
+
 bench: all
 	@scripts/install-packages bench
 	@bench/run --build $(BUILD) $(if $(QUICK),--quick) --json $(BUILD)/bench.json
@@ -62,4 +68,4 @@ packages:
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
 
-.PHONY: all test test-asan test-tsan fuzz demo bench install packages clean
+.PHONY: all test test-asan test-tsan fuzz demo lab bench install packages clean
