@@ -10,6 +10,8 @@
  */
 #include "lab.h"
 
+#include "../core/mbuf.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,15 +156,18 @@ WRAP(buf_move, (struct td__call *c, uint32_t buf, uint32_t to, uint32_t from, ui
      touch_buf(c, buf))
 WRAP(discard, (struct td__call *c, uint64_t blkno, uint64_t count), (c, blkno, count), note(c, 1, blkno, count))
 
-/* The kernel has copied what the module named; on its way here that was checked. */
+/* What has been moved is looked at where the kernel has it. */
 int __real_td__svc_do_uio_write(struct td__call *c, uint32_t uio, const void *data, uint32_t len);
 int __wrap_td__svc_do_uio_write(struct td__call *c, uint32_t uio, const void *data, uint32_t len);
 int __wrap_td__svc_do_uio_write(struct td__call *c, uint32_t uio, const void *data, uint32_t len)
 {
 	int err = __real_td__svc_do_uio_write(c, uio, data, len);
 
-	if (watch.oracle && !err)
-		note(c, 2, len, hash(c->uio->data + c->uio->moved - len, len));
+	static uint8_t moved[1 << 16];
+	uint32_t n = len < sizeof(moved) ? len : sizeof(moved);
+
+	if (watch.oracle && !err && !td__mbuf_get(c->uio->read, (uint32_t)c->uio->moved - len, moved, n))
+		note(c, 2, len, hash(moved, n));
 	return err;
 }
 
@@ -324,13 +329,12 @@ int __wrap_td__call_end(struct td__call *c, td__attempts *tries, int *err);
 static void consult(struct td__call *c, int committed, int faulted)
 {
 	int32_t window = window_of(c->op);
-	static uint8_t moved[1 << 20];
-	struct td__uio uio = { moved, 0, 0 };
+	struct td__uio uio = { 0 };
 	td__attempts tries = { 0 };
 	struct td__call *o;
 	int err;
 
-	if (td__call_begin(watch.oracle, c->op, &o))
+	if (td__call_begin(watch.oracle, c->op, &tries, &o))
 		return;
 	memcpy(o->frame, watch.in, td__frame_sizes[c->op]);
 	memcpy(o->domain->slots[o->slot].window, watch.window, watch.window_used);
@@ -341,9 +345,7 @@ static void consult(struct td__call *c, int committed, int faulted)
 		*at += o->domain->slots[o->slot].window_at - watch.window_at;
 	}
 	if (c->uio) {
-		uio.len = c->uio->len < sizeof(moved) ? c->uio->len : sizeof(moved);
-		if (c->op == TD_OP_write)
-			memcpy(moved, c->uio->data, uio.len);
+		uio = (struct td__uio){ .data = c->uio->data, .read = c->uio->read ? td__mbuf_new() : 0, .len = c->uio->len };
 		o->uio = &uio;
 	}
 	__real_td__call_enter(o);
@@ -351,6 +353,7 @@ static void consult(struct td__call *c, int committed, int faulted)
 		compare(c, o, window);
 	err = committed ? 0 : -TD_EIO;
 	__real_td__call_end(o, &tries, &err);
+	td__mbuf_drop(&watch.oracle->net.pool, uio.read);
 }
 
 /* The watched mount has a new domain: so has the oracle. */
