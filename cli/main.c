@@ -20,13 +20,13 @@ static int version(const struct td__cli_args *args)
 }
 
 const struct td__cli_command td__cli_commands[] = {
-	{ "mount", "MODULE DIR [options]", "mount a module's file system",
+	{ "mount", "MODULE [SERVER] DIR [options]", "mount a module's file system",
 	  "Start MODULE, a name that `tadan modules` shows or the path of a module file, and mount "
 	  "its\n"
 	  "file system at DIR. Goes into the background as soon as the mount answers.\n"
 	  "The file system lives in memory and is gone after the unmount, unless --image names a "
 	  "file.",
-	  td__cli_mount_options, 2, 2, td__cli_mount },
+	  td__cli_mount_options, 2, 3, td__cli_mount },
 	{ "umount", "DIR", "unmount, and wait until all is written back",
 	  "Unmount DIR and wait until everything is written back and the server has ended. Clears "
 	  "a mount\n"

@@ -15,7 +15,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum option { SIZE, IMAGE, LEVEL, FOREGROUND, ALLOW_OTHER, READ_ONLY, WRITEBACK, NO_XATTRS, MAX_FILES };
+enum option {
+	SIZE,
+	IMAGE,
+	LEVEL,
+	FOREGROUND,
+	ALLOW_OTHER,
+	READ_ONLY,
+	WRITEBACK,
+	NO_XATTRS,
+	MAX_FILES,
+	OPTIONS
+};
 static const char default_level[] = "isolated";
 enum { DEFAULT_SIZE = 1 << 30, SMALLEST = 64 << 10 };
 
@@ -25,10 +36,11 @@ const struct td__cli_option td__cli_mount_options[] = {
 	[LEVEL] = { "level", 'l', "LEVEL", "as in isolated,journal=locks (isolated)" },
 	[FOREGROUND] = { "foreground", 'f', NULL, "stay in the foreground; Ctrl-C unmounts" },
 	[ALLOW_OTHER] = { "allow-other", 'o', NULL, "let other users in as well" },
-	[READ_ONLY] = { "read-only", 'r', NULL, "change nothing; needs --image" },
+	[READ_ONLY] = { "read-only", 'r', NULL, "change nothing; needs --image or a SERVER" },
 	[WRITEBACK] = { "writeback", 'w', NULL, "Linux gathers writes in its cache" },
 	[NO_XATTRS] = { "no-xattrs", 'x', NULL, "no extended attributes; fewer requests" },
 	[MAX_FILES] = { "max-files", 'n', "N", "at most N files (the module decides)" },
+	[OPTIONS] = { "options", 'O', "A,B=C", "of a mount on a SERVER, as in soft,timeo=50" },
 	{ 0 },
 };
 
@@ -58,6 +70,22 @@ static int read_max_files(const char *text, struct td__server *s)
 	return 0;
 }
 
+/* A server has what a device would have. */
+static int check_source(const struct td__cli_args *args, const struct td__server *s)
+{
+	static const enum option for_devices[] = { SIZE, IMAGE, MAX_FILES, WRITEBACK };
+
+	if (!s->url)
+		return args->values[OPTIONS] ? td__cli_usage("--options are of a mount on a SERVER, as in tadan mount "
+							     "snfs nfs://server/export DIR --options soft") :
+					       0;
+	for (size_t i = 0; i < sizeof(for_devices) / sizeof(for_devices[0]); i++)
+		if (args->values[for_devices[i]])
+			return td__cli_usage("--%s is for file systems on a device; what is mounted on a server has none",
+					     td__cli_mount_options[for_devices[i]].name);
+	return 0;
+}
+
 static int read_options(const struct td__cli_args *args, struct td__server *s)
 {
 	const char *const *v = args->values, *level = v[LEVEL] ? v[LEVEL] : default_level;
@@ -71,11 +99,14 @@ static int read_options(const struct td__cli_args *args, struct td__server *s)
 	s->read_only = v[READ_ONLY];
 	s->writeback = v[WRITEBACK];
 	s->no_xattrs = v[NO_XATTRS];
-	if (v[SIZE])
+	s->url = args->nwords > 2 ? args->words[1] : NULL;
+	s->options = v[OPTIONS];
+	err = check_source(args, s);
+	if (!err && v[SIZE])
 		err = read_size(v[SIZE], s);
 	if (!err && v[MAX_FILES])
 		err = read_max_files(v[MAX_FILES], s);
-	if (!err && s->read_only && !s->image.path)
+	if (!err && s->read_only && !s->image.path && !s->url)
 		err = td__cli_usage(
 			"--read-only needs --image: in memory there is nothing to read");
 	if (!err && s->read_only && v[SIZE])
@@ -189,7 +220,7 @@ int td__cli_mount(const struct td__cli_args *args)
 	int err = read_options(args, &s);
 
 	if (!err)
-		err = make_absolute(&s, args->words[1]);
+		err = make_absolute(&s, args->words[args->nwords - 1]);
 	if (!err)
 		err = check_mounted(s.dir);
 	if (err)

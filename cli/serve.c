@@ -60,10 +60,25 @@ static int check_dir(struct td__server *s, char *why, size_t size)
 	return err;
 }
 
+/* A module that is mounted on a server wants one, others none. */
+static int make_source(struct td__server *s, char *why, size_t size)
+{
+	int wants = (s->module->info.flags & TD_MODULE_NETWORK) != 0;
+
+	if (wants == (s->url != NULL))
+		return wants ? td__port_source_open(s->url, s->options, &s->source, why, size) : 0;
+	if (wants)
+		snprintf(why, size, "%s is mounted on a server: tadan mount %s nfs://SERVER/PATH %s", s->module_name,
+			 s->module_name, s->dir);
+	else
+		snprintf(why, size, "%s: %s is not mounted on a server; leave it out", s->url, s->module_name);
+	return -EINVAL;
+}
+
 static int make_device(struct td__server *s, char *why, size_t size)
 {
 	struct td__disk *disk = NULL;
-	uint32_t flags = s->read_only ? TD_DEV_READONLY : 0;
+	uint32_t flags = s->read_only && !s->url ? TD_DEV_READONLY : 0;
 	int err;
 
 	s->bytes = s->size;
@@ -94,7 +109,7 @@ static int give_root(struct td__server *s)
 	const td_attr set = { .uid = geteuid(), .gid = getegid() };
 	td_attr now;
 
-	if (!s->blank || !geteuid())
+	if (!s->blank || s->url || !geteuid())
 		return 0;
 	return td_setattr(s->fs, &root, td_fs_root(s->fs), TD_SET_UID | TD_SET_GID, &set, &now);
 }
@@ -107,8 +122,11 @@ static int make_core(struct td__server *s, char *why, size_t size)
 		.walls = td__walls,
 		.device = s->device,
 		.level = s->level,
-		.format = s->blank && !s->read_only,
+		.format = s->url || (s->blank && !s->read_only),
 		.maxfiles = s->max_files,
+		.server = s->url ? &s->source.server : NULL,
+		.source = s->source.path,
+		.options = s->source.options,
 	};
 	int err = td_mount(&p, &s->fs, reason, sizeof(reason));
 
@@ -117,7 +135,7 @@ static int make_core(struct td__server *s, char *why, size_t size)
 		err = give_root(s);
 	}
 	if (err)
-		snprintf(why, size, "%s: %s", s->image.path ? s->image.path : s->module_name,
+		snprintf(why, size, "%s: %s", s->url ? s->url : s->image.path ? s->image.path : s->module_name,
 			 reason[0] ? reason : strerror(-err));
 	return err;
 }
@@ -133,7 +151,7 @@ static int make_threads(struct td__server *s, char *why, size_t size)
 {
 	int err = 0;
 
-	if (s->image.path && !s->read_only)
+	if ((s->image.path || s->url) && !s->read_only)
 		err = td__every_start(&s->writer, WRITE_BACK_MS, write_back, s);
 	if (err)
 		snprintf(why, size, "no thread can be started: %s", strerror(-err));
@@ -161,7 +179,7 @@ static int make_all(struct td__server *s, char *why, size_t size)
 
 	if ((err = check_wall(s, why, size)) ||
 	    (err = td__cli_module(s->module_name, &s->module, why, size)) ||
-	    (err = check_dir(s, why, size)) || (err = make_device(s, why, size)) ||
+	    (err = check_dir(s, why, size)) || (err = make_source(s, why, size)) || (err = make_device(s, why, size)) ||
 	    (err = make_core(s, why, size)) || (err = make_threads(s, why, size)) ||
 	    (err = td__control_start(s, why, size)))
 		return err;
@@ -199,9 +217,10 @@ static int unmake_all(struct td__server *s)
 	if (s->device)
 		td__device_destroy(s->device);
 	td__module_close(s->module);
+	td__port_source_close(&s->source);
 	if (err)
 		td__cli_error("%s: not everything could be written back: %s",
-			      s->image.path ? s->image.path : s->dir, strerror(-err));
+			      s->url ? s->url : s->image.path ? s->image.path : s->dir, strerror(-err));
 	if (s->has_runtime)
 		td__runtime_give_back(&s->runtime);
 	td__control_end(s->control, err);

@@ -20,6 +20,7 @@
 #include "cli.h"
 #include "runtime.h"
 #include "../core/mount.h"
+#include "../port/user/source.h"
 #include "../front/fuse/fuse.h"
 
 /* A function that a thread calls again and again. */
@@ -55,6 +56,7 @@ struct td__server {
 	uint64_t size, max_files; /* bytes; 0: as long as the image, the module decides */
 	bool allow_other, read_only, writeback, no_xattrs;
 	bool foreground;
+	const char *url, *options; /* of a server; 0: none */
 	int told; /* where a background server says that it serves; -1: nowhere */
 
 	/* What there is so far; each part is used only while it is not 0. */
@@ -62,6 +64,7 @@ struct td__server {
 	struct td__device *device; /* until the core has it */
 	uint64_t bytes;		   /* of the device */
 	int blank;		   /* there is no file system on it yet */
+	struct td__source source;  /* with url */
 	struct td__fs *fs;
 	struct td_fuse *fuse;
 	struct td__control *control;

@@ -111,6 +111,12 @@ int td_unmount(struct td__fs *fs)
 	return err ? err : err2;
 }
 
+void td_cut(struct td__fs *fs)
+{
+	__atomic_store_n(&fs->net.cut, 1, __ATOMIC_SEQ_CST);
+	td__net_interrupt(&fs->net);
+}
+
 void td_get_status(struct td__fs *fs, struct td_status *out)
 {
 	td__zero(out, sizeof(*out));

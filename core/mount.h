@@ -34,6 +34,9 @@ int td_mount(const struct td_mount_params *p, struct td__fs **fs, char *why, siz
  */
 int td_unmount(struct td__fs *fs);
 
+/* The server is given up: who waits for it gets EIO, at once and from now on. For a mount that is to end. */
+void td_cut(struct td__fs *fs);
+
 /*
  * Move to another level while in use. Operations wait for the change; none fails because of it. On an error the mount
  * stays at the level it had. pause_ns (may be 0): for how long calls were kept out.

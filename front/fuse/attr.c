@@ -45,11 +45,19 @@ void td__fuse_stat(const td_attr *a, struct stat *st)
 	};
 }
 
+/* For how long Linux may believe it, seconds. */
+static double believed(const struct td_fuse *f, const td_attr *a)
+{
+	double valid = a->flags / 1000.0;
+
+	return f->remote && valid < f->attr_timeout ? valid : f->attr_timeout;
+}
+
 void td__fuse_entry(const struct td_fuse *f, const td_attr *a, struct fuse_entry_param *e)
 {
 	e->ino = a->handle;
 	e->generation = a->generation;
-	e->attr_timeout = f->attr_timeout;
+	e->attr_timeout = believed(f, a);
 	e->entry_timeout = f->entry_timeout;
 	td__fuse_stat(a, &e->attr);
 }
@@ -63,7 +71,7 @@ static void reply_attr(fuse_req_t req, int error, const td_attr *a)
 		return;
 	}
 	td__fuse_stat(a, &st);
-	fuse_reply_attr(req, &st, td__fuse_of(req)->attr_timeout);
+	fuse_reply_attr(req, &st, believed(td__fuse_of(req), a));
 }
 
 static void getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)

@@ -46,6 +46,15 @@ static void release_file(fuse_req_t req, fuse_ino_t node, struct fuse_file_info 
 	fuse_reply_err(req, f->opens ? -td_release(f->fs, td__fuse_handle(f, node)) : 0);
 }
 
+/* A descriptor is closed. ENOSYS: Linux does not ask again. */
+static void flush_file(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	struct td_fuse *f = td__fuse_of(req);
+
+	(void)fi;
+	fuse_reply_err(req, f->remote ? -td_flush(f->fs, td__fuse_handle(f, node)) : ENOSYS);
+}
+
 struct answer {
 	fuse_req_t req;
 	int given; /* libfuse has it, and the request is gone */
@@ -179,6 +188,7 @@ static void sync_file(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse
 void td__fuse_data_ops(struct fuse_lowlevel_ops *ops)
 {
 	ops->open = open_file;
+	ops->flush = flush_file;
 	ops->release = release_file;
 	ops->read = read_file;
 	ops->write = write_file;

@@ -42,7 +42,8 @@ struct td_fuse {
 	double attr_timeout, entry_timeout;
 	int writeback, no_xattrs;
 	int only_root; /* nobody else may enter: then there are no permissions for Linux to check */
-	int opens;     /* the module wants to know of open and release */
+	int remote;    /* others change it, too */
+	int opens;     /* somebody wants to know of open and release */
 
 	/* Written while INIT is answered, before any other request. */
 	uint64_t init_unique;

@@ -50,7 +50,10 @@ static struct td_fuse *create(struct td__fs *fs, const struct td_fuse_options *o
 	f->writeback = o->writeback;
 	f->no_xattrs = o->no_xattrs;
 	f->only_root = geteuid() == 0 && !o->allow_other;
-	f->opens = td_fs_binds(fs, TD_OP_open) || td_fs_binds(fs, TD_OP_release);
+	f->remote = td_fs_is_remote(fs);
+	if (f->remote && f->entry_timeout > td_fs_name_ms(fs) / 1000.0)
+		f->entry_timeout = td_fs_name_ms(fs) / 1000.0;
+	f->opens = f->remote || td_fs_binds(fs, TD_OP_open) || td_fs_binds(fs, TD_OP_release);
 	f->nworkers = plan_workers(o->threads);
 	td__fuse_readers_init(f);
 	sem_init(&f->wake, 0, 0);

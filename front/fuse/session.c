@@ -4,7 +4,8 @@
  *
  * Linux may do nearly everything by itself, because nothing changes behind its back: it keeps names,
  * attributes, absent names, symbolic links, directories and pages, gathers writes (the write-back cache), and
- * neither opens nor closes files with us unless the module wants to know.
+ * neither opens nor closes files with us unless the module wants to know. Of a file system that others change, too,
+ * it believes what it knows for as long as the kernel does, and asks again when a file is opened.
  *
  * Linux checks permissions by owner and mode (default_permissions), unless root has mounted for himself
  * alone: nothing is forbidden to him, and to check it Linux would ask for a directory's attributes after each
@@ -42,6 +43,8 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 		want &= ~FUSE_CAP_WRITEBACK_CACHE;
 	if (f->opens)
 		want &= ~FUSE_CAP_NO_OPEN_SUPPORT;
+	if (f->remote) /* pages go when a file's size or time of change is another */
+		want = (want | FUSE_CAP_AUTO_INVAL_DATA) & ~(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_CACHE_SYMLINKS);
 	conn->want = conn->capable & want;
 	conn->max_write = TD__FUSE_MAX_IO;
 	conn->max_background = 64;

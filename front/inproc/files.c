@@ -73,6 +73,7 @@ int td_fd_close(const struct td_task *t, int fd)
 {
 	struct td_volume *vol = t->volume;
 	struct td__file *f = NULL;
+	int err;
 
 	pthread_mutex_lock(&vol->lock);
 	if (fd >= 0 && (uint32_t)fd < vol->nfiles)
@@ -85,8 +86,9 @@ int td_fd_close(const struct td_task *t, int fd)
 	pthread_mutex_unlock(&vol->lock);
 	if (!f)
 		return -EBADF;
+	err = f->type == TD_REG ? td_flush(vol->fs, f->handle) : 0;
 	td__file_put(vol, f);
-	return 0;
+	return err;
 }
 
 void td__files_close(struct td_volume *vol)

@@ -19,6 +19,7 @@
 
 #include "tadan.h"
 #include "../../core/mount.h"
+#include "../../port/user/source.h"
 
 /*
  * An open file: made by td_path_open(), shared by the table and by the calls that are using it, gone
@@ -38,6 +39,7 @@ struct td__file {
 struct td_volume {
 	struct td__fs *fs;
 	struct td__module *module;
+	struct td__source source; /* of a module that is mounted on a server */
 	pthread_mutex_t lock; /* guards the rest */
 	struct td__file **files;
 	uint32_t nfiles;

@@ -56,8 +56,18 @@ static int mount_on(struct td_volume *vol, const struct td_volume_params *p,
 		.format = !p->image || p->format,
 		.maxfiles = p->maxfiles,
 	};
-	int err = make_device(p, &params.device, why, size);
+	int err = 0;
 
+	if (!p->server != !(vol->module->info.flags & TD_MODULE_NETWORK))
+		return complain(-EINVAL, why, size, p->server ? "this module is not mounted on a server" : "this module is mounted on a server");
+	if (p->server) {
+		err = td__port_source_open(p->server, p->options, &vol->source, why, size);
+		params.server = &vol->source.server;
+		params.source = vol->source.path;
+		params.options = vol->source.options;
+	}
+	if (!err)
+		err = make_device(p, &params.device, why, size);
 	if (err)
 		return err;
 	err = td_mount(&params, &vol->fs, why, size);
@@ -89,6 +99,7 @@ int td_volume_open(const struct td_volume_params *p, struct td_volume **out, cha
 	return 0;
 
 bad_module:
+	td__port_source_close(&vol->source);
 	td__module_close(vol->module);
 bad:
 	free(vol);
@@ -102,6 +113,7 @@ int td_volume_close(struct td_volume *vol)
 	td__files_close(vol);
 	err = td_unmount(vol->fs);
 	td__module_close(vol->module);
+	td__port_source_close(&vol->source);
 	pthread_mutex_destroy(&vol->lock);
 	free(vol);
 	return err;
