@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../core/device.h"
+#include "../core/image.h"
 #include "../front/fuse/front.h"
 #include "../port/user/disk.h"
 #include "../walls/walls.h"
@@ -75,31 +75,39 @@ static int make_source(struct td__server *s, char *why, size_t size)
 	return -EINVAL;
 }
 
-static int make_device(struct td__server *s, char *why, size_t size)
+static int make_memory(struct td__server *s, char *why, size_t size)
 {
-	struct td__disk *disk = NULL;
-	uint32_t flags = s->read_only && !s->url ? TD_DEV_READONLY : 0;
-	int err;
+	int err = td__device_create(s->size / BLOCK, BLOCK, NULL, TD_DEV_ZEROED, &s->device);
 
 	s->bytes = s->size;
 	s->blank = 1;
-	if (s->image.path) {
-		td__image_note(&s->image, s->image.path);
-		err = td__port_disk_open(s->image.path, s->size, s->read_only, &disk, &s->bytes,
-					 &s->blank, why, size);
-		if (err)
-			return err;
-	} else {
-		flags |= TD_DEV_ZEROED;
-	}
-	err = td__device_create(s->bytes / BLOCK, BLOCK, disk, flags, &s->device);
+	if (err)
+		snprintf(why, size, "no device of %llu bytes can be made: %s; give a smaller --size",
+			 (unsigned long long)s->size, strerror(-err));
+	return err;
+}
+
+static int make_image(struct td__server *s, char *why, size_t size)
+{
+	char reason[TD__CLI_WHY] = "";
+	struct td__disk *disk;
+	int err;
+
+	td__image_note(&s->image, s->image.path);
+	err = td__port_disk_open(s->image.path, s->size, s->read_only, &disk, &s->bytes, &s->blank, why, size);
+	if (err)
+		return err;
+	err = td__image_open(disk, s->bytes, BLOCK, s->read_only, &s->device, &s->blank, reason, sizeof(reason));
 	if (!err)
 		return 0;
-	if (disk)
-		td__port_disk_close(disk);
-	snprintf(why, size, "no device of %llu bytes can be made: %s; give a smaller --size",
-		 (unsigned long long)s->bytes, strerror(-err));
+	td__port_disk_close(disk);
+	snprintf(why, size, "%s: %s", s->image.path, reason[0] ? reason : strerror(-err));
 	return err;
+}
+
+static int make_device(struct td__server *s, char *why, size_t size)
+{
+	return s->image.path ? make_image(s, why, size) : make_memory(s, why, size);
 }
 
 /* A new root directory is root's; whoever mounts it could do nothing there. */

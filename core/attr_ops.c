@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Operations on attributes, extended attributes and references. */
 #include "fs.h"
+#include "operations.h"
 
 td_handle td_fs_root(struct td__fs *fs)
 {
@@ -22,7 +23,7 @@ int td_fs_binds(struct td__fs *fs, uint32_t op)
 	return td__hook_bound(fs, op);
 }
 
-void td_forget(struct td__fs *fs, td_handle h, uint64_t n)
+void td__op_forget(struct td__fs *fs, td_handle h, uint64_t n)
 {
 	struct td__vnode *v = td__vnode_get(fs, h);
 
@@ -35,7 +36,7 @@ int td_ref(struct td__fs *fs, td_handle h)
 	return td__vnode_get(fs, h) ? 0 : -TD_ESTALE;
 }
 
-int td_getattr(struct td__fs *fs, td_handle h, td_attr *out)
+int td__op_getattr(struct td__fs *fs, td_handle h, td_attr *out)
 {
 	struct td__vnode *v = td__vnode_get(fs, h);
 	int err = 0;
@@ -56,7 +57,7 @@ int td_getattr(struct td__fs *fs, td_handle h, td_attr *out)
 	return err;
 }
 
-int td_access(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint32_t mask)
+int td__op_access(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint32_t mask)
 {
 	struct td__vnode *v = td__vnode_get(fs, h);
 	int err;
@@ -142,7 +143,7 @@ static int setattr_locked(struct td__vnode *v, const struct td_cred *cred, uint3
 	return 0;
 }
 
-int td_setattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint32_t want, const td_attr *set, td_attr *out)
+int td__op_setattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint32_t want, const td_attr *set, td_attr *out)
 {
 	struct td__vnode *v = td__vnode_get(fs, h);
 	int err;
@@ -159,7 +160,7 @@ int td_setattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint3
 
 /* ---- Open files, which are a module's business only if it says so */
 
-int td_open(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint32_t flags)
+int td__op_open(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint32_t flags)
 {
 	struct td__vnode *v = td__vnode_get(fs, h);
 	int err;
@@ -184,7 +185,7 @@ int td_open(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint32_t
 	return err;
 }
 
-int td_release(struct td__fs *fs, td_handle h)
+int td__op_release(struct td__fs *fs, td_handle h)
 {
 	struct td__vnode *v = td__vnode_get(fs, h);
 	int err;
@@ -200,7 +201,7 @@ int td_release(struct td__fs *fs, td_handle h)
 	return err;
 }
 
-int td_flush(struct td__fs *fs, td_handle h)
+int td__op_flush(struct td__fs *fs, td_handle h)
 {
 	struct td__vnode *v;
 	int err;
@@ -217,7 +218,28 @@ int td_flush(struct td__fs *fs, td_handle h)
 	return err;
 }
 
-int td_fsync(struct td__fs *fs, td_handle h)
+/* The blocks of a file that have data to be written in place. The exclusive lock is held. */
+static int data_of(struct td__vnode *v, struct td__runs *data)
+{
+	const struct td__device *dev = v->fs->device;
+	uint64_t end = (v->rec.size + dev->bsize - 1) / dev->bsize;
+	int err = 0;
+
+	for (uint64_t b = 0; b < end && !err;) {
+		const struct td_extent *e = td__extent_find(v, b);
+
+		if (!e) {
+			err = td__extents_load(v, b, end - b);
+			continue;
+		}
+		if (e->state != TD_HOLE)
+			err = td__runs_add(data, e->pblk, e->count);
+		b = e->lblk + e->count;
+	}
+	return err;
+}
+
+int td__op_fsync(struct td__fs *fs, td_handle h, struct td__runs *data)
 {
 	struct td__vnode *v = td__vnode_get(fs, h);
 	int err;
@@ -228,22 +250,14 @@ int td_fsync(struct td__fs *fs, td_handle h)
 	err = td__vnode_update(v);
 	if (!err)
 		err = td__fs_fsync(fs, v);
+	if (!err && fs->device->log && v->rec.type == TD_REG && td__hook_bound(fs, TD_OP_bmap))
+		err = data_of(v, data);
 	td__rwlock_unlock(&v->lock);
 	td__vnode_put(v, 1);
-	return err ? err : td__device_flush(fs->device);
+	return err;
 }
 
-int td_sync(struct td__fs *fs)
-{
-	int err, err2;
-
-	td__ahead_trim_all(fs);
-	err = td__vnodes_update(fs);
-	err2 = td__device_flush(fs->device);
-	return err ? err : err2;
-}
-
-int td_statfs(struct td__fs *fs, struct td_fsinfo *out)
+int td__op_statfs(struct td__fs *fs, struct td_fsinfo *out)
 {
 	int err;
 
@@ -329,7 +343,7 @@ static int xattr_result(const struct td_out *out, uint32_t size, int err)
 	return err ? err : (int)out->used;
 }
 
-int td_getxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, void *value, uint32_t size)
+int td__op_getxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, void *value, uint32_t size)
 {
 	struct td__vnode *v;
 	struct td_out out;
@@ -365,7 +379,7 @@ static int setxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, 
 	return end_xattr(v, err, 1);
 }
 
-int td_setxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, struct td_in value,
+int td__op_setxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, struct td_in value,
 		uint32_t flags)
 {
 	int err;
@@ -410,7 +424,7 @@ static int give_visible(struct td_out *out, void *names, uint32_t size)
 	return 0;
 }
 
-int td_listxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, void *names, uint32_t size)
+int td__op_listxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, void *names, uint32_t size)
 {
 	uint32_t room = cred->uid ? 0 : size; /* what is not for the caller to see takes room, too */
 	struct td__vnode *v;
@@ -434,7 +448,7 @@ int td_listxattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, voi
 	return end_xattr(v, err, 0);
 }
 
-int td_removexattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name)
+int td__op_removexattr(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name)
 {
 	struct td__vnode *v;
 	int err;

@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Block devices: see device.h. */
-#include "device.h"
+#include "log.h"
 
 enum {
-	FLUSH_BLOCKS = 256,       /* blocks written at a time */
+	RUN_BLOCKS = 256,         /* written at a time */
 	RUNS = 4096,              /* discarded runs remembered */
 	IDLE_BYTES = 64 << 20,    /* kept in memory though discarded */
 	IDLE_RUN_BYTES = 1 << 20, /* a longer run is given back at once */
 };
 
-static uint8_t *state_of(struct td__device *dev, uint64_t blkno)
+static uint64_t spans_of(const struct td__device *dev)
 {
-	return (uint8_t *)dev->state.base + blkno;
-}
-
-static void set_state(struct td__device *dev, uint64_t blkno, uint8_t state)
-{
-	__atomic_store_n(state_of(dev, blkno), state, __ATOMIC_RELEASE);
+	return (dev->blocks + TD__SPAN - 1) / TD__SPAN;
 }
 
 static void free_memory(struct td__device *dev)
@@ -29,7 +24,26 @@ static void free_memory(struct td__device *dev)
 		td__port_pages_free(&dev->idle);
 	if (dev->runs)
 		td__port_free(dev->runs, RUNS * sizeof(*dev->runs));
+	if (dev->busy)
+		td__port_free(dev->busy, spans_of(dev));
+	td__runs_free(&dev->written);
 	td__port_free(dev, sizeof(*dev));
+}
+
+static int get_memory(struct td__device *dev, int image)
+{
+	uint64_t bytes = (dev->blocks + 4095) & ~4095ull;
+	int err = td__port_pages(dev->blocks * dev->bsize, &dev->data);
+
+	if (!err)
+		err = td__port_pages(bytes, image ? &dev->state : &dev->idle);
+	if (err)
+		return err;
+	if (image)
+		dev->busy = td__port_alloc(spans_of(dev));
+	else
+		dev->runs = td__port_alloc(RUNS * sizeof(*dev->runs));
+	return dev->busy || dev->runs ? 0 : -TD_ENOMEM;
 }
 
 int td__device_create(uint64_t blocks, uint32_t bsize, struct td__disk *disk, uint32_t flags,
@@ -47,18 +61,14 @@ int td__device_create(uint64_t blocks, uint32_t bsize, struct td__disk *disk, ui
 	dev->blocks = blocks;
 	dev->bsize = bsize;
 	dev->flags = flags;
-	err = td__port_pages(blocks * bsize, &dev->data);
-	if (!err)
-		err = td__port_pages((blocks + 4095) & ~4095ull, disk ? &dev->state : &dev->idle);
-	if (!err && !disk) {
-		dev->runs = td__port_alloc(RUNS * sizeof(*dev->runs));
-		err = dev->runs ? 0 : -TD_ENOMEM;
-	}
+	err = get_memory(dev, disk != 0);
 	if (err) {
 		free_memory(dev);
 		return err;
 	}
 	td__mutex_init(&dev->load);
+	td__mutex_init(&dev->writing);
+	td__cond_init(&dev->written_cond);
 	dev->disk = disk;
 	*out = dev;
 	return 0;
@@ -66,11 +76,80 @@ int td__device_create(uint64_t blocks, uint32_t bsize, struct td__disk *disk, ui
 
 void td__device_destroy(struct td__device *dev)
 {
+	if (dev->log)
+		td__log_free(dev->log);
 	if (dev->disk)
 		td__port_disk_close(dev->disk);
 	td__mutex_fini(&dev->load);
+	td__mutex_fini(&dev->writing);
+	td__cond_fini(&dev->written_cond);
 	free_memory(dev);
 }
+
+int td__disk_error(int err)
+{
+	return err == -TD_ENOSPC || err == -TD_EDQUOT || err == -TD_EFBIG ? -TD_ENOSPC : -TD_EIO;
+}
+
+/* ---- Marks */
+
+static uint8_t *state_of(const struct td__device *dev, uint64_t blkno)
+{
+	return (uint8_t *)dev->state.base + blkno;
+}
+
+/* Which way a block is to go, if it must be copied: zeroes are a few bytes of the log, however many blocks. */
+static int in_place(uint8_t s)
+{
+	return (s & (TD__DATA | TD__LOG | TD__FREED | TD__ZERO)) == TD__DATA;
+}
+
+static int in_log(uint8_t s)
+{
+	return !(s & TD__ZERO) && (s & TD__LOG || (s & (TD__DATA | TD__FREED)) == (TD__DATA | TD__FREED));
+}
+
+uint8_t td__device_mark(struct td__device *dev, uint64_t blkno, uint8_t clear, uint8_t set)
+{
+	uint8_t *s = state_of(dev, blkno), old = __atomic_load_n(s, __ATOMIC_RELAXED), new;
+
+	do {
+		new = (uint8_t)((old & ~clear) | set | TD__PRESENT);
+		if (new == old)
+			return old;
+	} while (!__atomic_compare_exchange_n(s, &old, new, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	if (in_place(old) != in_place(new))
+		__atomic_add_fetch(&dev->data_blocks, in_place(new) ? 1 : -1, __ATOMIC_RELAXED);
+	if (in_log(old) != in_log(new))
+		__atomic_add_fetch(&dev->log_blocks, in_log(new) ? 1 : -1, __ATOMIC_RELAXED);
+	if (set & (TD__DATA | TD__LOG | TD__FREED))
+		__atomic_store_n(&dev->busy[blkno / TD__SPAN], 1, __ATOMIC_RELEASE);
+	return old;
+}
+
+/* Eight blocks without any of the bits are passed at a time, and spans without a change as a whole. */
+uint64_t td__device_next(const struct td__device *dev, uint64_t blkno, uint64_t end, uint8_t bits)
+{
+	const uint64_t all = bits * 0x0101010101010101ull;
+
+	while (blkno < end) {
+		if (!(blkno % TD__SPAN) && !__atomic_load_n(&dev->busy[blkno / TD__SPAN], __ATOMIC_ACQUIRE)) {
+			blkno += TD__SPAN;
+			continue;
+		}
+		if (!(blkno & 7) && end - blkno >= 8 &&
+		    !(__atomic_load_n((uint64_t *)state_of(dev, blkno), __ATOMIC_RELAXED) & all)) {
+			blkno += 8;
+			continue;
+		}
+		if (td__device_state(dev, blkno) & bits)
+			return blkno;
+		blkno++;
+	}
+	return end;
+}
+
+/* ---- Loading */
 
 static int in_range(const struct td__device *dev, uint64_t blkno, uint64_t count)
 {
@@ -92,14 +171,14 @@ static int load_absent(struct td__device *dev, uint64_t blkno, uint64_t count)
 			blkno++;
 			continue;
 		}
-		err = td__port_disk_read(dev->disk, blkno * dev->bsize, td__device_at(dev, blkno),
+		err = td__port_disk_read(dev->disk, dev->base + blkno * dev->bsize, td__device_at(dev, blkno),
 					 n * dev->bsize);
 		for (uint64_t i = 0; i < n && !err; i++)
-			set_state(dev, blkno + i, TD__CLEAN);
+			td__device_mark(dev, blkno + i, 0, TD__PRESENT);
 		blkno += n;
 	}
 	if (err)
-		dev->errors++;
+		__atomic_add_fetch(&dev->errors, 1, __ATOMIC_RELAXED);
 	return err ? -TD_EIO : 0;
 }
 
@@ -119,14 +198,6 @@ int td__device_load(struct td__device *dev, uint64_t blkno, uint64_t count)
 			break;
 		}
 	return err;
-}
-
-int td__device_overwrite(struct td__device *dev, uint64_t blkno, uint64_t count)
-{
-	if (!in_range(dev, blkno, count))
-		return -TD_EINVAL;
-	td__device_dirty(dev, blkno, count);
-	return 0;
 }
 
 /* ---- Idle blocks of a memory device */
@@ -159,7 +230,7 @@ static void wake(struct td__device *dev, uint64_t blkno, uint64_t count)
 /* Give back what is still idle of the oldest run. Who finds a tag of 0 does not wait for us, so that comes last. */
 static void give_back(struct td__device *dev)
 {
-	struct td__idle_run run = dev->runs[dev->oldest % RUNS];
+	struct td__run run = dev->runs[dev->oldest % RUNS];
 	uint8_t tag = tag_of(dev->oldest++);
 	uint64_t end = run.blkno + run.count;
 
@@ -183,7 +254,7 @@ static void lay_idle(struct td__device *dev, uint64_t blkno, uint64_t count)
 	td__mutex_lock(&dev->load);
 	if (dev->newest - dev->oldest == RUNS)
 		give_back(dev);
-	dev->runs[dev->newest % RUNS] = (struct td__idle_run){ blkno, count };
+	dev->runs[dev->newest % RUNS] = (struct td__run){ blkno, count };
 	for (uint64_t i = 0; i < count; i++)
 		__atomic_store_n(idle_of(dev, blkno + i), tag_of(dev->newest), __ATOMIC_RELEASE);
 	dev->newest++;
@@ -202,24 +273,28 @@ void td__device_dirty(struct td__device *dev, uint64_t blkno, uint64_t count)
 		return;
 	}
 	for (uint64_t i = 0; i < count; i++)
-		if (__atomic_load_n(state_of(dev, blkno + i), __ATOMIC_RELAXED) != TD__DIRTY)
-			set_state(dev, blkno + i, TD__DIRTY);
+		td__device_mark(dev, blkno + i, 0, TD__PRESENT);
 }
 
 void td__device_changed(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
 	for (uint64_t i = 0; dev->disk && i < count; i++)
-		set_state(dev, blkno + i, TD__DIRTY);
+		td__device_mark(dev, blkno + i, TD__ZERO, TD__DATA);
 }
 
-void td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count)
+void td__device_altered(struct td__device *dev, uint64_t blkno)
+{
+	if (dev->disk)
+		td__device_mark(dev, blkno, TD__ZERO, TD__LOG);
+}
+
+static void drop(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
 	td__device_dirty(dev, blkno, count);
 	if (!dev->disk && count * dev->bsize <= IDLE_RUN_BYTES)
 		lay_idle(dev, blkno, count);
 	else
 		td__port_pages_drop(&dev->data, blkno * dev->bsize, count * dev->bsize);
-	td__device_changed(dev, blkno, count);
 }
 
 static uint64_t idle_run(struct td__device *dev, uint64_t blkno, uint64_t count, int idle)
@@ -232,12 +307,8 @@ static uint64_t idle_run(struct td__device *dev, uint64_t blkno, uint64_t count,
 }
 
 /* Idle blocks are zeroes already; mostly all of them are idle, or none. */
-void td__device_zero(struct td__device *dev, uint64_t blkno, uint64_t count)
+static void wake_zeroes(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
-	if (dev->disk) {
-		td__device_discard(dev, blkno, count);
-		return;
-	}
 	for (uint64_t end = blkno + count, n; blkno < end; blkno += n) {
 		n = idle_run(dev, blkno, end - blkno, 1);
 		if (n) {
@@ -249,64 +320,158 @@ void td__device_zero(struct td__device *dev, uint64_t blkno, uint64_t count)
 	}
 }
 
-/*
- * A block that is changed while it is written becomes dirty again, since it is marked clean before the
- * write: it is then written once more by the next flush.
- */
-static int flush_run(struct td__device *dev, uint64_t blkno, uint64_t n)
+void td__device_zero(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
-	int err;
+	if (!dev->disk) {
+		wake_zeroes(dev, blkno, count);
+		return;
+	}
+	td__port_pages_drop(&dev->data, blkno * dev->bsize, count * dev->bsize);
+	for (uint64_t i = 0; i < count; i++)
+		td__device_mark(dev, blkno + i, 0, TD__DATA | TD__ZERO);
+}
 
-	for (uint64_t i = 0; i < n; i++)
-		__atomic_exchange_n(state_of(dev, blkno + i), TD__CLEAN, __ATOMIC_SEQ_CST);
-	err = td__port_disk_write(dev->disk, blkno * dev->bsize, td__device_at(dev, blkno),
-				  n * dev->bsize);
-	for (uint64_t i = 0; i < n && err; i++)
-		set_state(dev, blkno + i, TD__DIRTY);
+/* FREED, once it is not WRITING: what is written then must not be what a later owner puts there. */
+static void set_free(struct td__device *dev, uint64_t blkno)
+{
+	uint8_t *s = state_of(dev, blkno);
+
+	while (td__device_mark(dev, blkno, TD__DATA | TD__LOG, TD__FREED) & TD__WRITING) {
+		td__mutex_lock(&dev->load);
+		while (__atomic_load_n(s, __ATOMIC_ACQUIRE) & TD__WRITING)
+			td__cond_wait(&dev->written_cond, &dev->load, 0);
+		td__mutex_unlock(&dev->load);
+	}
+}
+
+void td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count)
+{
+	for (uint64_t i = 0; dev->disk && i < count; i++)
+		set_free(dev, blkno + i);
+	drop(dev, blkno, count);
+	for (uint64_t i = 0; dev->disk && i < count; i++)
+		td__device_mark(dev, blkno + i, 0, TD__ZERO);
+}
+
+/* ---- Writing in place */
+
+void td__runs_free(struct td__runs *r)
+{
+	if (r->room)
+		td__port_free(r->run, r->room * sizeof(*r->run));
+	*r = (struct td__runs){ 0 };
+}
+
+int td__runs_add(struct td__runs *r, uint64_t blkno, uint64_t count)
+{
+	struct td__run *last = r->n ? &r->run[r->n - 1] : 0, *more;
+
+	if (last && last->blkno + last->count == blkno) {
+		last->count += count;
+		return 0;
+	}
+	if (r->n == r->room) {
+		more = td__port_alloc(2 * (r->room + 32) * sizeof(*more));
+		if (!more)
+			return -TD_ENOMEM;
+		if (r->room) {
+			memcpy(more, r->run, r->n * sizeof(*more));
+			td__port_free(r->run, r->room * sizeof(*more));
+		}
+		r->run = more;
+		r->room = 2 * (r->room + 32);
+	}
+	r->run[r->n++] = (struct td__run){ blkno, count };
+	return 0;
+}
+
+int td__device_write(struct td__device *dev, uint64_t blkno, uint64_t count, const void *data)
+{
+	uint64_t at = dev->base + blkno * dev->bsize, bytes = count * dev->bsize;
+	int err = data ? td__port_disk_write(dev->disk, at, data, bytes) : td__port_disk_zero(dev->disk, at, bytes);
+
+	if (!err)
+		return 0;
+	__atomic_add_fetch(&dev->errors, 1, __ATOMIC_RELAXED);
+	return td__disk_error(err);
+}
+
+/* What stands in the way of writing a block in place before a commit. */
+enum { NOT_NOW = TD__LOG | TD__FREED | TD__LOGGED | TD__WRITING | TD__ZERO };
+
+/* From DATA to WRITING, if nothing stands in the way; 1 if so. */
+static int claim(struct td__device *dev, uint64_t blkno)
+{
+	uint8_t *s = state_of(dev, blkno), old = __atomic_load_n(s, __ATOMIC_RELAXED);
+
+	do
+		if (!(old & TD__DATA) || old & NOT_NOW)
+			return 0;
+	while (!__atomic_compare_exchange_n(s, &old, (uint8_t)((old & ~TD__DATA) | TD__WRITING), 0, __ATOMIC_ACQ_REL,
+					    __ATOMIC_RELAXED));
+	__atomic_sub_fetch(&dev->data_blocks, 1, __ATOMIC_RELAXED);
+	return 1;
+}
+
+int td__device_write_claimed(struct td__device *dev, uint64_t blkno, uint64_t count)
+{
+	int err = td__runs_add(&dev->written, blkno, count);
+
+	if (!err)
+		err = td__device_write(dev, blkno, count, td__device_at(dev, blkno));
+	for (uint64_t i = 0; i < count; i++)
+		td__device_mark(dev, blkno + i, TD__WRITING, err ? TD__DATA : 0);
+	td__mutex_lock(&dev->load);
+	td__cond_broadcast(&dev->written_cond);
+	td__mutex_unlock(&dev->load);
 	return err;
 }
 
-/* The next dirty block from blkno on; eight clean ones are passed at a time. */
-static uint64_t next_dirty(struct td__device *dev, uint64_t blkno)
+int td__device_write_data(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
-	const uint64_t none = 0x0202020202020202ull;
+	uint64_t end = blkno + count;
+	int first = 0;
 
-	while (blkno < dev->blocks) {
-		if (!(blkno & 7) && dev->blocks - blkno >= 8 &&
-		    !(__atomic_load_n((uint64_t *)state_of(dev, blkno), __ATOMIC_RELAXED) & none)) {
-			blkno += 8;
+	for (uint64_t b = blkno; (b = td__device_next(dev, b, end, TD__DATA)) < end;) {
+		uint64_t n = 0;
+		int err;
+
+		while (n < RUN_BLOCKS && b + n < end && claim(dev, b + n))
+			n++;
+		if (!n) {
+			b++;
 			continue;
 		}
-		if (__atomic_load_n(state_of(dev, blkno), __ATOMIC_RELAXED) == TD__DIRTY)
-			return blkno;
-		blkno++;
-	}
-	return blkno;
-}
-
-int td__device_flush(struct td__device *dev)
-{
-	int err = 0, first = 0;
-
-	if (!dev->disk)
-		return 0;
-	td__mutex_lock(&dev->load);
-	for (uint64_t b = next_dirty(dev, 0); b < dev->blocks; b = next_dirty(dev, b)) {
-		uint64_t n = 1;
-
-		while (b + n < dev->blocks && n < FLUSH_BLOCKS &&
-		       __atomic_load_n(state_of(dev, b + n), __ATOMIC_RELAXED) == TD__DIRTY)
-			n++;
-		err = flush_run(dev, b, n);
+		err = td__device_write_claimed(dev, b, n);
 		if (err && !first)
 			first = err;
 		b += n;
 	}
+	return first;
+}
+
+/* After a flush that failed, nobody knows what of them is on the disk. */
+static void not_written(struct td__device *dev, const struct td__runs *r)
+{
+	for (uint64_t i = 0; i < r->n; i++)
+		for (uint64_t b = 0; b < r->run[i].count; b++)
+			if (!(td__device_state(dev, r->run[i].blkno + b) & TD__FREED))
+				td__device_mark(dev, r->run[i].blkno + b, 0, TD__DATA);
+}
+
+int td__device_flush(struct td__device *dev)
+{
+	struct td__runs taken = dev->written;
+	int err;
+
+	dev->written = (struct td__runs){ 0 };
+	td__mutex_unlock(&dev->writing);
 	err = td__port_disk_flush(dev->disk);
-	if (err && !first)
-		first = err;
-	if (first)
-		dev->errors++;
-	td__mutex_unlock(&dev->load);
-	return first ? -TD_EIO : 0;
+	td__mutex_lock(&dev->writing);
+	if (err) {
+		__atomic_add_fetch(&dev->errors, 1, __ATOMIC_RELAXED);
+		not_written(dev, &taken);
+	}
+	td__runs_free(&taken);
+	return err ? td__disk_error(err) : 0;
 }

@@ -2,14 +2,23 @@
 /*
  * Block devices as the kernel keeps them: one span of address space as long as the device, in which
  * block n lies at n * bsize. A memory device is nothing but that span. An image is loaded into it
- * block by block when first wanted, and changed blocks are written back by td__device_flush().
+ * block by block when first wanted.
  *
- * So a buf needs no copy, no hash and no eviction of its own, and a wall can show the module its device as one mapping.
+ * So a buf needs no copy, no hash and no lookup, and a wall can show the module its device as one mapping.
  *
- * States of a block (one byte each in `state`, which may be mapped for a module, read-only):
- *   ABSENT -> CLEAN (loaded) -> DIRTY (changed) -> CLEAN (flushed). A memory device's blocks are always DIRTY.
- * ABSENT becomes CLEAN under the device's mutex; DIRTY is set by whoever changes bytes, before the change, so that the block is there
- * and kept, and again after it: a flush in between has marked it CLEAN and may have written the old bytes.
+ * Each block of an image has a byte of bits in `state`, which may be mapped for a module, read-only. What decides is by whom
+ * it was changed, and when its disk's block may be overwritten:
+ *
+ *   DATA          content that the kernel put there for a file: written in place, before the commit that makes it the file's
+ *   LOG           changed by the module: goes through the log (log.h), and in place only after that
+ *   FREED         discarded since the last commit: on the disk it still belongs to whom it belonged, so whatever is put there
+ *                 goes through the log
+ *   LOGGED          the log holds a copy of it that a recovery may write over the block in place: as FREED
+ *   WRITING       is being written for who owns it now: who discards it waits
+ *   ZERO          nothing but zeroes, without memory behind it
+ *
+ * An absent block becomes present under the mutex `load`, or by who overwrites all of it. Marks are set after a change, by operations
+ * that the commit waits for (commit.h), so that it finds each change marked.
  *
  * Discarded blocks of a memory device are zeroed and stay in memory for a while, since giving a page back and getting a new one costs
  * more than zeroing it. Such blocks are `idle`; they are given back when more than IDLE_BYTES have gathered.
@@ -19,26 +28,53 @@
 
 #include "port.h"
 
-enum td__block_state { TD__ABSENT = 0, TD__CLEAN = 1, TD__DIRTY = 2 };
+enum td__block_state {
+	TD__PRESENT = 1, /* 0: absent; every other bit comes with this one */
+	TD__DATA = 2,
+	TD__LOG = 4,
+	TD__FREED = 8,
+	TD__LOGGED = 16,
+	TD__WRITING = 32,
+	TD__ZERO = 64,
+};
+
+struct td__log;
+
+struct td__runs {
+	struct td__run {
+		uint64_t blkno, count;
+	} *run;
+	uint64_t n, room;
+};
 
 struct td__device {
 	uint64_t blocks;
 	uint32_t bsize;
 	uint32_t flags; /* TD_DEV_* */
 	struct td__pages data;  /* the blocks */
-	struct td__pages state; /* a byte each; size 0 with a memory device: always DIRTY */
+	struct td__pages state; /* a byte each; size 0 with a memory device: all are present */
 	struct td__disk *disk;  /* 0: memory */
-	struct td__mutex load;  /* guards ABSENT -> CLEAN, flushing, and what follows */
+	struct td__log *log;    /* 0: memory, or an image that is not written to */
+	uint64_t base;          /* where the device begins on the disk, bytes; the maker's to set */
+	struct td__mutex load;  /* guards absent -> present, and what follows */
+
+	/* Of an image. */
+	uint8_t *busy;          /* one for each TD__SPAN blocks: not 0 if there may be DATA, LOG or FREED */
+	uint64_t data_blocks;   /* to be written in place */
+	uint64_t log_blocks;    /* to go through the log */
+	struct td__mutex writing; /* writing in place; guards `written` */
+	struct td__cond written_cond; /* with `load`: a block is not WRITING any more */
+	struct td__runs written; /* in place, since the disk was flushed last */
+	uint64_t errors;        /* of the disk */
 
 	/* Of a memory device. */
 	struct td__pages idle;  /* a byte each: the tag of its run while the block is idle, 0 once it is to be changed */
-	struct td__idle_run {
-		uint64_t blkno, count;
-	} *runs;                /* ring of what was discarded */
+	struct td__run *runs;   /* ring of what was discarded */
 	uint64_t oldest, newest; /* runs are counted; run n stands at n modulo the ring's size */
 	uint64_t idle_blocks;
-	uint64_t errors;        /* of the disk */
 };
+
+enum { TD__SPAN = 1024 };
 
 /*
  * A device of `blocks` blocks of bsize bytes in memory (disk 0) or over a disk, which belongs to the
@@ -50,29 +86,53 @@ void td__device_destroy(struct td__device *dev);
 
 /* Make blocks present. 0, -TD_EINVAL beyond the end, -TD_EIO from the disk. Sleeps if one is absent. */
 int td__device_load(struct td__device *dev, uint64_t blkno, uint64_t count);
-/* The blocks are about to be overwritten as a whole: present without reading. */
-int td__device_overwrite(struct td__device *dev, uint64_t blkno, uint64_t count);
-/* The blocks, which are present, are about to change. */
+
+/* The kernel's changes: blocks, which are present or overwritten as a whole, are about to change. */
 void td__device_dirty(struct td__device *dev, uint64_t blkno, uint64_t count);
 /* They have changed. */
 void td__device_changed(struct td__device *dev, uint64_t blkno, uint64_t count);
-/* The blocks become zeroes and cost no memory. */
-void td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count);
-/* They become zeroes and are soon written: those in memory stay there. */
+/* Blocks become zeroes and are soon written: those in memory stay there, of a memory device. */
 void td__device_zero(struct td__device *dev, uint64_t blkno, uint64_t count);
-/* Write what is dirty and make it last. 0 or -TD_EIO. */
+
+/* The module's: a block has changed, after td__device_dirty(). */
+void td__device_altered(struct td__device *dev, uint64_t blkno);
+/* The blocks become zeroes and cost no memory; they may be nobody's now. */
+void td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count);
+
+/* ---- For log.c and commit.c. The mutex `writing` is held. */
+
+/* Write in place what may be written before a commit, of these blocks. The first error; what failed is still DATA. */
+int td__device_write_data(struct td__device *dev, uint64_t blkno, uint64_t count);
+/* The same for blocks that are WRITING already. */
+int td__device_write_claimed(struct td__device *dev, uint64_t blkno, uint64_t count);
+/* Write or zero blocks on the disk; `data` 0: zero. */
+int td__device_write(struct td__device *dev, uint64_t blkno, uint64_t count, const void *data);
+/* Make last what has been written. If that fails, the data written since the last time is DATA again. Gives the mutex up meanwhile. */
 int td__device_flush(struct td__device *dev);
+/* A block's bits, some cleared and some set; the counts follow. Returns what they were. */
+uint8_t td__device_mark(struct td__device *dev, uint64_t blkno, uint8_t clear, uint8_t set);
+/* The next block from blkno on and before `end` with one of these bits, else `end`. */
+uint64_t td__device_next(const struct td__device *dev, uint64_t blkno, uint64_t end, uint8_t bits);
+/* Append, joining with the last one where they touch. 0 or -TD_ENOMEM. */
+int td__runs_add(struct td__runs *r, uint64_t blkno, uint64_t count);
+void td__runs_free(struct td__runs *r);
+/* -TD_ENOSPC where the disk has no room, else -TD_EIO. */
+int td__disk_error(int err);
 
 static inline uint8_t *td__device_at(const struct td__device *dev, uint64_t blkno)
 {
 	return (uint8_t *)dev->data.base + blkno * dev->bsize;
 }
 
+static inline uint8_t td__device_state(const struct td__device *dev, uint64_t blkno)
+{
+	return __atomic_load_n((uint8_t *)dev->state.base + blkno, __ATOMIC_ACQUIRE);
+}
+
 /* 1 if no load is needed. */
 static inline int td__device_present(const struct td__device *dev, uint64_t blkno)
 {
-	return !dev->state.size ||
-	       __atomic_load_n((uint8_t *)dev->state.base + blkno, __ATOMIC_ACQUIRE) != TD__ABSENT;
+	return !dev->state.size || td__device_state(dev, blkno);
 }
 
 #endif

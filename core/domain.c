@@ -10,6 +10,7 @@
  *
  * What the module needs is in the bufs, so nothing is carried over. Who waits at the gate notices only the delay.
  */
+#include "commit.h"
 #include "fs.h"
 
 enum { START_TRIES = 3 };
@@ -383,7 +384,11 @@ int td__domain_replace(struct td__fs *fs, uint64_t id, const struct td_level *le
 
 int td_set_level(struct td__fs *fs, const struct td_level *level, uint64_t *pause_ns, char *why, size_t size)
 {
-	int err = td__domain_replace(fs, 0, level, 0, why, size);
+	int err;
+
+	td__operation_begin(fs, 0);
+	err = td__domain_replace(fs, 0, level, 0, why, size);
+	td__operation_end(fs);
 
 	if (pause_ns)
 		*pause_ns = err ? 0 : fs->last_pause_ns;

@@ -8,6 +8,7 @@
  * whoever gets NEW blocks zeroes what he does not write.
  */
 #include "fs.h"
+#include "operations.h"
 
 enum { SPANS = 300, ZEROES = 65536, ALLOC_MAX = 4096, SEEK_TRIES = 65536 };
 
@@ -205,7 +206,7 @@ static void touch_access(struct td__vnode *v)
 	td__rwlock_unlock(&v->lock);
 }
 
-int64_t td_read_spans(struct td__fs *fs, td_handle h, uint64_t off, uint64_t len, emit_fn emit, void *arg)
+int64_t td__op_read_spans(struct td__fs *fs, td_handle h, uint64_t off, uint64_t len, emit_fn emit, void *arg)
 {
 	struct td__vnode *v = td__vnode_get(fs, h);
 	int64_t got;
@@ -461,7 +462,7 @@ static int64_t write_locked(struct td__vnode *v, uint64_t off, const void *data,
 	return (int64_t)(end - off);
 }
 
-int64_t td_write(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint64_t off, const void *data,
+int64_t td__op_write(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint64_t off, const void *data,
 		 uint64_t len)
 {
 	struct td__vnode *v = td__vnode_get(fs, h);
@@ -577,7 +578,7 @@ static int fallocate_locked(struct td__vnode *v, uint64_t off, uint64_t len, uin
 	return err;
 }
 
-int td_fallocate(struct td__fs *fs, td_handle h, uint64_t off, uint64_t len, uint32_t mode)
+int td__op_fallocate(struct td__fs *fs, td_handle h, uint64_t off, uint64_t len, uint32_t mode)
 {
 	const uint32_t known = TD_FALLOC_KEEP_SIZE | TD_FALLOC_PUNCH_HOLE | TD_FALLOC_ZERO_RANGE;
 	struct td__vnode *v;
@@ -629,7 +630,7 @@ static int64_t seek_mapped(struct td__vnode *v, uint64_t off, uint32_t whence)
 	return whence == TD_SEEK_HOLE ? (int64_t)v->rec.size : -TD_ENXIO;
 }
 
-int64_t td_seek(struct td__fs *fs, td_handle h, uint64_t off, uint32_t whence)
+int64_t td__op_seek(struct td__fs *fs, td_handle h, uint64_t off, uint32_t whence)
 {
 	struct td__vnode *v = td__vnode_get(fs, h);
 	uint64_t found;

@@ -52,6 +52,7 @@ struct td__vnode {
 	struct td__vnode *chain;
 	struct td__list idle;
 	struct td__list dirties;
+	struct td__list nameless; /* has lost its last name, of an image */
 
 	struct td__kept *chains, **chains_end; /* chains that the module keeps with it, under the lock */
 	uint64_t chain_bytes;
@@ -85,6 +86,7 @@ struct td__stripe {
 	uint32_t nbuckets, count, nidle;
 	struct td__list idle;    /* least recently used first */
 	struct td__list dirties;
+	struct td__list nameless;
 } __attribute__((aligned(128)));
 
 enum {
@@ -214,6 +216,12 @@ int td__vnode_by_fid(struct td__fs *fs, uint64_t fid, struct td__vnode **out);
 struct td__vnode *td__vnode_cached(struct td__fs *fs, uint64_t fid);
 /* A vnode for a record that an operation has just made in the directory `parent`; with a reference. */
 int td__vnode_adopt(struct td__fs *fs, const struct td_vnode *rec, uint64_t parent, struct td__vnode **out);
+static inline struct td__vnode *td__vnode_of_nameless(struct td__list *l)
+{
+	return (struct td__vnode *)((char *)l - __builtin_offsetof(struct td__vnode, nameless));
+}
+/* Its record has no name any more: a commit notes it, for it must be freed even if nobody is left to do it. */
+void td__vnode_nameless(struct td__vnode *v);
 /* The record has changed and the module is to be told later. */
 void td__vnode_dirty(struct td__vnode *v);
 /* Tell it now. The exclusive lock is held. */

@@ -342,12 +342,15 @@ static void tidy(struct td__call *c)
 
 static void commit(struct td__call *c)
 {
-	for (uint32_t i = 0; i < c->nvnodes; i++)
-		if (c->vnodes[i].mode == TD_EXCLUSIVE) {
-			if (!c->in_place)
-				td__record_take(&c->vnodes[i].v->rec, &c->vnodes[i].back);
-			td__vnode_believe(c->vnodes[i].v, c->fs->info.attr_ms);
-		}
+	for (uint32_t i = 0; i < c->nvnodes; i++) {
+		if (c->vnodes[i].mode != TD_EXCLUSIVE)
+			continue;
+		if (!c->in_place)
+			td__record_take(&c->vnodes[i].v->rec, &c->vnodes[i].back);
+		td__vnode_believe(c->vnodes[i].v, c->fs->info.attr_ms);
+		if (!c->vnodes[i].v->rec.nlink)
+			td__vnode_nameless(c->vnodes[i].v);
+	}
 	td__journal_commit(c);
 	tidy(c);
 }

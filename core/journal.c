@@ -119,7 +119,6 @@ void td__journal_commit(struct td__call *c)
 	clear(j);
 }
 
-/* A block is dirty again even if a flush has cleaned it: that has written what is undone now. */
 static void undo_entry(struct td__call *c, const struct td__entry *e)
 {
 	struct td__device *dev = c->fs->device;
@@ -146,7 +145,7 @@ static void undo_entry(struct td__call *c, const struct td__entry *e)
 		break;
 	}
 	if (block)
-		td__device_changed(dev, e->blkno, 1);
+		td__device_altered(dev, e->blkno);
 }
 
 void td__journal_undo(struct td__call *c, struct td_fault *f)

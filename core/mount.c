@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Making and unmaking a mount: see mount.h. */
 #include "fs.h"
+#include "commit.h"
 
 static void fini(struct td__fs *fs)
 {
 	if (fs->ticker)
 		td__port_ticker_stop(fs->ticker);
+	td__commits_fini(fs);
 	for (uint32_t i = 0; fs->calls && i < TD__SLOTS; i++)
 		if (fs->calls[i].journal.size)
 			td__port_free(fs->calls[i].journal.data, fs->calls[i].journal.size);
@@ -49,6 +51,8 @@ static int init(struct td__fs *fs)
 
 	if (!err)
 		err = td__names_init(fs);
+	if (!err)
+		err = td__commits_init(fs);
 	if (!err)
 		fs->ticker = td__port_ticker_start(td__domain_tick, fs, TD__TICK_MS);
 	return err ? err : fs->ticker ? 0 : -TD_ENOMEM;
@@ -94,6 +98,7 @@ int td_mount(const struct td_mount_params *p, struct td__fs **out, char *why, si
 		fini(fs);
 		return err;
 	}
+	td__orphans_free(fs);
 	*out = fs;
 	return 0;
 }
@@ -105,9 +110,10 @@ int td_unmount(struct td__fs *fs)
 	td__ahead_trim_all(fs);
 	err = td__vnodes_update(fs);
 	td__domain_last(fs);
-	err2 = td__device_flush(fs->device);
-	td__device_destroy(fs->device);
+	err2 = td__commits_last(fs);
+	struct td__device *dev = fs->device;
 	fini(fs);
+	td__device_destroy(dev);
 	return err ? err : err2;
 }
 

@@ -5,6 +5,7 @@
  * the directories' times.
  */
 #include "fs.h"
+#include "operations.h"
 
 static struct td_name text_name(const char *text)
 {
@@ -115,7 +116,7 @@ static int find_vnode(struct td__fs *fs, struct td__vnode *dir, struct td_name n
 	return find_once(fs, dir, name, out);
 }
 
-int td_lookup(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, td_attr *out)
+int td__op_lookup(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, td_attr *out)
 {
 	struct td__vnode *dir, *v = 0;
 	int err = enter(fs, h, name, &dir);
@@ -223,7 +224,7 @@ static int make(struct td__fs *fs, const struct td_cred *cred, td_handle h, stru
 	return err;
 }
 
-int td_make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, uint32_t type, uint32_t mode,
+int td__op_make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, uint32_t type, uint32_t mode,
 	    uint32_t rdev, struct td_in target, td_attr *out)
 {
 	int err;
@@ -234,7 +235,7 @@ int td_make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct t
 	return err;
 }
 
-int td_readlink(struct td__fs *fs, td_handle h, void *target, uint32_t size)
+int td__op_readlink(struct td__fs *fs, td_handle h, void *target, uint32_t size)
 {
 	struct td__vnode *v = td__vnode_get(fs, h);
 	struct td_out out = { target, size < TD_PATH_MAX ? size : TD_PATH_MAX, 0 };
@@ -305,7 +306,7 @@ static int link_name(struct td__fs *fs, const struct td_cred *cred, td_handle h,
 	return err;
 }
 
-int td_link(struct td__fs *fs, const struct td_cred *cred, td_handle h, td_handle hdir, struct td_name name, td_attr *out)
+int td__op_link(struct td__fs *fs, const struct td_cred *cred, td_handle h, td_handle hdir, struct td_name name, td_attr *out)
 {
 	int err;
 
@@ -384,12 +385,12 @@ static int remove_name(struct td__fs *fs, const struct td_cred *cred, td_handle 
 	return err;
 }
 
-int td_unlink(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name)
+int td__op_unlink(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name)
 {
 	return remove_name(fs, cred, dir, name, 0);
 }
 
-int td_rmdir(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name)
+int td__op_rmdir(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name)
 {
 	return remove_name(fs, cred, dir, name, 1);
 }
@@ -639,7 +640,7 @@ static int rename_name(struct td__fs *fs, const struct td_cred *cred, td_handle 
 	return err;
 }
 
-int td_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, struct td_name old, td_handle to,
+int td__op_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, struct td_name old, td_handle to,
 	      struct td_name new, uint32_t flags)
 {
 	int err;
@@ -751,7 +752,7 @@ static void attributes(struct td__fs *fs, const struct listing *l, td_attr *attr
 	}
 }
 
-int td_readdir(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint64_t cookie, void *entries, uint32_t size,
+int td__op_readdir(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint64_t cookie, void *entries, uint32_t size,
 	       td_attr *attrs, uint32_t *nattrs)
 {
 	struct listing l = { entries, size, 0, 0, attrs ? *nattrs : 0xffffffffu };

@@ -107,6 +107,12 @@ void td__port_sock_wake(struct td__sock *s);
 struct td__disk;
 int td__port_disk_read(struct td__disk *disk, uint64_t off, void *data, size_t len);
 int td__port_disk_write(struct td__disk *disk, uint64_t off, const void *data, size_t len);
+/* These bytes become zeroes, without taking room where that is possible. */
+int td__port_disk_zero(struct td__disk *disk, uint64_t off, uint64_t len);
+/* Take the room that writing to these bytes will need, where that is possible. -ENOSPC if there is none. */
+int td__port_disk_reserve(struct td__disk *disk, uint64_t off, uint64_t len);
+/* Writing behind the end makes the disk longer; this cuts it. */
+int td__port_disk_resize(struct td__disk *disk, uint64_t bytes);
 int td__port_disk_flush(struct td__disk *disk);
 void td__port_disk_close(struct td__disk *disk);
 

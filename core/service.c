@@ -68,7 +68,7 @@ int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t 
 		td__locks_changed(c);
 		td__device_dirty(dev, blkno, 1);
 		memset(td__device_at(dev, blkno), 0, dev->bsize);
-		td__device_changed(dev, blkno, 1);
+		td__device_altered(dev, blkno);
 	}
 	*b = (struct td__open_buf){ blkno, buf >> 8, 1 };
 	*view = (uintptr_t)td__device_at(dev, blkno);
@@ -118,7 +118,7 @@ static uint8_t *about_to_change(struct td__call *c, uint32_t buf, uint32_t off, 
 
 static void changed(struct td__call *c, uint32_t buf)
 {
-	td__device_changed(c->fs->device, c->bufs[buf & 255].blkno, 1);
+	td__device_altered(c->fs->device, c->bufs[buf & 255].blkno);
 }
 
 int td__svc_do_buf_write(struct td__call *c, uint32_t buf, uint32_t off, const void *data, uint32_t len)

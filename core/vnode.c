@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Vnodes: the table of handles, the cache by fid, references. States and locks: see fs.h. */
 #include "fs.h"
+#include "commit.h"
 
 /* ---- Lists */
 
@@ -237,12 +238,26 @@ static void not_dirty(struct td__vnode *v)
 	__atomic_store_n(&v->dirty, 0, __ATOMIC_RELAXED);
 }
 
+void td__vnode_nameless(struct td__vnode *v)
+{
+	struct td__stripe *s = td__stripe_of(v->fs, v->fid);
+
+	if (!v->fs->device->log)
+		return;
+	td__mutex_lock(&s->mutex);
+	if (!v->nameless.next)
+		list_add(&s->nameless, &v->nameless);
+	td__mutex_unlock(&s->mutex);
+}
+
 /* Under the stripe's mutex: out of every list, ready to be freed. */
 static void remove_vnode(struct td__stripe *s, struct td__vnode *v)
 {
 	hash_out(s, v);
 	not_idle(s, v);
 	not_dirty(v);
+	if (v->nameless.next)
+		list_del(&v->nameless);
 	set_state(v, TD__FREE);
 	__atomic_store_n(&v->refs, 0, __ATOMIC_RELEASE);
 }
@@ -335,7 +350,8 @@ static void bury(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v)
 {
 	td__rwlock_exclusive(&v->lock);
 	td__extents_drop(v);
-	td__fs_inactive(fs, v);
+	if (td__fs_inactive(fs, v))
+		td__orphan_pending(fs, v->fid);
 	td__mutex_lock(&s->mutex);
 	remove_vnode(s, v);
 	td__mutex_unlock(&s->mutex);
@@ -728,6 +744,7 @@ int td__vnodes_init(struct td__fs *fs)
 		td__mutex_init(&s->mutex);
 		list_init(&s->idle);
 		list_init(&s->dirties);
+		list_init(&s->nameless);
 		s->nbuckets = 16;
 		s->buckets = td__port_alloc(s->nbuckets * sizeof(*s->buckets));
 		if (!s->buckets)

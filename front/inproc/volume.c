@@ -8,8 +8,7 @@
 
 #include <stdio.h>
 
-#include "../../core/device.h"
-#include "../../port/user/disk.h"
+#include "../../core/image.h"
 #include "../../port/user/disk.h"
 #include "../../walls/walls.h"
 
@@ -26,23 +25,24 @@ static int make_device(const struct td_volume_params *p, struct td__device **dev
 {
 	uint64_t bytes = p->size ? p->size : DEFAULT_SIZE;
 	uint32_t bsize = p->bsize ? p->bsize : DEFAULT_BSIZE;
-	struct td__disk *disk = NULL;
+	struct td__disk *disk;
 	int blank, err;
 
 	if (bsize < 512 || bsize > 65536 || bsize & (bsize - 1))
 		return complain(-EINVAL, why, size,
 				"a block has 512 to 65536 bytes, a power of two");
-	if (p->image) {
-		err = td__port_disk_open(p->image, p->size, 0, &disk, &bytes, &blank, why, size);
-		if (err)
-			return err;
+	if (!p->image) {
+		err = td__device_create(bytes / bsize, bsize, NULL, TD_DEV_ZEROED, dev);
+		return err ? complain(err, why, size, "no device of that size can be made") : 0;
 	}
-	err = td__device_create(bytes / bsize, bsize, disk, disk ? 0 : TD_DEV_ZEROED, dev);
+	err = td__port_disk_open(p->image, p->size, 0, &disk, &bytes, &blank, why, size);
+	if (err)
+		return err;
+	err = td__image_open(disk, bytes, bsize, 0, dev, &blank, why, size);
 	if (!err)
 		return 0;
-	if (disk)
-		td__port_disk_close(disk);
-	return complain(err, why, size, "no device of that size can be made");
+	td__port_disk_close(disk);
+	return why[0] ? err : complain(err, why, size, "no device of that size can be made");
 }
 
 /* On success the device belongs to vol->fs. */

@@ -126,6 +126,37 @@ int td__port_disk_write(struct td__disk *disk, uint64_t off, const void *data, s
 	return 0;
 }
 
+int td__port_disk_zero(struct td__disk *disk, uint64_t off, uint64_t len)
+{
+	static const char zeroes[65536];
+	int err = 0;
+
+	if (!fallocate(disk->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len))
+		return 0;
+	if (errno != EOPNOTSUPP && errno != ENOSYS)
+		return -errno;
+	while (len && !err) {
+		size_t n = len < sizeof(zeroes) ? (size_t)len : sizeof(zeroes);
+
+		err = td__port_disk_write(disk, off, zeroes, n);
+		off += n;
+		len -= n;
+	}
+	return err;
+}
+
+int td__port_disk_reserve(struct td__disk *disk, uint64_t off, uint64_t len)
+{
+	if (!fallocate(disk->fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len) || errno == EOPNOTSUPP || errno == ENOSYS)
+		return 0;
+	return -errno;
+}
+
+int td__port_disk_resize(struct td__disk *disk, uint64_t bytes)
+{
+	return ftruncate(disk->fd, (off_t)bytes) ? -errno : 0;
+}
+
 int td__port_disk_flush(struct td__disk *disk)
 {
 	return fdatasync(disk->fd) ? -errno : 0;

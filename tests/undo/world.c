@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../../core/image.h"
 #include "../../port/user/disk.h"
 #include "../../walls/walls.h"
 
@@ -142,12 +143,15 @@ static int open_module(char *why, size_t size)
 /* At first without protection: trees are made faster so. */
 static int mount_on(struct world *w, struct td__disk *disk)
 {
+	int blank = 1;
 	struct td_mount_params p = { .module = module, .walls = td__walls, .format = 1 };
 	int err = td_level_parse("trusted", &p.level, w->why, sizeof(w->why));
 
 	must(err, w->why);
-	err = td__device_create(BLOCKS, BSIZE, disk, disk ? 0 : TD_DEV_ZEROED, &p.device);
-
+	if (disk)
+		err = td__image_open(disk, (uint64_t)BLOCKS * BSIZE, BSIZE, 0, &p.device, &blank, w->why, sizeof(w->why));
+	else
+		err = td__device_create(BLOCKS, BSIZE, 0, TD_DEV_ZEROED, &p.device);
 	must(err, "device");
 	err = td_mount(&p, &w->fs, w->why, sizeof(w->why));
 	if (err)

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Commits of an image: see commit.h. */
+#include "commit.h"
+#include "fs.h"
+
+enum {
+	PATIENCE_MS = 20, MOST_PATIENCE_MS = 2000, /* how long the gate stays closed for an operation under way */
+	DATA_BYTES = 256 << 20,                    /* not yet in place, before who changes more has to write */
+	FEW = 32,                                  /* as in log.c: not worth writing before the snapshot */
+};
+
+/* ---- The gate */
+
+static uint32_t *lane(struct td__gate *g)
+{
+	return g->inside[td__port_thread() % TD__LANES];
+}
+
+static void leave(struct td__gate *g)
+{
+	__atomic_sub_fetch(lane(g), 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&g->closed, __ATOMIC_SEQ_CST)) {
+		td__mutex_lock(&g->mutex);
+		td__cond_broadcast(&g->cond);
+		td__mutex_unlock(&g->mutex);
+	}
+}
+
+static void enter(struct td__gate *g)
+{
+	for (;;) {
+		__atomic_add_fetch(lane(g), 1, __ATOMIC_SEQ_CST);
+		if (!__atomic_load_n(&g->closed, __ATOMIC_SEQ_CST))
+			return;
+		leave(g);
+		td__mutex_lock(&g->mutex);
+		while (__atomic_load_n(&g->closed, __ATOMIC_RELAXED))
+			td__cond_wait(&g->cond, &g->mutex, 0);
+		td__mutex_unlock(&g->mutex);
+	}
+}
+
+static int empty(const struct td__gate *g)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < TD__LANES; i++)
+		n += __atomic_load_n(&g->inside[i][0], __ATOMIC_SEQ_CST);
+	return !n;
+}
+
+/* Under the gate's mutex. */
+static void set_closed(struct td__gate *g, uint32_t closed)
+{
+	__atomic_store_n(&g->closed, closed, __ATOMIC_SEQ_CST);
+	td__cond_broadcast(&g->cond);
+}
+
+/* Close, and wait until nobody is inside; 1: so it is. The commit's number is given now: who comes later is not part of it. */
+static int close_gate(struct td__gate *g, uint32_t ms)
+{
+	uint64_t until = td__port_monotonic() + ms * 1000000ull;
+	int still;
+
+	td__mutex_lock(&g->mutex);
+	set_closed(g, 1);
+	while (!(still = empty(g)) && td__port_monotonic() < until)
+		td__cond_wait(&g->cond, &g->mutex, 1);
+	if (still)
+		g->begun++;
+	else
+		set_closed(g, 0);
+	td__mutex_unlock(&g->mutex);
+	return still;
+}
+
+static void open_gate(struct td__gate *g)
+{
+	td__mutex_lock(&g->mutex);
+	set_closed(g, 0);
+	td__mutex_unlock(&g->mutex);
+}
+
+/* ---- Files without a name */
+
+static int add(uint64_t **list, uint64_t *n, uint64_t *room, uint64_t fid)
+{
+	uint64_t *more;
+
+	if (*n == *room) {
+		more = td__port_alloc((2 * *room + 16) * sizeof(*more));
+		if (!more)
+			return -TD_ENOMEM;
+		if (*room) {
+			memcpy(more, *list, *n * sizeof(*more));
+			td__port_free(*list, *room * sizeof(*more));
+		}
+		*list = more;
+		*room = 2 * *room + 16;
+	}
+	(*list)[(*n)++] = fid;
+	return 0;
+}
+
+void td__orphan_pending(struct td__fs *fs, uint64_t fid)
+{
+	struct td__gate *g;
+
+	if (!fs->device->log)
+		return;
+	g = fs->device->log->gate;
+	td__mutex_lock(&g->mutex);
+	add(&g->pending, &g->npending, &g->room, fid); /* without memory it keeps its blocks */
+	td__mutex_unlock(&g->mutex);
+}
+
+void td__orphans_free(struct td__fs *fs)
+{
+	const struct td__log *log = fs->device->log;
+
+	for (uint64_t i = 0; log && i < log->norphans; i++) {
+		struct td__vnode *v;
+		int err = td__vnode_by_fid(fs, log->orphans[i], &v);
+
+		if (!err)
+			td__vnode_put(v, 1);
+		else if (err != -TD_ESTALE)
+			td__orphan_pending(fs, log->orphans[i]);
+	}
+}
+
+/* All of them, for the snapshot. */
+static int collect(struct td__fs *fs, uint64_t **list, uint64_t *n, uint64_t *room)
+{
+	const struct td__gate *g = fs->device->log->gate;
+	int err = 0;
+
+	for (uint64_t i = 0; i < g->npending && !err; i++)
+		err = add(list, n, room, g->pending[i]);
+	for (uint32_t i = 0; i < TD__STRIPES && !err; i++) {
+		struct td__list *head = &fs->stripes[i].nameless;
+
+		for (struct td__list *l = head->next; l != head && !err; l = l->next) {
+			const struct td__vnode *v = td__vnode_of_nameless(l);
+
+			if (!v->rec.nlink)
+				err = add(list, n, room, v->fid);
+		}
+	}
+	return err;
+}
+
+/* ---- One commit */
+
+/* The gate is closed. Records that the module refuses to store are for fsync to report. */
+static int snapshot(struct td__fs *fs, struct td__tx **tx)
+{
+	uint64_t *orphans = 0, n = 0, room = 0;
+	int err;
+
+	td__vnodes_update(fs);
+	err = collect(fs, &orphans, &n, &room);
+	if (!err)
+		err = td__log_snapshot(fs->device->log, orphans, n, tx);
+	if (room)
+		td__port_free(orphans, room * sizeof(*orphans));
+	return err;
+}
+
+/* As much as can be written while operations go on. What fails stays to be written, and is reported by who writes that file. */
+static int write_early(struct td__device *dev)
+{
+	int err = 0;
+
+	if (__atomic_load_n(&dev->data_blocks, __ATOMIC_RELAXED) <= FEW)
+		return 0;
+	err = td__device_write_data(dev, 0, dev->blocks);
+	if (dev->log->live && __atomic_load_n(&dev->data_blocks, __ATOMIC_RELAXED) > FEW && !td__log_retire(dev->log))
+		err = td__device_write_data(dev, 0, dev->blocks);
+	return err;
+}
+
+static int commit_once(struct td__fs *fs)
+{
+	struct td__device *dev = fs->device;
+	struct td__gate *g = dev->log->gate;
+	struct td__tx *tx;
+	int err;
+
+	td__mutex_lock(&dev->writing);
+	write_early(dev);
+	for (uint32_t ms = PATIENCE_MS; !close_gate(g, ms); ms = ms < MOST_PATIENCE_MS ? 2 * ms : ms) {
+		td__mutex_unlock(&dev->writing);
+		td__mutex_lock(&g->mutex);
+		td__cond_wait(&g->cond, &g->mutex, PATIENCE_MS);
+		td__mutex_unlock(&g->mutex);
+		td__mutex_lock(&dev->writing);
+	}
+	err = snapshot(fs, &tx);
+	open_gate(g);
+	if (!err && tx)
+		err = td__log_commit(dev->log, tx);
+	else if (!err && dev->log->live)
+		err = td__log_retire(dev->log);
+	else if (!err && dev->written.n)
+		err = td__device_flush(dev);
+	td__mutex_unlock(&dev->writing);
+	return err;
+}
+
+/* Under the gate's mutex, which is given up meanwhile. */
+static void commit_now(struct td__fs *fs, struct td__gate *g)
+{
+	int err;
+
+	g->committing = 1;
+	td__mutex_unlock(&g->mutex);
+	err = commit_once(fs);
+	td__mutex_lock(&g->mutex);
+	g->committing = 0;
+	g->done = g->begun;
+	if (!err)
+		g->good = g->begun;
+	__atomic_store_n(&g->err, err, __ATOMIC_RELAXED);
+	td__cond_broadcast(&g->cond);
+}
+
+int td__commit(struct td__fs *fs)
+{
+	struct td__gate *g;
+	uint64_t want;
+	int err;
+
+	if (!fs->device->log)
+		return 0;
+	g = fs->device->log->gate;
+	td__mutex_lock(&g->mutex);
+	want = g->begun + 1;
+	while (g->done < want) {
+		if (g->committing)
+			td__cond_wait(&g->cond, &g->mutex, 0);
+		else
+			commit_now(fs, g);
+	}
+	err = g->good >= want ? 0 : g->err;
+	td__mutex_unlock(&g->mutex);
+	return err;
+}
+
+int td__commit_data(struct td__fs *fs, const struct td__run *runs, uint64_t n)
+{
+	struct td__device *dev = fs->device;
+	int err = 0, err2;
+
+	if (!dev->log)
+		return 0;
+	if (__atomic_load_n(&dev->data_blocks, __ATOMIC_RELAXED) > FEW) {
+		td__mutex_lock(&dev->writing);
+		for (uint64_t i = 0; i < n; i++) {
+			err2 = td__device_write_data(dev, runs[i].blkno, runs[i].count);
+			err = err ? err : err2;
+		}
+		td__mutex_unlock(&dev->writing);
+	}
+	err2 = td__commit(fs);
+	return err ? err : err2;
+}
+
+/* ---- Operations */
+
+/* Is there more to be written than may gather? */
+static int too_much(const struct td__device *dev)
+{
+	return __atomic_load_n(&dev->data_blocks, __ATOMIC_RELAXED) > DATA_BYTES / dev->bsize ||
+	       __atomic_load_n(&dev->log_blocks, __ATOMIC_RELAXED) > dev->log->slot_bytes / dev->bsize / 2;
+}
+
+int td__operation_begin(struct td__fs *fs, int changes)
+{
+	struct td__device *dev = fs->device;
+	int err = 0;
+
+	if (!dev->log)
+		return 0;
+	if (changes && too_much(dev)) {
+		err = td__commit(fs);
+		if (err && !too_much(dev))
+			err = 0;
+	}
+	if (!err)
+		enter(dev->log->gate);
+	return err;
+}
+
+void td__operation_end(struct td__fs *fs)
+{
+	if (fs->device->log)
+		leave(fs->device->log->gate);
+}
+
+/* ---- Begin and end */
+
+int td__commits_init(struct td__fs *fs)
+{
+	struct td__gate *g;
+
+	if (!fs->device->log)
+		return 0;
+	g = td__port_alloc(sizeof(*g));
+	if (!g)
+		return -TD_ENOMEM;
+	td__mutex_init(&g->mutex);
+	td__cond_init(&g->cond);
+	fs->device->log->gate = g;
+	return 0;
+}
+
+int td__commits_last(struct td__fs *fs)
+{
+	int err = td__commit(fs), err2 = fs->device->log ? td__log_close(fs->device->log) : 0;
+
+	return err ? err : err2;
+}
+
+void td__commits_fini(struct td__fs *fs)
+{
+	struct td__gate *g = fs->device->log ? fs->device->log->gate : 0;
+
+	if (!g)
+		return;
+	fs->device->log->gate = 0;
+	if (g->room)
+		td__port_free(g->pending, g->room * sizeof(*g->pending));
+	td__mutex_fini(&g->mutex);
+	td__cond_fini(&g->cond);
+	td__port_free(g, sizeof(*g));
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Commits of an image: which operations are whole, and when the log gets them.
+ *
+ * Each operation of vfs.h is between td__operation_begin() and _end(). A commit closes the gate, waits until no operation is
+ * inside, has the module store the records that have changed, takes a snapshot, and opens the gate; all writing comes after that. So
+ * what the disk has is the state between two operations, always. If an operation takes long, the gate opens again for the others
+ * and the commit tries again later.
+ *
+ * Several that want a commit at the same time share one. Lock order: device->writing, the gate, then as in fs.h; who is inside
+ * does not ask for a commit.
+ */
+#ifndef TADAN_COMMIT_H
+#define TADAN_COMMIT_H
+
+#include "log.h"
+
+struct td__fs;
+
+enum { TD__LANES = 64, TD__LANE_WORDS = 16 };
+
+struct td__gate {
+	uint32_t inside[TD__LANES][TD__LANE_WORDS]; /* operations, counted by thread; a cache line each */
+	uint32_t closed;
+	struct td__mutex mutex;  /* guards what follows */
+	struct td__cond cond;    /* it opened, somebody left while it was closed, or a commit is over */
+	uint32_t committing;     /* somebody does */
+	uint64_t begun, done;    /* commits: number of the last snapshot, and of the last that is over */
+	uint64_t good;           /* the last one that is on the disk */
+	int err;                 /* of the last one */
+	uint64_t *pending;       /* fids without a name that could not be freed */
+	uint64_t npending, room;
+};
+
+/* `changes`: it may leave something to be written. Then it may fail, as long as nothing can be written: -TD_EIO or -TD_ENOSPC. */
+int td__operation_begin(struct td__fs *fs, int changes);
+void td__operation_end(struct td__fs *fs);
+/* On the disk: everything that was done before the call. 0, -TD_EIO, -TD_ENOSPC, -TD_ENOMEM. Without an image nothing is done. */
+int td__commit(struct td__fs *fs);
+/* The same; and an error if data of these blocks could not be written in place. It is kept, and the next one tries again. */
+int td__commit_data(struct td__fs *fs, const struct td__run *runs, uint64_t n);
+/* Begin and end with the mount. The last commit leaves an image that needs no recovery, or an error. */
+int td__commits_init(struct td__fs *fs);
+int td__commits_last(struct td__fs *fs);
+void td__commits_fini(struct td__fs *fs);
+/* The mount is there: have the module free what a crash left without a name. */
+void td__orphans_free(struct td__fs *fs);
+/* It could not be freed: the next mount tries again. */
+void td__orphan_pending(struct td__fs *fs, uint64_t fid);
+
+#endif
