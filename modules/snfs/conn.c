@@ -239,7 +239,7 @@ static int exchange(struct rpc *r)
 		if (!err)
 			err = td_mbuf_build(r->args.data, r->args.used, &m);
 		if (!err) {
-			err = td_sock_call(sock, m, fs.o.timeo_ms, &r->answer.r, sizeof(r->answer));
+			err = td_sock_call(sock, m, fs.o.timeo_ms, reply_in(&r->answer), sizeof(r->answer));
 			td_mbuf_free(m);
 		}
 		if (!err) {
@@ -257,10 +257,10 @@ static int exchange(struct rpc *r)
 /* The whole reply in one piece. */
 static int gather(struct rpc *r, struct xdr_in *in)
 {
-	uint32_t len = r->answer.r.len;
+	uint32_t len = reply_in(&r->answer)->len;
 	int err;
 
-	*in = (struct xdr_in){ r->answer.r.head, len, 0, 0 };
+	*in = (struct xdr_in){ reply_in(&r->answer)->head, len, 0, 0 };
 	if (len <= REPLY_ROOM)
 		return 0;
 	if (len > REPLY_MAX)
@@ -329,7 +329,7 @@ int rpc_call(struct rpc *r, struct xdr_in *in)
 		err = exchange(r);
 		if (err)
 			return err;
-		r->reply = r->answer.r.mbuf;
+		r->reply = reply_in(&r->answer)->mbuf;
 		err = gather(r, in);
 		if (!err)
 			err = conn_header(in, r->xid, r->proc);

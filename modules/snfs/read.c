@@ -106,25 +106,22 @@ static int move(struct reading *g, struct piece *p, const struct td_reply *reply
 
 static int receive(struct reading *g, struct piece *p)
 {
-	union {
-		struct td_reply r;
-		uint8_t space[sizeof(struct td_reply) + HEAD];
-	} reply;
+	struct reply reply;
 	uint32_t tries = 0;
 	int err;
 
 	while (p->want) {
 		err = g->sock ? 0 : conn_socket(fs.port, &g->sock);
 		if (!err)
-			err = td_sock_receive(g->sock, p->tag, fs.o.timeo_ms, &reply.r, sizeof(reply));
+			err = td_sock_receive(g->sock, p->tag, fs.o.timeo_ms, reply_in(&reply), sizeof(struct td_reply) + HEAD);
 		if (err) {
 			err = ask(g, p, err, &tries);
 			if (err)
 				return err;
 			continue;
 		}
-		err = move(g, p, &reply.r);
-		td_mbuf_free(reply.r.mbuf);
+		err = move(g, p, reply_in(&reply));
+		td_mbuf_free(reply_in(&reply)->mbuf);
 		if (err == -TD_EAGAIN)
 			err = td_sleep(100);
 		if (err)

@@ -161,21 +161,16 @@ static int has_chains(const struct dirty *d, const struct run *run)
 	return 0;
 }
 
-union reply {
-	struct td_reply r;
-	uint8_t space[sizeof(struct td_reply) + REPLY_ROOM];
-};
-
 /* What the oldest run's reply says, once it is there: as look_at(). Errors of the network: 1, after having waited, or what ends the call in *end. */
 static int await(struct node *n, struct run *run, uint32_t *tries, int *end)
 {
 	struct rpc again = { .port = fs.port, .xid = run->tag };
-	union reply reply;
+	struct reply reply;
 	uint32_t sock = 0;
 	int err = conn_socket(fs.port, &sock);
 
 	if (!err)
-		err = td_sock_receive(sock, run->tag, fs.o.timeo_ms, &reply.r, sizeof(reply));
+		err = td_sock_receive(sock, run->tag, fs.o.timeo_ms, reply_in(&reply), sizeof(reply));
 	if (err) {
 		err = conn_again(&again, sock, err, tries);
 		if (err == -TD_ETIMEDOUT)
@@ -184,8 +179,8 @@ static int await(struct node *n, struct run *run, uint32_t *tries, int *end)
 		set_tag(n->dirty, run, again.xid);
 		return 1;
 	}
-	err = look_at(n, run, &reply.r);
-	td_mbuf_free(reply.r.mbuf);
+	err = look_at(n, run, reply_in(&reply));
+	td_mbuf_free(reply_in(&reply)->mbuf);
 	if (err == -TD_EAGAIN)
 		*end = td_sleep(JUKEBOX_MS);
 	if (err == -TD_EAGAIN || err == 1) {
@@ -383,12 +378,12 @@ static int await_commit(struct node *n, uint32_t *tries)
 {
 	struct dirty *d = n->dirty;
 	struct rpc again = { .port = fs.port, .xid = d->commit_tag };
-	union reply reply;
+	struct reply reply;
 	uint32_t sock = 0;
 	int err = conn_socket(fs.port, &sock);
 
 	if (!err)
-		err = td_sock_receive(sock, d->commit_tag, fs.o.timeo_ms, &reply.r, sizeof(reply));
+		err = td_sock_receive(sock, d->commit_tag, fs.o.timeo_ms, reply_in(&reply), sizeof(reply));
 	if (err) {
 		err = conn_again(&again, sock, err, tries);
 		if (err == -TD_ETIMEDOUT) {
@@ -400,8 +395,8 @@ static int await_commit(struct node *n, uint32_t *tries)
 			err = send_commit(n);
 		return err ? err : 1;
 	}
-	err = look_at_commit(n, &reply.r);
-	td_mbuf_free(reply.r.mbuf);
+	err = look_at_commit(n, reply_in(&reply));
+	td_mbuf_free(reply_in(&reply)->mbuf);
 	if (err == -TD_EAGAIN) {
 		err = td_sleep(JUKEBOX_MS);
 		d->commit_tag = conn_tag();

@@ -114,6 +114,15 @@ int fid_set_fields(uint64_t fid, const struct fid_fields *f);
 
 /* ---- conn.c */
 
+/* Room for a reply's first bytes. */
+struct reply {
+	uint64_t space[(sizeof(struct td_reply) + REPLY_ROOM) / 8];
+};
+static inline struct td_reply *reply_in(struct reply *r)
+{
+	return (struct td_reply *)r->space;
+}
+
 struct rpc {
 	struct rpc_proc proc;
 	uint32_t port;
@@ -123,10 +132,7 @@ struct rpc {
 	struct xdr_out args;
 	td_mbuf reply;
 	uint8_t *whole; /* a long reply; to be freed */
-	union {
-		struct td_reply r;
-		uint8_t space[sizeof(struct td_reply) + REPLY_ROOM];
-	} answer;
+	struct reply answer;
 	uint8_t bytes[REQUEST_MAX];
 };
 
