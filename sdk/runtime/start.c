@@ -54,9 +54,11 @@ void td_unlock(uint32_t lock)
 
 void td_log(uint32_t priority, const char *text)
 {
-	size_t len = strlen(text);
+	uint32_t len = 0;
 
-	td__svc_log(priority, text, len > 200 ? 200 : (uint32_t)len);
+	while (len < 200 && text[len])
+		len++;
+	td__svc_log(priority, text, len);
 }
 
 int td_discard(uint64_t blkno, uint64_t count)
@@ -98,7 +100,11 @@ int td_readdir_emit(struct td_out *out, uint64_t fid, uint64_t cookie, uint32_t 
 
 int td_name_is(struct td_name name, const char *text)
 {
-	return name.len == strlen(text) && !memcmp(name.bytes, text, name.len);
+	uint32_t i = 0;
+
+	while (i < TD_NAME_MAX && i < name.len && text[i] && name.bytes[i] == (uint8_t)text[i])
+		i++;
+	return i == name.len && !text[i];
 }
 
 int td_vnode_init(struct td_vnode *v, uint32_t type, uint32_t mode, uint64_t size)

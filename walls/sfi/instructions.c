@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The plain instructions of wasm: what each pops and pushes. Those of control flow, locals and constants are in check.c. */
+/* The instructions of wasm: what the plain ones pop and push, and how long each is. Control flow and the like are in check.c. */
 #include "wasm.h"
 
 #define I TD__I32
@@ -72,3 +72,55 @@ const struct td__instruction td__instructions[256] = {
 	[0xc2 ... 0xc4] = PLAIN(L, L),
 	[0xfc] = CONTROL, /* memory.copy, memory.fill */
 };
+
+static void skip(struct td__cursor *c, uint32_t n)
+{
+	while (n--)
+		td__read_byte(c);
+}
+
+void td__decode(struct td__cursor *c, struct td__decoded *i)
+{
+	*i = (struct td__decoded){ .at = c->at };
+	i->op = td__read_byte(c);
+	switch (i->op) {
+	case 0x02 ... 0x04:
+		i->a = td__read_byte(c);
+		break;
+	case 0x0c ... 0x0d:
+	case 0x10:
+	case 0x20 ... 0x24:
+		i->a = td__read_u32(c);
+		break;
+	case 0x0e:
+		i->labels = c->at;
+		for (uint32_t n = td__read_u32(c) + 1; n && !c->bad; n--)
+			td__read_u32(c);
+		break;
+	case 0x11:
+		i->a = td__read_u32(c);
+		skip(c, 1);
+		break;
+	case 0x3f ... 0x40:
+		skip(c, 1);
+		break;
+	case 0x41:
+		i->k = (uint32_t)td__read_s32(c);
+		break;
+	case 0x42:
+		i->k = (uint64_t)td__read_s64(c);
+		break;
+	case 0x43 ... 0x44:
+		skip(c, i->op == 0x43 ? 4 : 8);
+		break;
+	case 0xfc:
+		i->a = td__read_u32(c);
+		skip(c, i->a == 10 ? 2 : 1);
+		break;
+	default:
+		if (td__instructions[i->op].immediate == TD__ACCESS) {
+			td__read_u32(c);
+			td__read_u32(c);
+		}
+	}
+}

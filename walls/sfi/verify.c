@@ -28,6 +28,8 @@ int td__sfi_verify(const void *wasm, size_t size, const struct td__sfi_policy *p
 		err = td__wasm_check(&w);
 	if (!err)
 		err = td__wasm_policy(&w, policy);
+	if (!err)
+		err = td__wasm_bounds(&w, policy);
 	td__wasm_close(&w);
 	return err;
 }

@@ -37,10 +37,10 @@ struct td__sfi_policy {
 
 /* Of one operation. */
 struct td__sfi_op {
-	uint32_t bound;    /* 1: the module has it */
 	uint32_t proven;   /* 1: every path ends within `steps`, which is at most the policy's most_steps */
-	uint64_t steps;    /* UINT64_MAX: no bound found, or beyond 2^64 */
-	uint32_t function; /* what stands in the way of a proof: a function, */
+	uint64_t steps;    /* UINT64_MAX: no bound is known, or one beyond 2^64 */
+	uint64_t part;     /* of these, what the obstacle takes at most */
+	uint32_t function; /* the obstacle, where it is not proven: a function, */
 	uint32_t offset;   /* and the loop, call or bulk operation in it: bytes from the file's beginning */
 	const char *why;   /* 0: nothing does */
 };

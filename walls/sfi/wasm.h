@@ -120,6 +120,17 @@ struct td__instruction {
 
 extern const struct td__instruction td__instructions[256];
 
+/* One instruction of a body that has been checked. */
+struct td__decoded {
+	uint8_t op;
+	uint32_t a;      /* index, label, type, kind of a bulk operation */
+	uint64_t k;      /* constant */
+	uint32_t labels; /* of br_table: where they are */
+	uint32_t at;
+};
+
+void td__decode(struct td__cursor *c, struct td__decoded *i);
+
 /* ---- The steps */
 
 /* Note the first complaint. Returns -ENOEXEC (-ENOMEM for TD__SFI_RESOURCES). */
