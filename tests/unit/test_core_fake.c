@@ -80,7 +80,12 @@ static const struct td__module module = { .info = { .magic = TD_MAGIC, .locks = 
 
 struct td__fs *fake_mount(const char *level)
 {
-	struct td_mount_params p = { .module = &module, .walls = walls, .format = 1 };
+	return fake_mount_on(level, 0);
+}
+
+struct td__fs *fake_mount_on(const char *level, const struct td__address *server)
+{
+	struct td_mount_params p = { .module = &module, .walls = walls, .format = 1, .server = server };
 	struct td__fs *fs;
 	char why[256];
 

@@ -27,6 +27,8 @@ extern fake_op fake_ops[TD_OP_MAX];
 /* Mount at `level` on a device of 64 blocks. The operations mount and getvnode have answers of their own: fid 1 is the root,
  * fids up to 1000 are files with one link, all others are stale. */
 struct td__fs *fake_mount(const char *level);
+/* The same on a server; 0: none. */
+struct td__fs *fake_mount_on(const char *level, const struct td__address *server);
 
 static inline struct td_name fake_name(const char *s)
 {
