@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Allocating ahead: a file that grows by small writes gets blocks for the next ones, too, so that not every write
- * crosses the wall; and a small file that is emptied keeps its blocks, to be written anew. What is left of them is `ahead`: zeroed blocks behind the end of the file that nobody has asked for.
+ * crosses the wall; a small file that is emptied keeps its blocks, to be written anew; and where files are written as soon
+ * as they are made, new ones are made with blocks. What is left of them is `ahead`: zeroed blocks behind the end of the file that nobody has asked for.
  *
- * Nobody is to notice them: attributes are shown without them; everything but another append gives them back first, and so
- * do sync, statfs and whoever finds the device full. At most AHEAD_MAX files of a mount have such blocks: the next one
- * takes the place of the oldest. The fields of a vnode are guarded by its lock, the ring by its mutex.
+ * Nobody is to notice them: attributes and statfs show the device without them; everything but another append gives them
+ * back first, and so does whoever finds the device full. So many files have such blocks as the ring has entries, and these files
+ * were given at most a part of the device: the next one takes the place of the oldest. The fields of a vnode are guarded by
+ * its lock, the ring by its mutex.
  */
 #include "fs.h"
 
@@ -13,7 +15,11 @@ enum {
 	STEP_MIN = 16, /* blocks */
 	STEP_MAX = 256,
 	KEEP_MAX = 64,     /* of a file that is emptied */
-	DEVICE_PART = 256, /* a file takes at most this part of the device */
+	DEVICE_PART = 64,  /* a file takes at most this part of the device */
+	RING_PART = 16,	   /* and all files together */
+	RING = 1 << 16,
+	FIRST_MAX = 16,	   /* blocks that a new file is made with */
+	UNWRITTEN_MAX = 8, /* so many files in a row that were made and not written: new ones get no blocks */
 };
 
 static uint64_t blocks_of(const struct td__vnode *v)
@@ -33,11 +39,11 @@ uint64_t td__ahead_left(const struct td__vnode *v)
 }
 
 /* Powers of two up to STEP_MAX, so that a file which doubles keeps nothing, and a long one asks once for each STEP_MAX. */
-uint64_t td__ahead_end(struct td__vnode *v, uint64_t end)
+uint64_t td__ahead_end(const struct td__vnode *v, uint64_t end)
 {
 	uint64_t step = STEP_MIN, most = v->fs->device->blocks / DEVICE_PART, whole;
 
-	if (!v->appends++)
+	if (!v->appended)
 		return end;
 	while (step < end && step < STEP_MAX)
 		step *= 2;
@@ -50,7 +56,7 @@ void td__ahead_trim(struct td__vnode *v)
 	uint64_t left = td__ahead_left(v), from = v->ahead_end - left;
 
 	v->ahead = v->ahead_end = 0;
-	v->appends = 0;
+	v->appended = 0;
 	if (!left)
 		return;
 	td__extents_cut(v, from, left);
@@ -101,50 +107,155 @@ static void trim_fid(struct td__fs *fs, uint64_t fid)
 	td__vnode_put(v, 1);
 }
 
+/* The oldest entry's fid; 0: there is none. Under the mutex. */
 static uint64_t oldest(struct td__ahead *a)
 {
-	return a->first == a->end ? 0 : a->fids[a->first++ % TD__AHEAD_MAX];
+	struct td__ahead_entry *e = &a->ring[a->first % RING];
+
+	if (a->first == a->end)
+		return 0;
+	a->first++;
+	a->blocks -= e->blocks;
+	return e->fid;
+}
+
+/* Make room for another entry: the fid of a file whose blocks must go, or 0. Under the mutex. */
+static uint64_t surplus(struct td__fs *fs)
+{
+	struct td__ahead *a = &fs->ahead;
+
+	return a->end - a->first == RING || a->blocks > fs->device->blocks / RING_PART ? oldest(a) : 0;
 }
 
 void td__ahead_unlock(struct td__vnode *v)
 {
-	struct td__ahead *a = &v->fs->ahead;
+	struct td__fs *fs = v->fs;
+	struct td__ahead *a = &fs->ahead;
+	struct td__ahead_entry e = { v->fid, td__ahead_left(v) };
 	int enter = v->ahead_end && !v->ahead_listed;
-	uint64_t fid = 0;
+	uint64_t fid;
 
 	v->ahead_listed |= (uint32_t)enter;
 	td__rwlock_unlock(&v->lock);
 	if (!enter)
 		return;
 	td__mutex_lock(&a->mutex);
-	if (a->end - a->first == TD__AHEAD_MAX)
-		fid = oldest(a);
-	a->fids[a->end++ % TD__AHEAD_MAX] = v->fid;
+	fid = surplus(fs);
+	a->ring[a->end++ % RING] = e;
+	a->blocks += e.blocks;
 	td__mutex_unlock(&a->mutex);
 	if (fid)
-		trim_fid(v->fs, fid);
+		trim_fid(fs, fid);
 }
 
 int td__ahead_trim_all(struct td__fs *fs)
 {
 	struct td__ahead *a = &fs->ahead;
-	uint64_t fid;
-	int n = 0;
+	uint32_t n = __atomic_load_n(&a->end, __ATOMIC_RELAXED) - __atomic_load_n(&a->first, __ATOMIC_RELAXED);
+	uint64_t fid = n;
 
-	do {
+	for (uint32_t i = 0; i < n && fid; i++) {
 		td__mutex_lock(&a->mutex);
 		fid = oldest(a);
 		td__mutex_unlock(&a->mutex);
 		if (fid)
 			trim_fid(fs, fid);
-		n += fid != 0;
-	} while (fid && n < TD__AHEAD_MAX);
-	return n;
+	}
+	return n != 0;
+}
+
+static uint64_t hidden_of(struct td__fs *fs, uint64_t fid)
+{
+	struct td__vnode *v = td__vnode_cached(fs, fid);
+	uint64_t left;
+
+	if (!v)
+		return 0;
+	td__rwlock_shared(&v->lock);
+	left = td__ahead_left(v);
+	td__rwlock_unlock(&v->lock);
+	td__vnode_put(v, 1);
+	return left;
+}
+
+uint64_t td__ahead_hidden(struct td__fs *fs)
+{
+	struct td__ahead *a = &fs->ahead;
+	uint64_t blocks = 0;
+	uint32_t i, end;
+
+	td__mutex_lock(&a->mutex);
+	for (i = a->first, end = a->end; i != end; i++) {
+		uint64_t fid = i - a->first < RING ? a->ring[i % RING].fid : 0; /* else it has been taken out meanwhile */
+
+		td__mutex_unlock(&a->mutex);
+		blocks += fid ? hidden_of(fs, fid) : 0;
+		td__mutex_lock(&a->mutex);
+	}
+	td__mutex_unlock(&a->mutex);
+	return blocks;
 }
 
 int td__ahead_relieve(struct td__fs *fs, int64_t err)
 {
 	return (err == -TD_ENOSPC || err == -TD_EDQUOT) && td__ahead_trim_all(fs);
+}
+
+/* ---- New files. What the last ones were written with tells what the next is made with; a guess, so nothing guards it. */
+
+static struct td__ahead_guess *guess_of(struct td__fs *fs)
+{
+	return &fs->ahead.guesses[td__port_thread() % TD__AHEAD_GUESSES];
+}
+
+uint64_t td__ahead_first(struct td__fs *fs)
+{
+	struct td__ahead_guess *g = guess_of(fs);
+
+	if (__atomic_load_n(&g->unwritten, __ATOMIC_RELAXED) >= UNWRITTEN_MAX ||
+	    fs->device->blocks / DEVICE_PART < FIRST_MAX)
+		return 0;
+	return __atomic_load_n(&g->blocks, __ATOMIC_RELAXED);
+}
+
+void td__ahead_written(struct td__vnode *v, uint64_t blocks)
+{
+	struct td__ahead_guess *g = guess_of(v->fs);
+	uint32_t was = __atomic_load_n(&g->blocks, __ATOMIC_RELAXED), is = blocks > FIRST_MAX ? 0 : (uint32_t)blocks;
+
+	v->unwritten = 0;
+	__atomic_store_n(&g->unwritten, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&g->blocks, is > was ? is : (3 * was + is) / 4, __ATOMIC_RELAXED);
+}
+
+void td__ahead_begin(struct td__vnode *v, const struct td_extent *first, uint32_t n)
+{
+	struct td__ahead_guess *g = guess_of(v->fs);
+
+	__atomic_store_n(&g->unwritten, __atomic_load_n(&g->unwritten, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+	td__rwlock_exclusive(&v->lock);
+	v->unwritten = 1;
+	for (uint32_t i = 0; i < n; i++)
+		td__device_zero(v->fs->device, first[i].pblk, first[i].count);
+	if (n) {
+		td__extents_add(v, first, n);
+		v->ahead_end = first[n - 1].lblk + first[n - 1].count;
+	}
+	td__rwlock_unlock(&v->lock);
+}
+
+int td__ahead_init(struct td__fs *fs)
+{
+	td__mutex_init(&fs->ahead.mutex);
+	fs->ahead.ring = td__port_alloc(RING * sizeof(*fs->ahead.ring));
+	return fs->ahead.ring ? 0 : -TD_ENOMEM;
+}
+
+void td__ahead_fini(struct td__fs *fs)
+{
+	if (fs->ahead.ring)
+		td__port_free(fs->ahead.ring, RING * sizeof(*fs->ahead.ring));
+	td__mutex_fini(&fs->ahead.mutex);
 }
 
 void td__vnode_show(const struct td__vnode *v, struct td_vnode *out)

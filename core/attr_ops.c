@@ -259,11 +259,13 @@ int td__op_fsync(struct td__fs *fs, td_handle h, struct td__runs *data)
 
 int td__op_statfs(struct td__fs *fs, struct td_fsinfo *out)
 {
+	uint64_t hidden;
 	int err;
 
-	td__ahead_trim_all(fs);
 	*out = fs->info;
 	err = td__fs_statfs(fs, out);
+	hidden = td__ahead_hidden(fs) + out->bfree;
+	out->bfree = hidden < out->blocks ? hidden : out->blocks;
 	return err == -TD_ENOSYS ? 0 : err;
 }
 

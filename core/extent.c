@@ -166,6 +166,16 @@ const char *td__verify_balloc(struct td__fs *fs, struct td__vnode *v, uint64_t l
 	return verify(fs, lblk, extents, nextents, 1);
 }
 
+const char *td__verify_create_blocks(struct td__fs *fs, struct td__vnode *dir, struct td_name name, struct td_vnode *v,
+				     uint64_t count, const struct td_extent *extents, uint32_t nextents)
+{
+	const char *wrong = nextents ? verify(fs, 0, extents, nextents, 1) : 0;
+
+	if (!wrong && nextents && extents[nextents - 1].lblk + extents[nextents - 1].count > count)
+		return "more blocks than were asked for";
+	return wrong;
+}
+
 /* Without memory even one extent may not be remembered, and then there is no way on. */
 static int remember(struct td__vnode *v, uint64_t lblk, const struct td_extent *e, uint32_t n)
 {

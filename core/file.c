@@ -376,6 +376,7 @@ static int allocate(struct td__vnode *v, uint64_t off, uint64_t *end, int to_wri
 			err = td__extents_alloc(v, b, want < ALLOC_MAX ? want : ALLOC_MAX, fresh, &n);
 			zero_fresh(dev, fresh, n, off, to_write ? *end : off);
 			note_ahead(v, last + 1, fresh, n);
+			v->appended |= !err && to_write && off == v->rec.size;
 			allocated |= !err;
 		}
 		if (err && (b == first || (err == -TD_EIO && !allocated)))
@@ -457,6 +458,8 @@ static int64_t write_locked(struct td__vnode *v, uint64_t off, const void *data,
 		err = copy_in(v, off, data, end - off);
 	if (err)
 		return err;
+	if (v->unwritten)
+		td__ahead_written(v, (end - 1) / v->fs->device->bsize + 1);
 	if (end > v->rec.size)
 		v->rec.size = end;
 	return (int64_t)(end - off);
@@ -570,6 +573,8 @@ static int fallocate_locked(struct td__vnode *v, uint64_t off, uint64_t len, uin
 			err = -TD_ENOSPC;
 		if (!err && mode & TD_FALLOC_ZERO_RANGE)
 			err = zero_range(v, off, end < size ? end : size, 0);
+		if (!err && end > size)
+			v->ahead_end = 0; /* they are asked for now */
 		if (!err && !(mode & TD_FALLOC_KEEP_SIZE) && end > size)
 			v->rec.size = end;
 	}
@@ -596,7 +601,6 @@ int td__op_fallocate(struct td__fs *fs, td_handle h, uint64_t off, uint64_t len,
 		return -TD_ESTALE;
 	do {
 		td__rwlock_exclusive(&v->lock);
-		td__ahead_trim(v);
 		err = fallocate_locked(v, off, len, mode);
 		td__rwlock_unlock(&v->lock);
 	} while (td__ahead_relieve(fs, err));

@@ -76,7 +76,8 @@ struct td__vnode {
 	/* Blocks [ahead, ahead_end) were allocated ahead, see ahead.c; under the lock. */
 	uint64_t ahead, ahead_end;
 	uint32_t ahead_listed; /* fs->ahead has its fid */
-	uint32_t appends; /* allocations at the end of the file since its blocks ahead were given back */
+	uint32_t unwritten;    /* made by create, and not written as yet */
+	uint32_t appended;     /* blocks were allocated at its end since those ahead were given back */
 } __attribute__((aligned(64))); /* neighbours belong to different callers */
 
 /* The vnodes whose fids hash alike. */
@@ -106,12 +107,18 @@ struct td__frees {
 	struct td__vnode *first;
 } __attribute__((aligned(128)));
 
-/* Which files may have blocks ahead, oldest first. */
-enum { TD__AHEAD_MAX = 64 };
+/* Which files may have blocks ahead, and what new files are made with: see ahead.c. */
+enum { TD__AHEAD_GUESSES = 16 };
 struct td__ahead {
-	struct td__mutex mutex;
-	uint64_t fids[TD__AHEAD_MAX];
-	uint32_t first, end; /* count on; entry n stands at n modulo TD__AHEAD_MAX */
+	struct td__mutex mutex; /* guards the ring: first and end count on */
+	struct td__ahead_entry {
+		uint64_t fid, blocks;
+	} *ring;
+	uint64_t blocks; /* of all entries */
+	uint32_t first, end;
+	struct td__ahead_guess {
+		uint32_t unwritten, blocks;
+	} __attribute__((aligned(64))) guesses[TD__AHEAD_GUESSES];
 };
 
 /* Grouped by who writes: what every call reads shares no cache line with what some calls change. */
@@ -282,7 +289,7 @@ int td__extents_alloc(struct td__vnode *v, uint64_t lblk, uint64_t count, struct
 /* ---- ahead.c: blocks for the next writes. The exclusive lock is held, where nothing else is said. */
 
 /* An append wants blocks up to `end`: up to where to ask for them. */
-uint64_t td__ahead_end(struct td__vnode *v, uint64_t end);
+uint64_t td__ahead_end(const struct td__vnode *v, uint64_t end);
 /* How many blocks lie ahead. The lock is held. */
 uint64_t td__ahead_left(const struct td__vnode *v);
 /* Give them back. */
@@ -291,10 +298,20 @@ void td__ahead_trim(struct td__vnode *v);
 int td__ahead_keep(struct td__vnode *v);
 /* Unlock it, by who may have made blocks ahead. No other lock is held, for other vnodes may be locked, and the module called. */
 void td__ahead_unlock(struct td__vnode *v);
-/* Give back those of all files. Returns how many files were asked. No lock is held. */
+/* How many blocks to make a new file with. The directory's lock is held. */
+uint64_t td__ahead_first(struct td__fs *fs);
+/* A new file, and its first blocks as the module gave them. Its directory's lock is held, so that nobody else can find it as yet. */
+void td__ahead_begin(struct td__vnode *v, const struct td_extent *first, uint32_t n);
+/* It is written for the first time, with so many blocks. */
+void td__ahead_written(struct td__vnode *v, uint64_t blocks);
+/* How many blocks lie ahead in all files. No lock is held. */
+uint64_t td__ahead_hidden(struct td__fs *fs);
+/* Give back those of all files. 1: there were such files. No lock is held. */
 int td__ahead_trim_all(struct td__fs *fs);
 /* 1: `err` says that the device is full, but there were blocks ahead; try again. No lock is held. */
 int td__ahead_relieve(struct td__fs *fs, int64_t err);
+int td__ahead_init(struct td__fs *fs);
+void td__ahead_fini(struct td__fs *fs);
 /* The record as callers see it. The lock is held. */
 void td__vnode_show(const struct td__vnode *v, struct td_vnode *out);
 

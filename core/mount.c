@@ -20,7 +20,7 @@ static void fini(struct td__fs *fs)
 	td__mutex_fini(&fs->gate_mutex);
 	td__cond_fini(&fs->gate);
 	td__mutex_fini(&fs->renames);
-	td__mutex_fini(&fs->ahead.mutex);
+	td__ahead_fini(fs);
 	td__mutex_fini(&fs->faults_mutex);
 	if (fs->calls)
 		td__port_free(fs->calls, TD__SLOTS * sizeof(*fs->calls));
@@ -36,7 +36,6 @@ static int init(struct td__fs *fs)
 	td__mutex_init(&fs->gate_mutex);
 	td__cond_init(&fs->gate);
 	td__mutex_init(&fs->renames);
-	td__mutex_init(&fs->ahead.mutex);
 	td__mutex_init(&fs->faults_mutex);
 	td__locks_init(&fs->locks);
 	fs->calls = td__port_alloc(TD__SLOTS * sizeof(*fs->calls));
@@ -47,8 +46,10 @@ static int init(struct td__fs *fs)
 		fs->calls[i].fs = fs;
 		fs->calls[i].slot = i;
 	}
-	int err = td__vnodes_init(fs);
+	int err = td__ahead_init(fs);
 
+	if (!err)
+		err = td__vnodes_init(fs);
 	if (!err)
 		err = td__names_init(fs);
 	if (!err)
@@ -107,7 +108,8 @@ int td_unmount(struct td__fs *fs)
 {
 	int err, err2;
 
-	td__ahead_trim_all(fs);
+	if (fs->device->disk) /* else they vanish with all others */
+		td__ahead_trim_all(fs);
 	err = td__vnodes_update(fs);
 	td__domain_last(fs);
 	err2 = td__commits_last(fs);

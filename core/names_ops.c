@@ -162,12 +162,27 @@ static int new_record(const struct td__vnode *dir, const struct td_cred *cred, u
 	return type < TD_REG || type > TD_SOCK ? -TD_EINVAL : 0;
 }
 
+/* What an operation made: its vnode, and a file's first blocks. */
+struct made {
+	struct td__vnode *v;
+	struct td_extent first[4];
+	uint32_t n;
+};
+
+static int make_file(struct td__fs *fs, struct td__vnode *dir, struct td_name name, struct td_vnode *rec, struct made *made)
+{
+	uint64_t blocks = td__hook_bound(fs, TD_OP_create_blocks) ? td__ahead_first(fs) : 0;
+
+	return blocks ? td__fs_create_blocks(fs, dir, name, rec, blocks, made->first, &made->n) :
+			td__fs_create(fs, dir, name, rec);
+}
+
 static int make_by_type(struct td__fs *fs, struct td__vnode *dir, struct td_name name, struct td_in target,
-			struct td_vnode *rec)
+			struct td_vnode *rec, struct made *made)
 {
 	switch (rec->type) {
 	case TD_REG:
-		return td__fs_create(fs, dir, name, rec);
+		return make_file(fs, dir, name, rec, made);
 	case TD_DIR:
 		return td__fs_mkdir(fs, dir, name, rec);
 	case TD_LNK:
@@ -180,7 +195,7 @@ static int make_by_type(struct td__fs *fs, struct td__vnode *dir, struct td_name
 }
 
 static int make_locked(struct td__fs *fs, const struct td_cred *cred, struct td__vnode *dir, struct td_name name,
-		       struct td_vnode *rec, struct td_in target, struct td__vnode **v)
+		       struct td_vnode *rec, struct td_in target, struct made *made)
 {
 	uint64_t fid;
 	int err = td__may(cred, &dir->rec, 1);
@@ -194,18 +209,22 @@ static int make_locked(struct td__fs *fs, const struct td_cred *cred, struct td_
 													      -TD_EEXIST;
 	if (err)
 		return err;
-	err = make_by_type(fs, dir, name, target, rec);
+	err = make_by_type(fs, dir, name, target, rec, made);
 	if (err)
 		return err;
 	touch_dir(dir);
 	td__name_set(dir, name, rec->fid);
-	return td__vnode_adopt(fs, rec, dir->fid, v);
+	err = td__vnode_adopt(fs, rec, dir->fid, &made->v);
+	if (!err && rec->type == TD_REG)
+		td__ahead_begin(made->v, made->first, made->n);
+	return err;
 }
 
 static int make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, uint32_t type, uint32_t mode,
 		uint32_t rdev, struct td_in target, td_attr *out)
 {
-	struct td__vnode *dir, *v;
+	struct made made = { .n = 0 };
+	struct td__vnode *dir;
 	struct td_vnode rec;
 	int err = enter(fs, h, name, &dir);
 
@@ -216,10 +235,13 @@ static int make(struct td__fs *fs, const struct td_cred *cred, td_handle h, stru
 	if (!err && type == TD_LNK && (!target.len || target.len > TD_PATH_MAX))
 		err = target.len ? -TD_ENAMETOOLONG : -TD_ENOENT;
 	if (!err)
-		err = make_locked(fs, cred, dir, name, &rec, target, &v);
+		err = make_locked(fs, cred, dir, name, &rec, target, &made);
 	td__rwlock_unlock(&dir->lock);
-	if (!err)
-		show(v, out);
+	if (!err) {
+		td__rwlock_exclusive(&made.v->lock);
+		td__vnode_show(made.v, out);
+		td__ahead_unlock(made.v);
+	}
 	td__vnode_put(dir, 1);
 	return err;
 }

@@ -112,9 +112,9 @@ static int make_at(struct call *c, struct path *p, uint64_t key, struct td_name 
 	return c->err;
 }
 
-static int make(struct td_vnode *dir, struct td_name name, struct td_vnode *v, struct td_in target)
+static int make(struct call *c, struct td_vnode *dir, struct td_name name, struct td_vnode *v,
+		struct td_in target)
 {
-	struct call c = { 0 };
 	struct path p;
 	uint64_t key;
 	int err = named_find(&p, dir, 0, name, &key);
@@ -124,15 +124,32 @@ static int make(struct td_vnode *dir, struct td_name name, struct td_vnode *v, s
 	if (!err)
 		err = -TD_EEXIST;
 	else
-		err = key ? make_at(&c, &p, key, name, v, target) : -TD_ENOSPC;
+		err = key ? make_at(c, &p, key, name, v, target) : -TD_ENOSPC;
 	path_close(&p);
-	return call_end(&c, err);
+	return err;
 }
 
 int smfs_create(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 {
+	struct call c = { 0 };
+
 	v->size = 0;
-	return make(dir, name, v, (struct td_in){ 0, 0 });
+	return call_end(&c, make(&c, dir, name, v, (struct td_in){ 0, 0 }));
+}
+
+int smfs_create_blocks(struct td_vnode *dir, struct td_name name, struct td_vnode *v, uint64_t count,
+		       struct td_extent *extents, uint32_t *n)
+{
+	struct call c = { 0 };
+	int err;
+
+	v->size = 0;
+	err = make(&c, dir, name, v, (struct td_in){ 0, 0 });
+	if (!err) {
+		err = fill_holes(&c, v, 0, count, extents, n, 4);
+		err = err == -TD_ENOSPC ? 0 : err;
+	}
+	return call_end(&c, err);
 }
 
 int smfs_mkdir(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
@@ -144,10 +161,12 @@ int smfs_mkdir(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 
 int smfs_symlink(struct td_vnode *dir, struct td_name name, struct td_vnode *v, struct td_in target)
 {
+	struct call c = { 0 };
+
 	if (target.len > TD_PATH_MAX)
 		return -TD_ENAMETOOLONG;
 	v->size = target.len;
-	return make(dir, name, v, target);
+	return call_end(&c, make(&c, dir, name, v, target));
 }
 
 int smfs_readlink(struct td_vnode *v, struct td_out *target)

@@ -236,6 +236,32 @@ static int fill_hole(struct call *c, struct spot *s, struct td_vnode *v, struct 
 	return err ? err : c->err;
 }
 
+/*
+ * Give blocks to the holes of [lblk, end), at most `most` extents. What there is no room for has not been allocated: the
+ * answer is shorter, and ENOSPC is said of the first block only.
+ */
+int fill_holes(struct call *c, struct td_vnode *v, uint64_t lblk, uint64_t end, struct td_extent *extents,
+	 uint32_t *n, uint32_t most)
+{
+	int err = 0;
+
+	for (*n = 0; !err && lblk < end && *n < most;) {
+		struct spot s;
+		err = look(&s, v, lblk);
+		if (err)
+			break;
+		struct td_extent e = piece(&s, lblk, end);
+		if (e.state == TD_HOLE)
+			err = fill_hole(c, &s, v, &e);
+		path_close(&s.p);
+		if (err)
+			break;
+		extents[(*n)++] = e;
+		lblk = end_of(&e);
+	}
+	return *n && err == -TD_ENOSPC ? 0 : err;
+}
+
 int smfs_balloc(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *extents,
 		uint32_t *n)
 {
@@ -243,22 +269,8 @@ int smfs_balloc(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_ext
 	uint64_t end;
 	int err = range(lblk, count, &end);
 
-	for (*n = 0; !err && lblk < end && *n < 32;) {
-		struct spot s;
-		err = look(&s, v, lblk);
-		if (err)
-			break;
-		struct td_extent e = piece(&s, lblk, end);
-		if (e.state == TD_HOLE)
-			err = fill_hole(&c, &s, v, &e);
-		path_close(&s.p);
-		if (err)
-			break;
-		extents[(*n)++] = e;
-		lblk = end_of(&e);
-	}
-	/* What there is no room for has not been allocated: the answer is shorter. */
-	return call_end(&c, *n && err == -TD_ENOSPC ? 0 : err);
+	*n = 0;
+	return call_end(&c, err ? err : fill_holes(&c, v, lblk, end, extents, n, 32));
 }
 
 /* ---- Taking blocks away */

@@ -312,6 +312,8 @@ int value_free(struct call *c, const struct item *it, struct td_vnode *v);
 void touch(struct td_vnode *v, int content);
 int smfs_lookup(struct td_vnode *dir, struct td_name name, uint64_t *fid);
 int smfs_create(struct td_vnode *dir, struct td_name name, struct td_vnode *v);
+int smfs_create_blocks(struct td_vnode *dir, struct td_name name, struct td_vnode *v, uint64_t count,
+		       struct td_extent *extents, uint32_t *n);
 int smfs_mkdir(struct td_vnode *dir, struct td_name name, struct td_vnode *v);
 int smfs_symlink(struct td_vnode *dir, struct td_name name, struct td_vnode *v,
 		 struct td_in target);
@@ -324,6 +326,8 @@ int dir_is_empty(struct td_vnode *dir);
 int smfs_rename(struct td_vnode *from, struct td_name old, struct td_vnode *to, struct td_name new,
 		struct td_vnode *v, struct td_vnode *target, uint32_t flags);
 int extent_of(const struct item *it, struct td_extent *e);
+int fill_holes(struct call *c, struct td_vnode *v, uint64_t lblk, uint64_t end, struct td_extent *extents,
+	 uint32_t *n, uint32_t most);
 int smfs_bmap(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *extents,
 	      uint32_t *n);
 int smfs_balloc(struct td_vnode *v, uint64_t lblk, uint64_t count, struct td_extent *extents,

@@ -84,6 +84,28 @@ static int create(struct world *w)
 	return make(w, ROOT, "zz", TD_REG, none);
 }
 
+/* The kernel asks for blocks with a new file where the last ones were written, and does not where many were not. */
+static int write_new(struct world *w)
+{
+	td_attr a;
+	int err = CALL(make, w->h[ROOT], text("written"), TD_REG, 0640, 0, none, &a);
+
+	if (!err && CALL(write, a.handle, 0, data, 8192) != 8192)
+		err = -TD_EIO;
+	td_forget(w->fs, a.handle, 1);
+	return err;
+}
+
+static int make_many(struct world *w)
+{
+	char name[] = "many0";
+	int err = 0;
+
+	for (; name[4] < '9' && !err; name[4]++)
+		err = make(w, SUB, name, TD_REG, none);
+	return err;
+}
+
 static int create_in_big(struct world *w)
 {
 	return make(w, BIG, "zz-a-long-name-that-is-not-yet-in-the-directory-and-makes-a-node-split-perhaps-or-not", TD_REG, none);
@@ -382,7 +404,9 @@ static int inactive_dir(struct world *w)
 const struct scene scenes[] = {
 	{ "lookup", lookup, 0, 0 },
 	{ "lookup_cold", lookup_cold, SCENE_ON_DISK, 0 },
-	{ "create", create, 0, 0 },
+	{ "create", create, 0, make_many },
+	{ "create_blocks", create, 0, write_new },
+	{ "create_blocks_first", create_first, 0, write_new },
 	{ "create_first", create_first, 0, 0 },
 	{ "create_in_big", create_in_big, 0, 0 },
 	{ "mknod_fifo", mknod_fifo, 0, 0 },
