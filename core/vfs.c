@@ -174,7 +174,8 @@ int td_sync(struct td__fs *fs)
 	int err, err2;
 
 	td__operation_begin(fs, 0);
-	td__ahead_trim_all(fs);
+	if (fs->device->disk)
+		td__ahead_trim_all(fs);
 	err = td__vnodes_update(fs);
 	td__operation_end(fs);
 	err2 = td__commit_data(fs, &all, 1);
