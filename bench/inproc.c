@@ -211,7 +211,7 @@ static void bench_level(const char *nullfs, const char *smfs, const char *level)
 
 int main(int argc, char **argv)
 {
-	static char *all[] = { "trusted", "guarded", "walled", "isolated", NULL };
+	static char *all[] = { "trusted", "guarded", "walled", "sandboxed", "isolated", NULL };
 	char **levels = argc > 3 ? argv + 3 : all;
 
 	if (argc < 3) {

@@ -14,24 +14,23 @@
 #include "cli.h"
 #include "../walls/walls.h"
 
-enum option { OUTPUT, NATIVE, SANDBOXED, KEEP, NO_SEAL };
+enum option { OUTPUT, NATIVE, SANDBOXED, KEEP };
 
 const struct td__cli_option td__cli_build_options[] = {
 	[OUTPUT] = { "output", 'o', "FOLDER", "where the forms go (beside the sources, or the .wasm file)" },
 	[NATIVE] = { "native", 0, NULL, "the native form only" },
 	[SANDBOXED] = { "sandboxed", 0, NULL, "the sandboxed form only" },
 	[KEEP] = { "keep", 0, NULL, "keep what was made on the way, and say where" },
-	[NO_SEAL] = { "no-seal", 0, NULL, "for Tadan's own module folder: no seal of this user's" },
 	{ 0 },
 };
 
 /* ---- Where things are */
 
-static int is_wasm(const char *path)
+static int ends_in(const char *path, const char *ending)
 {
-	size_t len = strlen(path);
+	size_t len = strlen(path), n = strlen(ending);
 
-	return len > 5 && !strcmp(path + len - 5, ".wasm");
+	return len > n && !strcmp(path + len - n, ending);
 }
 
 /* The last part of a path, without an ending. */
@@ -60,10 +59,14 @@ static int find_input(struct td__build *b, const char *given)
 	strcpy(b->to, path);
 	if (S_ISDIR(st.st_mode))
 		return take_name(b, path, 0) ? TD__CLI_FAILED : td__build_find_sources(b, path);
-	if (!is_wasm(path))
-		return td__cli_usage("%s: neither a folder with the sources of a module nor a .wasm file", given);
-	strcpy(b->wasm, path);
 	*strrchr(b->to, '/') = 0;
+	if (ends_in(path, ".c")) {
+		b->sources[b->nsources++] = strdup(path);
+		return take_name(b, path, strlen(".c"));
+	}
+	if (!ends_in(path, ".wasm"))
+		return td__cli_usage("%s: neither the sources of a module, a folder or a .c file, nor a .wasm file", given);
+	strcpy(b->wasm, path);
 	return take_name(b, path, strlen(".wasm"));
 }
 
@@ -220,7 +223,6 @@ int td__cli_build(const struct td__cli_args *args)
 	if (!b)
 		return TD__CLI_FAILED;
 	b->keep = v[KEEP] != NULL;
-	b->no_seal = v[NO_SEAL] != NULL;
 	if (v[NATIVE] && v[SANDBOXED])
 		return td__cli_usage("--native and --sandboxed exclude each other; without them both are built");
 	status = find_input(b, args->words[0]);

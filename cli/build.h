@@ -25,7 +25,6 @@ struct td__build {
 	char *sources[TD__BUILD_SOURCES];
 	int nsources;
 	int keep;             /* the folder where it is made stays */
-	int no_seal;
 };
 
 /* ---- build_kit.c: what the forms are made of. 0, or an exit status after telling what is wrong. */
@@ -42,6 +41,7 @@ const char *td__build_args(const struct td__build *b, const char *name);
 struct td__command {
 	const char *words[TD__BUILD_ARGS + TD__BUILD_SOURCES];
 	int n;
+	const char *folder; /* in which it runs; 0: ours */
 };
 void td__command_add(struct td__command *c, ...) __attribute__((sentinel));
 /* Run it, and wait. Its output goes to ours. 0, or -1 after telling what is wrong. */

@@ -29,11 +29,16 @@ void td__command_add(struct td__command *c, ...)
 
 int td__command_run(const struct td__command *c)
 {
+	posix_spawn_file_actions_t actions;
 	int status, err;
 	pid_t pid;
 
 	fflush(stdout);
-	err = posix_spawnp(&pid, c->words[0], NULL, NULL, (char *const *)c->words, environ);
+	posix_spawn_file_actions_init(&actions);
+	if (c->folder)
+		posix_spawn_file_actions_addchdir_np(&actions, c->folder);
+	err = posix_spawnp(&pid, c->words[0], &actions, NULL, (char *const *)c->words, environ);
+	posix_spawn_file_actions_destroy(&actions);
 	if (err) {
 		td__cli_error("%s: %s", c->words[0], strerror(err));
 		return -1;

@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 
 #include "cli.h"
+#include "../walls/sfi/form.h"
+#include "../walls/sfi/mark.h"
+#include "../walls/sfi/seal.h"
 
 /* The version whose output unit.c completes. */
 static const char wasm2c_version[] = "1.0.32";
@@ -75,12 +78,88 @@ static int compile(struct td__build *b, const char *wasm)
 	return td__command_run(&c);
 }
 
-static int translate(const char *wasm, const char *c_file)
+/* A whole file. The caller frees it. */
+static uint8_t *load(const char *path, size_t *size)
 {
-	struct td__command c = { 0 };
+	FILE *f = fopen(path, "re");
+	uint8_t *bytes = NULL;
+	struct stat st;
 
-	td__command_add(&c, "wasm2c", "--module-name=module", wasm, "-o", c_file, NULL);
-	return td__command_run(&c);
+	if (f && !fstat(fileno(f), &st) && st.st_size <= (off_t)TD__ELF_FILE_MAX) {
+		*size = (size_t)st.st_size;
+		bytes = malloc(*size + 1);
+		if (bytes && fread(bytes, 1, *size, f) != *size) {
+			free(bytes);
+			bytes = NULL;
+		}
+	}
+	if (!bytes)
+		td__cli_error("%s: cannot be read: %s", path, strerror(errno));
+	if (f)
+		fclose(f);
+	return bytes;
+}
+
+/* A copy, so that what is verified is what is translated. */
+static int take(const char *given, const char *wasm)
+{
+	size_t size;
+	uint8_t *bytes = load(given, &size);
+	FILE *f = bytes ? fopen(wasm, "wxe") : NULL;
+	int err = !f || fwrite(bytes, 1, size, f) != size;
+
+	if (f && fclose(f))
+		err = 1;
+	if (bytes && err)
+		td__cli_error("%s: %s", wasm, strerror(errno));
+	free(bytes);
+	return err ? -1 : 0;
+}
+
+/* What the wall would not take is not translated either. */
+static int verify(const struct td__build *b, const uint8_t *bytes, size_t size)
+{
+	struct td__sfi_report report;
+	char line[256];
+
+	if (!td__sfi_verify(bytes, size, &td__sfi_default_policy, &report))
+		return 0;
+	if (td__sfi_line(bytes, size, report.offset, line, sizeof(line)))
+		snprintf(line, sizeof(line), "offset 0x%zx", report.offset);
+	td__cli_error("%s is refused (%s), at %s: %s", b->wasm[0] ? b->wasm : "what clang made of it", td__sfi_rules[report.rule],
+		      line, report.why);
+	return -1;
+}
+
+static int mark(const uint8_t *bytes, size_t size, const char *plain, const char *marked)
+{
+	FILE *from = fopen(plain, "re"), *to = fopen(marked, "we");
+	int err = from && to ? td__sfi_mark(bytes, size, from, to) : -errno;
+
+	if (from)
+		fclose(from);
+	if (to && fclose(to))
+		err = -EIO;
+	if (err)
+		td__cli_error("%s: %s", marked, err == -ENOEXEC ? "does not look like the binary" : strerror(-err));
+	return err;
+}
+
+static int translate(const struct td__build *b, const char *wasm)
+{
+	const char *plain = td__build_path(b->work, "module.c", ""), *marked = td__build_path(b->work, "translated.c", "");
+	struct td__command c = { 0 };
+	size_t size;
+	uint8_t *bytes = load(wasm, &size);
+	int err = !bytes || verify(b, bytes, size);
+
+	td__command_add(&c, "wasm2c", "--module-name=module", wasm, "-o", plain, NULL);
+	if (!err)
+		err = td__command_run(&c);
+	if (!err)
+		err = mark(bytes, size, plain, marked);
+	free(bytes);
+	return err;
 }
 
 /* As a native module is compiled, so that reports can follow frames; the probes of the stack stop one that is too long. */
@@ -92,18 +171,44 @@ static int assemble(struct td__build *b, const char *form)
 			td__build_args(b, "translated.args"), "-I", b->kit, "-I", td__build_path(b->kit, "runtime", ""), "-I",
 			td__build_path(b->kit, "sandbox", ""), "-I", b->work, "-shared", td__build_path(b->kit, "sandbox/unit.c", ""),
 			"-o", form, NULL);
+	c.folder = b->work;
 	return td__command_run(&c);
+}
+
+static int seal(const char *form)
+{
+	char why[TD__CLI_WHY];
+	struct td__sfi_seal s;
+	size_t size;
+	uint8_t *bytes = load(form, &size);
+	FILE *f = bytes ? fopen(form, "ae") : NULL;
+	int err = !f;
+
+	if (!err) {
+		td__sfi_seal_make(bytes, size, &s, why, sizeof(why));
+		err = fwrite(&s, sizeof(s), 1, f) != 1;
+	}
+	if (f && fclose(f))
+		err = 1;
+	free(bytes);
+	if (err)
+		td__cli_error("%s: %s", form, strerror(errno));
+	else if (!s.sealed)
+		printf("the sandboxed form has no seal and is good in Tadan's own module folder only: %s\n", why);
+	return err ? -1 : 0;
 }
 
 int td__build_sandboxed(struct td__build *b)
 {
-	const char *wasm = b->wasm[0] ? b->wasm : td__build_path(b->work, "module.wasm", "");
-	const char *form = td__build_path(b->work, b->name, ".sandboxed");
-	int err = b->wasm[0] ? 0 : compile(b, wasm);
+	const char *wasm = td__build_path(b->work, "module.wasm", "");
+	const char *form = td__build_path(b->work, b->name, TD__SFI_ENDING);
+	int err = b->wasm[0] ? take(b->wasm, wasm) : compile(b, wasm);
 
 	if (!err)
-		err = translate(wasm, td__build_path(b->work, "translated.c", ""));
+		err = translate(b, wasm);
 	if (!err)
 		err = assemble(b, form);
+	if (!err)
+		err = seal(form);
 	return err;
 }

@@ -55,9 +55,9 @@ const struct td__cli_command td__cli_commands[] = {
 	  "program, and in the installed folder, with the walls that each can have on this "
 	  "machine.",
 	  td__cli_json_options, 0, 0, td__cli_modules },
-	{ "build", "FOLDER|FILE.wasm [options]", "build a module: its native and its sandboxed form",
-	  "Build the module whose sources (*.c) lie in FOLDER: NAME.so, and NAME.sandboxed for the level\n"
-	  "sandboxed, NAME being the folder's. Or translate FILE.wasm, which somebody else compiled, for the\n"
+	{ "build", "SOURCES|FILE.wasm [options]", "build a module: its native and its sandboxed form",
+	  "Build the module whose sources are the *.c files of the folder SOURCES, or the one file: NAME.so,\n"
+	  "and NAME.sandboxed for the level sandboxed, NAME being the folder's. Or translate FILE.wasm, which somebody else compiled, for the\n"
 	  "level sandboxed. Only building needs compilers; see tadan-build(1) for which.",
 	  td__cli_build_options, 1, 1, td__cli_build },
 	{ "demo", "[...]", "see everything at work in two minutes",

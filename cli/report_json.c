@@ -29,11 +29,11 @@ json_t *td__report_knobs(const char *knobs)
 	return to;
 }
 
-static json_t *line(const struct td__module *m, uint64_t address)
+static json_t *line(const struct td__module *m, uint32_t wall, uint64_t address)
 {
 	char text[256] = "";
 
-	td__module_line(m, address, text, sizeof(text));
+	td__module_line(m, wall, address, text, sizeof(text));
 	return text[0] ? td__cli_json_text(text) : json_null();
 }
 
@@ -44,7 +44,7 @@ static json_t *backtrace(const struct td__module *m, const struct td_fault *f)
 	for (uint32_t i = 0; i < f->nframes && i < TD_FAULT_FRAMES; i++)
 		json_array_append_new(frames, json_pack("{s:o, s:o}", "address",
 							td__cli_json_hex(f->frames[i]), "line",
-							line(m, f->frames[i])));
+							line(m, f->wall, f->frames[i])));
 	return frames;
 }
 
@@ -100,7 +100,7 @@ static void put_kind(json_t *to, const struct td_fault *f)
 static void put_place(json_t *to, const struct td__module *m, const struct td_fault *f)
 {
 	json_object_set_new(to, "pc", f->pc ? td__cli_json_hex(f->pc) : json_null());
-	json_object_set_new(to, "line", f->pc ? line(m, f->pc) : json_null());
+	json_object_set_new(to, "line", f->pc ? line(m, f->wall, f->pc) : json_null());
 	json_object_set_new(to, "backtrace", backtrace(m, f));
 }
 

@@ -47,9 +47,10 @@ struct td_fault {
 	char level[24];
 	char module[32];
 	uint64_t address;  /* what was accessed; with ACCESS, WALL, STACK */
-	uint64_t pc;       /* address of the instruction in the module file; 0: unknown */
+	uint64_t pc;       /* address of the instruction in the module file, in the form for this wall; 0: unknown */
+	uint32_t wall;     /* enum td_wall_kind */
 	uint32_t write;    /* 1: a store, 2: a jump */
-	uint32_t nframes;
+	uint32_t nframes, pad;
 	uint64_t frames[TD_FAULT_FRAMES]; /* addresses in the module file, innermost first */
 	char lay[64];      /* what lies at the address: "kernel memory", "module text", "nothing", "buf of block 7" */
 	char detail[96];   /* for the kinds without an address: which field, which service, which signal */

@@ -360,6 +360,7 @@ static void describe(struct td__call *c, struct td_fault *f, uint32_t attempt)
 	td__port_now(&f->sec, &f->nsec);
 	f->op = c->op;
 	f->attempt = attempt;
+	f->wall = c->domain->level.wall;
 	if (c->nvnodes) {
 		f->vnode = td__vnode_handle(c->vnodes[0].v);
 		f->fid = c->vnodes[0].v->rec.fid;

@@ -18,6 +18,7 @@
 #include <fs_services.h>
 #include "elf/elf.h"
 #include "sfi/form.h"
+#include "sfi/mark.h"
 #include "walls.h"
 
 #ifndef TADAN_MODULE_DIR
@@ -263,11 +264,30 @@ void td__module_close(struct td__module *m)
 	free(m);
 }
 
-void td__module_line(const struct td__module *m, uint64_t address, char *text, size_t size)
+/* What the C compiler has noted as a line is an offset in the binary: see sfi/mark.h. */
+static void sandboxed_line(const struct td__module *m, uint64_t address, char *text, size_t size)
+{
+	struct td__sfi_content form;
+	int offset;
+
+	if (td__sfi_form_get(m->sandboxed, &form, text, size)) {
+		text[0] = 0;
+		return;
+	}
+	if (!td__elf_line_number(td__sfi_form_path(m->sandboxed), address, TD__SFI_MARKED, &offset) &&
+	    !td__sfi_line(form.wasm, form.wasm_size, (size_t)offset, text, size))
+		return;
+	if (td__elf_where(form.elf, 0, (uintptr_t)address, text, size))
+		text[0] = 0;
+}
+
+void td__module_line(const struct td__module *m, uint32_t wall, uint64_t address, char *text, size_t size)
 {
 	if (size)
 		text[0] = 0;
-	if (size && td__elf_line(m->path, address, text, size) &&
+	if (size && wall == TD_WALL_SFI)
+		sandboxed_line(m, address, text, size);
+	else if (size && td__elf_line(m->path, address, text, size) &&
 	    td__elf_where(m->file, 0, (uintptr_t)address, text, size))
 		text[0] = 0;
 }

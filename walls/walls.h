@@ -20,7 +20,10 @@ extern const struct td__wall *const td__walls[TD_WALL_KINDS];
 int td__module_open(const char *name, struct td__module **out, char *why, size_t size);
 void td__module_close(struct td__module *m);
 
-/* The line of source that an address of the module file stands for: "tree.c:120 (node_find)"; "" if unknown. */
-void td__module_line(const struct td__module *m, uint64_t address, char *text, size_t size);
+/*
+ * The line of source that an address stands for, in the file of the module that a wall of this kind loads: "tree.c:120 (node_find)";
+ * where that is not known, "function+0x12"; "" if nothing is.
+ */
+void td__module_line(const struct td__module *m, uint32_t wall, uint64_t address, char *text, size_t size);
 
 #endif

@@ -260,7 +260,7 @@ static void check_evidence(const struct stage *s, const struct attack *a, const 
 {
 	char line[256] = "";
 
-	td__module_line(s->module, f->pc, line, sizeof(line));
+	td__module_line(s->module, f->wall, f->pc, line, sizeof(line));
 	/*
 	 * A jump as a function's last act, in a function that was itself jumped to, leaves no
 	 * trace.

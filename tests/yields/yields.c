@@ -110,7 +110,7 @@ static void check_fault(struct td_volume *vol, const struct td__module *m, const
 	/* Where a loop asks for services, one of these may be what ends it. */
 	expect(!strcmp(last->detail, "over its time, stopped at a yield") || !strcmp(loop, "services"), level, loop,
 	       last->detail);
-	td__module_line(m, last->pc, line, sizeof(line));
+	td__module_line(m, last->wall, last->pc, line, sizeof(line));
 	expect(last->pc && (strstr(line, "loops.c") || !strcmp(loop, "heap")), level, loop,
 	       line[0] ? line : "the report names no place");
 }

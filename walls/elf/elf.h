@@ -135,6 +135,13 @@ int td__elf_reset(const struct td__elf *e, void *base, const struct td__import *
 void *td__elf_symbol(const struct td__elf *e, const void *base, const char *name, size_t *size);
 
 /*
+ * The bytes of an exported symbol as they stand in the file, before any relocation, or NULL where they do not. And those of a
+ * section by its name, or NULL. They belong to the file.
+ */
+const void *td__elf_content(const struct td__elf *e, const char *name, size_t *size);
+const void *td__elf_section(const struct td__elf *e, const char *name, size_t *size);
+
+/*
  * First and first-after address of the text, and of the writable data with bss
  * (start == end where there is none).  Whole pages.  Safe in a signal handler.
  */
@@ -183,6 +190,9 @@ const char *td__elf_forbidden(const uint8_t *text, size_t len, size_t at, unsign
  * -EINVAL `len` is 0; or what open(2) said.
  */
 int td__elf_line(const char *path, uint64_t offset, char *buf, size_t len);
+
+/* The number of the innermost line that belongs to a source of this name (without folders). 0 or -ENOENT. */
+int td__elf_line_number(const char *path, uint64_t offset, const char *source, int *number);
 
 /* The same of debug information that libdw has open already. `len` is not 0, and buf is empty. */
 struct Dwarf;

@@ -129,21 +129,64 @@ int td__elf_line_of(struct Dwarf *dwarf, uint64_t offset, char *buf, size_t len)
 	return 0;
 }
 
+/* NULL where there is no debug information; *fd is -1 where there is no file. */
+static Dwarf *open_dwarf(const char *path, int *fd)
+{
+	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return *fd < 0 ? NULL : dwarf_begin(*fd, DWARF_C_READ);
+}
+
+static void close_dwarf(Dwarf *dwarf, int fd)
+{
+	dwarf_end(dwarf);
+	if (fd >= 0)
+		close(fd);
+}
+
 int td__elf_line(const char *path, uint64_t offset, char *buf, size_t len)
 {
 	Dwarf *dwarf;
-	int fd, rc = -ENOENT;
+	int fd, rc;
 
 	if (!len)
 		return -EINVAL;
 	buf[0] = 0;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return -errno;
-	dwarf = dwarf_begin(fd, DWARF_C_READ);
-	if (dwarf)
-		rc = td__elf_line_of(dwarf, offset, buf, len);
-	dwarf_end(dwarf);
-	close(fd);
+	dwarf = open_dwarf(path, &fd);
+	rc = fd < 0 ? -errno : dwarf ? td__elf_line_of(dwarf, offset, buf, len) : -ENOENT;
+	close_dwarf(dwarf, fd);
+	return rc;
+}
+
+/* The innermost line of this source, from the code itself outwards through the calls that were inlined. */
+static int line_in(Dwarf_Die *unit, Dwarf_Addr pc, Dwarf_Line *line, const char *source, int *number)
+{
+	const char *file = dwarf_linesrc(line, NULL, NULL);
+	Dwarf_Die *scopes = NULL;
+	int i, n = find_scopes(unit, pc, &scopes);
+
+	dwarf_lineno(line, number);
+	for (i = 0; i < n && strcmp(base_name(file), source); i++) {
+		if (dwarf_tag(&scopes[i]) != DW_TAG_inlined_subroutine)
+			continue;
+		file = call_file(unit, &scopes[i]);
+		*number = attribute(&scopes[i], DW_AT_call_line);
+	}
+	free(scopes);
+	return strcmp(base_name(file), source) ? -ENOENT : 0;
+}
+
+int td__elf_line_number(const char *path, uint64_t offset, const char *source, int *number)
+{
+	int fd, rc = -ENOENT;
+	Dwarf *dwarf = open_dwarf(path, &fd);
+	Dwarf_Line *line;
+	Dwarf_Die unit;
+
+	if (dwarf && find_unit(dwarf, offset, &unit)) {
+		line = dwarf_getsrc_die(&unit, offset);
+		if (line)
+			rc = line_in(&unit, offset, line, source, number);
+	}
+	close_dwarf(dwarf, fd);
 	return rc;
 }

@@ -83,6 +83,41 @@ void *td__elf_symbol(const struct td__elf *e, const void *base, const char *name
 	return NULL;
 }
 
+const void *td__elf_content(const struct td__elf *e, const char *name, size_t *size)
+{
+	uint64_t at = (uintptr_t)td__elf_symbol(e, 0, name, size);
+	const struct td__elf_load *l;
+
+	for (l = e->loads; at && l < e->loads + e->nloads; l++)
+		if (at >= l->vaddr && at - l->vaddr <= l->filesz && *size <= l->filesz - (at - l->vaddr))
+			return e->file + l->offset + (at - l->vaddr);
+	return NULL;
+}
+
+const void *td__elf_section(const struct td__elf *e, const char *name, size_t *size)
+{
+	size_t len = strlen(name) + 1;
+	Elf64_Shdr names, s;
+	Elf64_Ehdr h;
+	unsigned i;
+
+	td__elf_get(e, 0, 0, &h, sizeof(h));
+	if (!h.e_shnum)
+		return NULL;
+	td__elf_get(e, h.e_shoff, h.e_shstrndx, &names, sizeof(names));
+	if (names.sh_type != SHT_STRTAB)
+		return NULL;
+	for (i = 0; i < h.e_shnum; i++) {
+		td__elf_get(e, h.e_shoff, i, &s, sizeof(s));
+		if (s.sh_type != SHT_PROGBITS || s.sh_name > names.sh_size || len > names.sh_size - s.sh_name ||
+		    memcmp(e->file + names.sh_offset + s.sh_name, name, len) != 0)
+			continue;
+		*size = s.sh_size;
+		return e->file + s.sh_offset;
+	}
+	return NULL;
+}
+
 /* Can this symbol name an address? */
 static bool names_place(const Elf64_Sym *s, const char *name)
 {

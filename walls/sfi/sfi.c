@@ -187,11 +187,9 @@ typedef int32_t (*form_function)(struct td_frame *);
 static int begin(struct td__sfi *s, struct td__domain *d, const struct td__elf *e, char *why, size_t size)
 {
 	void *base = (void *)s->place.base;
-	form_function start = (form_function)td__elf_symbol(e, base, "td__sandbox_start", 0),
-		      info = (form_function)td__elf_symbol(e, base, "td__sandbox_info", 0);
+	form_function start = (form_function)td__elf_symbol(e, base, "td__sandbox_start", 0);
 	struct td__call *c = td__port_alloc(sizeof(*c));
-	struct td_module_info found;
-	int32_t at = 0;
+	int32_t ignored;
 	int left = !c;
 
 	s->enter = (form_function)td__elf_symbol(e, base, "td__sandbox_enter", 0);
@@ -202,10 +200,8 @@ static int begin(struct td__sfi *s, struct td__domain *d, const struct td__elf *
 	c->domain = d;
 	for (uint32_t i = 0; i < TD__SLOTS && !left; i++) {
 		attach(&s->slots[i].gate);
-		left = run(&s->slots[i], start, c, &at);
+		left = run(&s->slots[i], start, c, &ignored);
 	}
-	if (!left)
-		left = run(&s->slots[0], info, c, &at);
 	if (left)
 		snprintf(why, size, "cannot be started: %s %s", td_fault_names[c->fault.kind], c->fault.detail);
 	td__port_free(c, sizeof(*c));
@@ -216,10 +212,6 @@ static int begin(struct td__sfi *s, struct td__domain *d, const struct td__elf *
 		snprintf(why, size, "needs %u KiB for its data, and memory=%lluK is the limit", s->memory.data_end >> 10,
 			 (unsigned long long)d->level.memory >> 10);
 		return -ENOMEM;
-	}
-	if (td__port_copy(&found, s->memory.base + (uint32_t)at, sizeof(found)) || memcmp(&found, &d->module->info, sizeof(found))) {
-		snprintf(why, size, "is the form of another module, or of another version of it: build both again with `tadan build`");
-		return -ENOEXEC;
 	}
 	return 0;
 }
@@ -268,13 +260,29 @@ static int build_up(struct td__sfi *s, struct td__domain *d, const struct td__el
 	return err;
 }
 
+/* A live change of level must not lead to another module. Whether it yields is a matter of each form. */
+static int check_same(const struct td__domain *d, const struct td_module_info *form, char *why, size_t size)
+{
+	struct td_module_info native = d->module->info, sandboxed = *form;
+
+	native.flags &= ~(uint32_t)TD_MODULE_YIELDS;
+	sandboxed.flags &= ~(uint32_t)TD_MODULE_YIELDS;
+	if (!memcmp(&native, &sandboxed, sizeof(native)))
+		return 0;
+	snprintf(why, size, "%s is the form of another module than %s, or of another version of it: build both with `tadan build`",
+		 td__sfi_form_path(d->module->sandboxed), d->module->path);
+	return -ENOEXEC;
+}
+
 static int sfi_start(struct td__domain *d, char *why, size_t size)
 {
 	char reason[TD__ELF_WHY] = "not enough memory";
-	const struct td__elf *e;
+	struct td__sfi_content form;
 	struct td__sfi *s;
-	int err = td__sfi_form_get(d->module->sandboxed, &e, why, size);
+	int err = td__sfi_form_get(d->module->sandboxed, &form, why, size);
 
+	if (!err)
+		err = check_same(d, &form.report->info, why, size);
 	if (!err)
 		err = td__trap_install(why, size);
 	if (err)
@@ -285,7 +293,7 @@ static int sfi_start(struct td__domain *d, char *why, size_t size)
 		return -ENOMEM;
 	}
 	memset(s, 0, sizeof(*s));
-	err = build_up(s, d, e, reason, sizeof(reason));
+	err = build_up(s, d, form.elf, reason, sizeof(reason));
 	if (err) {
 		snprintf(why, size, "%s: %s", td__sfi_form_path(d->module->sandboxed), reason);
 		release(s);

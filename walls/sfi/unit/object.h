@@ -6,7 +6,6 @@
  *
  *   td__sandbox_about        struct td__sandbox_about
  *   td__sandbox_start(env)   make the instance of one slot; before the first call of any slot
- *   td__sandbox_info(env)    where struct td_module_info lies in the sandbox's memory
  *   td__sandbox_enter(env)   run td__enter(env->frame)
  *
  * and imports td__sandbox_trap(trap) and Z_envZ_td__svc_NAME(env, ...) for each service: functions of the wall, which get

@@ -16,6 +16,11 @@
 #include "fs_sandbox_imports.h"
 #include "translated.c"
 
+/* The binary that it was made of, for whoever loads the form. */
+__asm__(".pushsection .tadan_wasm, \"\", @progbits\n"
+	".incbin \"module.wasm\"\n"
+	".popsection");
+
 #define EXPORT __attribute__((visibility("default"), used))
 
 /* Bytes of a module's tables at most. */
@@ -273,11 +278,6 @@ EXPORT int32_t td__sandbox_start(struct td__sandbox_env *env)
 		Z_module_init_module();
 	Z_module_instantiate(env->instance, env);
 	return 0;
-}
-
-EXPORT int32_t td__sandbox_info(struct td__sandbox_env *env)
-{
-	return (int32_t)*Z_moduleZ_td_module_info(env->instance);
 }
 
 EXPORT int32_t td__sandbox_enter(struct td__sandbox_env *env)
