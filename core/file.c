@@ -423,12 +423,19 @@ static int copy_in(struct td__vnode *v, uint64_t off, const uint8_t *from, uint6
 
 static int64_t write_by_module(struct td__vnode *v, uint64_t off, const void *data, uint64_t len)
 {
-	struct td__uio uio = { .data = data, .len = len };
-	int err = td__fs_write(v->fs, v, off, len, &uio);
+	uint64_t done = 0, moved = 1;
+	int err = 0;
 
-	if (!err && td__kept_too_much(v))
-		err = td__fs_flush(v->fs, v);
-	return err ? err : (int64_t)uio.moved;
+	while (done < len && moved && !err) {
+		struct td__uio uio = { .data = (const uint8_t *)data + done, .len = len - done };
+
+		err = td__fs_write(v->fs, v, off + done, len - done, &uio);
+		if (!err && td__kept_too_much(v))
+			err = td__fs_flush(v->fs, v);
+		moved = err ? 0 : uio.moved;
+		done += moved;
+	}
+	return done ? (int64_t)done : err;
 }
 
 static int64_t write_locked(struct td__vnode *v, uint64_t off, const void *data, uint64_t len)

@@ -333,6 +333,13 @@ void td__names_forget(struct td__vnode *dir);
 int td__names_init(struct td__fs *fs);
 void td__names_fini(struct td__fs *fs);
 
+/* The operation that begins works for this caller; where the module wants to know. */
+static inline void td__begin_for(const struct td__fs *fs, const struct td_cred *cred)
+{
+	if (fs->remote)
+		td__port_set_caller(cred);
+}
+
 /* ---- access.c */
 
 /* mask: 4 read, 2 write, 1 execute. 0 or -TD_EACCES. The lock is held. */

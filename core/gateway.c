@@ -276,6 +276,31 @@ static int take_records(struct td__call *c)
 	return err;
 }
 
+/* Operations that a caller asks for himself. Others the kernel may do for anybody, at another time. */
+static int has_caller(uint32_t op)
+{
+	const uint64_t set = 1ull << TD_OP_lookup | 1ull << TD_OP_create | 1ull << TD_OP_mknod | 1ull << TD_OP_mkdir |
+			     1ull << TD_OP_symlink | 1ull << TD_OP_link | 1ull << TD_OP_unlink | 1ull << TD_OP_rmdir |
+			     1ull << TD_OP_rename | 1ull << TD_OP_readdir | 1ull << TD_OP_setattr | 1ull << TD_OP_truncate |
+			     1ull << TD_OP_open;
+
+	return (int)(set >> op & 1);
+}
+
+static void put_caller(const struct td__call *c, struct td_frame *f)
+{
+	const struct td_cred *cred = has_caller(c->op) ? td__port_caller() : 0;
+
+	if (!cred)
+		return;
+	f->flags |= TD_FRAME_CALLER;
+	f->uid = cred->uid;
+	f->gid = cred->gid;
+	f->ngroups = cred->ngroups < TD_GROUPS_MAX ? cred->ngroups : TD_GROUPS_MAX;
+	for (uint32_t i = 0; i < f->ngroups; i++)
+		f->groups[i] = cred->groups[i];
+}
+
 int td__call_enter(struct td__call *c)
 {
 	struct td_frame *f = c->frame;
@@ -288,6 +313,8 @@ int td__call_enter(struct td__call *c)
 	f->bsize = c->fs->device->bsize;
 	f->flags = c->again ? TD_FRAME_AGAIN : 0;
 	f->tag = c->tag;
+	if (c->fs->remote)
+		put_caller(c, f);
 	f->granted = c->domain->remote ? td__lock_grant(c, c->expected[c->op]) : 0;
 	td__port_now(&f->now_sec, &f->now_nsec);
 	__atomic_store_n(&c->calls_by_op[c->op], c->calls_by_op[c->op] + 1, __ATOMIC_RELAXED);

@@ -45,6 +45,9 @@ uint32_t td__port_thread(void);
 struct td__call;
 struct td__call *td__port_call(void);
 void td__port_set_call(struct td__call *c);
+/* Who the calling thread works for: a struct td_cred that it keeps while it does, or 0. */
+const void *td__port_caller(void);
+void td__port_set_caller(const void *cred);
 
 /* Nanoseconds that never go back; and UTC, as exact as the system's tick. */
 uint64_t td__port_monotonic(void);

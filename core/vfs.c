@@ -26,34 +26,40 @@ enum { LOOKS, ADDS, FREES };
 
 int td_lookup(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name, td_attr *out)
 {
+	td__begin_for(fs, cred);
 	RUN(int, LOOKS, td__op_lookup(fs, cred, dir, name, out));
 }
 
 int td_make(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name, uint32_t type, uint32_t
 	mode, uint32_t rdev, struct td_in target, td_attr *out)
 {
+	td__begin_for(fs, cred);
 	RUN(int, ADDS, td__op_make(fs, cred, dir, name, type, mode, rdev, target, out));
 }
 
 int td_link(struct td__fs *fs, const struct td_cred *cred, td_handle v, td_handle dir, struct td_name name, td_attr
 	*out)
 {
+	td__begin_for(fs, cred);
 	RUN(int, ADDS, td__op_link(fs, cred, v, dir, name, out));
 }
 
 int td_unlink(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name)
 {
+	td__begin_for(fs, cred);
 	RUN(int, FREES, td__op_unlink(fs, cred, dir, name));
 }
 
 int td_rmdir(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name)
 {
+	td__begin_for(fs, cred);
 	RUN(int, FREES, td__op_rmdir(fs, cred, dir, name));
 }
 
 int td_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, struct td_name old, td_handle to, struct
 	td_name new, uint32_t flags)
 {
+	td__begin_for(fs, cred);
 	RUN(int, ADDS, td__op_rename(fs, cred, from, old, to, new, flags));
 }
 
@@ -65,6 +71,7 @@ int td_readlink(struct td__fs *fs, td_handle v, void *target, uint32_t size)
 int td_readdir(struct td__fs *fs, const struct td_cred *cred, td_handle dir, uint64_t cookie, void *entries, uint32_t size, td_attr *attrs, uint32_t
 	*nattrs)
 {
+	td__begin_for(fs, cred);
 	RUN(int, LOOKS, td__op_readdir(fs, cred, dir, cookie, entries, size, attrs, nattrs));
 }
 
@@ -76,6 +83,7 @@ int td_getattr(struct td__fs *fs, td_handle v, td_attr *out)
 int td_setattr(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint32_t want, const td_attr *set, td_attr
 	*out)
 {
+	td__begin_for(fs, cred);
 	RUN(int, FREES, td__op_setattr(fs, cred, v, want, set, out));
 }
 
@@ -86,6 +94,7 @@ int td_access(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint32
 
 int td_open(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint32_t flags)
 {
+	td__begin_for(fs, cred);
 	RUN(int, LOOKS, td__op_open(fs, cred, v, flags));
 }
 

@@ -169,6 +169,18 @@ void td__port_set_call(struct td__call *c)
 	current = c;
 }
 
+static _Thread_local const void *caller;
+
+const void *td__port_caller(void)
+{
+	return caller;
+}
+
+void td__port_set_caller(const void *cred)
+{
+	caller = cred;
+}
+
 uint64_t td__port_monotonic(void)
 {
 	struct timespec t;
