@@ -7,6 +7,7 @@
 #   make demo          install what is missing, build, and see everything at work
 #   make fuzz          the fuzzers, FUZZ_SECONDS each (needs clang)
 #   make lab           10,000 machine-made faults at every level that this machine has (LAB_TRIALS)
+#   make crash         crash the machine at every write: all of it (CRASH_SEEDS rounds)
 #   make bench         measure (QUICK=1: a first look)
 #   make install       into /usr/local (PREFIX=/elsewhere)
 #   make packages      install the Debian packages that building and testing need
@@ -45,6 +46,12 @@ fuzz:
 	@ninja -C $(BUILD)-fuzz fuzz/elf fuzz/process fuzz/snfs
 	@for f in elf process snfs; do $(BUILD)-fuzz/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
+CRASH_SEEDS ?= 10
+crash: all
+	@for seed in $$(seq 1 $(CRASH_SEEDS)); do \
+		$(BUILD)/tests/crash/crash --seed $${seed}00 --most 1000000 $(BUILD)/modules/smfs/smfs.so && \
+		$(BUILD)/tests/crash/crash --trouble --seed $${seed}00 --most 1000000 $(BUILD)/modules/smfs/smfs.so || exit 1; done
+
 demo:
 	@scripts/install-packages build demo
 	@$(MAKE) all
@@ -68,4 +75,4 @@ packages:
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
 
-.PHONY: all test test-asan test-tsan fuzz demo lab bench install packages clean
+.PHONY: all crash test test-asan test-tsan fuzz demo lab bench install packages clean

@@ -413,9 +413,9 @@ static int claim(struct td__device *dev, uint64_t blkno)
 	return 1;
 }
 
-int td__device_write_claimed(struct td__device *dev, uint64_t blkno, uint64_t count)
+int td__device_write_claimed(struct td__device *dev, uint64_t blkno, uint64_t count, int bad)
 {
-	int err = td__runs_add(&dev->written, blkno, count);
+	int err = bad ? bad : td__runs_add(&dev->written, blkno, count);
 
 	if (!err)
 		err = td__device_write(dev, blkno, count, td__device_at(dev, blkno));
@@ -430,7 +430,7 @@ int td__device_write_claimed(struct td__device *dev, uint64_t blkno, uint64_t co
 int td__device_write_data(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
 	uint64_t end = blkno + count;
-	int first = 0;
+	int first = 0, bad = td__log_begin(dev->log);
 
 	for (uint64_t b = blkno; (b = td__device_next(dev, b, end, TD__DATA)) < end;) {
 		uint64_t n = 0;
@@ -442,7 +442,7 @@ int td__device_write_data(struct td__device *dev, uint64_t blkno, uint64_t count
 			b++;
 			continue;
 		}
-		err = td__device_write_claimed(dev, b, n);
+		err = td__device_write_claimed(dev, b, n, bad);
 		if (err && !first)
 			first = err;
 		b += n;

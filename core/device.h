@@ -103,8 +103,8 @@ void td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count);
 
 /* Write in place what may be written before a commit, of these blocks. The first error; what failed is still DATA. */
 int td__device_write_data(struct td__device *dev, uint64_t blkno, uint64_t count);
-/* The same for blocks that are WRITING already. */
-int td__device_write_claimed(struct td__device *dev, uint64_t blkno, uint64_t count);
+/* The same for blocks that are WRITING already; `bad`: they cannot be written, and this error is the reason. */
+int td__device_write_claimed(struct td__device *dev, uint64_t blkno, uint64_t count, int bad);
 /* Write or zero blocks on the disk; `data` 0: zero. */
 int td__device_write(struct td__device *dev, uint64_t blkno, uint64_t count, const void *data);
 /* Make last what has been written. If that fails, the data written since the last time is DATA again. Gives the mutex up meanwhile. */

@@ -222,7 +222,7 @@ int td__log_retire(struct td__log *log)
 
 /* ---- Records */
 
-static int write_header(struct td__log *log)
+int td__log_begin(struct td__log *log)
 {
 	struct td__device *dev = log->dev;
 	struct td__image_header *h;
@@ -309,18 +309,15 @@ static int note_orphans(struct td__log *log, const struct td__tx *tx)
 static int append(struct td__log *log, struct td__tx *tx)
 {
 	uint64_t spilt = log->spill[(log->seq + 1) % TD__LOG_SLOTS].end;
-	int err = write_header(log);
+	int err;
 
 	tx->seq = log->seq + 1;
-	if (!err) {
-		err = write_record(log, tx);
-		if (err) {
-			__atomic_add_fetch(&log->dev->errors, 1, __ATOMIC_RELAXED);
-			err = td__disk_error(err);
-		}
+	err = write_record(log, tx);
+	if (err) {
+		__atomic_add_fetch(&log->dev->errors, 1, __ATOMIC_RELAXED);
+		return td__disk_error(err);
 	}
-	if (!err)
-		err = flush(log, tx);
+	err = flush(log, tx);
 	if (err)
 		return err;
 	log->seq = tx->seq;
@@ -338,21 +335,24 @@ static void give_back(struct td__log *log, struct td__tx *tx)
 	tx_free(tx);
 }
 
-static void write_ordered(struct td__device *dev, const struct td__runs *r)
+static void write_ordered(struct td__log *log, const struct td__runs *r)
 {
+	int bad = td__log_begin(log);
+
 	for (uint64_t i = 0; i < r->n; i++)
 		for (uint64_t done = 0, n; done < r->run[i].count; done += n) {
 			n = r->run[i].count - done < RUN_BLOCKS ? r->run[i].count - done : RUN_BLOCKS;
-			td__device_write_claimed(dev, r->run[i].blkno + done, n);
+			td__device_write_claimed(log->dev, r->run[i].blkno + done, n, bad);
 		}
 }
 
 int td__log_commit(struct td__log *log, struct td__tx *tx)
 {
-	int err = 0;
+	int err;
 
-	write_ordered(log->dev, &tx->ordered);
-	if (log->dev->written.n)
+	write_ordered(log, &tx->ordered);
+	err = td__log_begin(log);
+	if (!err && log->dev->written.n)
 		err = flush(log, tx);
 	if (!err && note_orphans(log, tx))
 		err = -TD_ENOMEM;

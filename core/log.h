@@ -48,6 +48,8 @@ struct td__log {
  * has changed then.
  */
 int td__log_snapshot(struct td__log *log, const uint64_t *orphans, uint64_t norphans, struct td__tx **tx);
+/* Before anything else is written to the image: its header is there and fits. 0, -TD_EIO, -TD_ENOSPC or -TD_ENOMEM. */
+int td__log_begin(struct td__log *log);
 /*
  * Write it, so that it lasts, and then in place; takes it over. On an error its changes are marked again and will be part of the
  * next. 0, -TD_EIO or -TD_ENOSPC.

@@ -23,6 +23,7 @@ static struct {
 	uint32_t *subdirs;
 	uint64_t *todo; /* inodes to be walked */
 	uint64_t ntodo;
+	int free_may_hold;
 	char wrong[300];
 } k;
 
@@ -268,7 +269,7 @@ static int check_group(uint64_t g, struct shard *sum)
 		if (used != (k.use[blk] != FREE))
 			return bad("block %llu: map says %d, use is %d", (unsigned long long)blk,
 				   used, k.use[blk]);
-		if (!used && !all_zero(blk))
+		if (!used && !k.free_may_hold && !all_zero(blk))
 			return bad("free block %llu is not zero", (unsigned long long)blk);
 		if (!used && (i < e->low || i >= end - e->high))
 			return bad("free block %llu is outside the group's hints",
@@ -326,11 +327,12 @@ static int check_all(const uint64_t *orphans, uint32_t norphans)
 	return 0;
 }
 
-const char *smfs_check(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
-		       uint32_t norphans)
+static const char *check(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
+			 uint32_t norphans, int free_may_hold)
 {
 	memset(&k, 0, sizeof(k));
 	k.dev = dev;
+	k.free_may_hold = free_may_hold;
 	memcpy(&k.sb, dev, sizeof(k.sb));
 	if (k.sb.magic != MAGIC || k.sb.blocks > blocks)
 		return "superblock";
@@ -347,4 +349,16 @@ const char *smfs_check(const uint8_t *dev, uint64_t blocks, const uint64_t *orph
 	free(k.subdirs);
 	free(k.todo);
 	return k.wrong[0] ? k.wrong : 0;
+}
+
+const char *smfs_check(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
+		       uint32_t norphans)
+{
+	return check(dev, blocks, orphans, norphans, 0);
+}
+
+const char *smfs_check_used(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
+			    uint32_t norphans)
+{
+	return check(dev, blocks, orphans, norphans, 1);
 }

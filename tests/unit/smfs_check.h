@@ -12,4 +12,8 @@
 const char *smfs_check(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
 		       uint32_t norphans);
 
+/* The same after a crash, when free blocks may hold anything. */
+const char *smfs_check_used(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
+			    uint32_t norphans);
+
 #endif

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The crash test: SMFS on an image whose disk notes everything. A scene is played once; then, for each epoch between two flushes,
+ * the machine crashes with any part of the epoch on the disk: all of its subsets if there are few writes, else each one lost,
+ * each one kept, and random ones; besides with writes torn at sectors. What is left is opened, recovered and mounted: it must be sound, it must be
+ * the state between two operations, and not one from before what was acknowledged. Some recoveries crash, too.
+ *
+ * With --trouble the disk fails at each act in turn, once or from then on, and then is well again: nothing may be lost that was
+ * acknowledged, and in the end everything must be there.
+ *
+ *	crash [--seed S] [--most N] [--trouble] MODULE [SCENE | ID]
+ *
+ * A failure prints its ID: scene:seed:epoch:variant, or with :epoch:variant of the recovery, or scene:seed:trouble:act:kind.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../core/fs.h"
+#include "../../core/image.h"
+#include "../../walls/walls.h"
+#include "../unit/smfs_check.h"
+#include "disk.h"
+#include "scenes.h"
+#include "state.h"
+
+enum { BYTES = 6 << 20, BSIZE = 4096, STATES = 128, ALL_OF = 5 };
+
+static struct td__module *module;
+static uint64_t passed, failed, most = 400;
+static int only_one;
+static char why[256];
+
+/* In the port's place (--wrap): time stands still, and the log is quiet. */
+void __wrap_td__port_now(int64_t *sec, uint32_t *nsec);
+void __wrap_td__port_now(int64_t *sec, uint32_t *nsec)
+{
+	*sec = 1000000000;
+	*nsec = 7;
+}
+
+void __wrap_td__port_log(uint32_t priority, const char *line);
+void __wrap_td__port_log(uint32_t priority, const char *line)
+{
+	(void)priority;
+	(void)line;
+}
+
+static int mount(struct td__disk *disk, struct td__fs **fs)
+{
+	struct td_mount_params p = { .module = module, .walls = td__walls };
+	int blank = 1, err;
+
+	for (uint64_t i = 0; i < 1 << 20 && blank; i++)
+		blank = !disk->bytes[i];
+	err = td_level_parse("trusted", &p.level, why, sizeof(why));
+	if (!err)
+		err = td__image_open(disk, disk->size, BSIZE, 0, &p.device, &blank, why, sizeof(why));
+	if (err)
+		return err;
+	p.format = (uint32_t)blank;
+	err = td_mount(&p, fs, why, sizeof(why));
+	if (err)
+		td__device_destroy(p.device);
+	return err;
+}
+
+/* ---- A scene, played */
+
+struct play {
+	const struct scene *scene;
+	uint64_t seed;
+	struct td__disk *disk;
+	struct state states[STATES];
+	uint64_t begun[STATES]; /* how many events there were when the step began */
+	uint64_t known[STATES]; /* how many, when it was known to last; ~0: not by this step */
+	uint32_t n;
+	int troubled;
+};
+
+static void play_free(struct play *p)
+{
+	for (uint32_t i = 0; i < p->n; i++)
+		state_free(&p->states[i]);
+	disk_free(p->disk);
+	free(p);
+}
+
+static struct play *play_new(const struct scene *scene, uint64_t seed)
+{
+	struct play *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		abort();
+	p->scene = scene;
+	p->seed = seed;
+	p->disk = disk_new(BYTES);
+	disk_note(p->disk);
+	return p;
+}
+
+/* The disk may be in trouble; if `calm`, it ends after the last step. 0, or what is wrong. */
+static const char *run(struct play *p, int strict)
+{
+	struct stage st = { .seed = p->seed, .strict = strict };
+	int err = mount(p->disk, &st.fs);
+
+	if (err)
+		return strict ? why : NULL;
+	for (; !st.over && p->n < STATES; st.step++) {
+		p->begun[p->n] = p->disk->n;
+		st.acknowledged = 0;
+		if (p->n) {
+			st.step = p->n - 1;
+			p->scene->act(&st);
+		}
+		err = state_take(st.fs, &p->states[p->n]);
+		p->known[p->n] = st.acknowledged ? p->disk->n : ~0ull;
+		p->n++;
+		if (err)
+			break;
+	}
+	if (!err && p->troubled) {
+		disk_plan(p->disk, NULL);
+		err = td_sync(st.fs);
+		if (err)
+			snprintf(why, sizeof(why), "the disk is well again, and sync fails: %d", -err);
+		p->known[p->n - 1] = p->disk->n;
+	}
+	for (int i = 0; i < 4; i++)
+		if (st.held[i])
+			td_forget(st.fs, st.held[i], 1);
+	int err2 = td_unmount(st.fs);
+	if (err2 && !err) {
+		snprintf(why, sizeof(why), "unmount: error %d", -err2);
+		err = err2;
+	}
+	p->disk->noting = 0;
+	return err ? why[0] ? why : "the tree cannot be read" : NULL;
+}
+
+/* ---- What must be true of a disk after a crash */
+
+static const char *check(struct td__disk *disk, const struct play *p, uint32_t from, uint32_t to)
+{
+	struct state found = { 0 };
+	const char *wrong = NULL;
+	struct td__fs *fs;
+	uint32_t which = 0;
+	int err = mount(disk, &fs);
+
+	if (err) {
+		snprintf(why + strlen(why), sizeof(why) - strlen(why), " (error %d)", -err);
+		return why;
+	}
+	err = state_take(fs, &found);
+	if (err)
+		wrong = "the tree cannot be read";
+	else
+		wrong = state_match(&found, p->states, from, to, p->troubled, &which);
+	if (wrong && only_one)
+		printf("found:\n%snot before:\n%snot after:\n%s", found.tree, p->states[from].tree, p->states[to].tree);
+	if (!wrong && td_sync(fs))
+		wrong = "sync fails";
+	if (!wrong && td__device_load(fs->device, 0, fs->device->blocks))
+		wrong = "the device cannot be read";
+	if (!wrong)
+		wrong = smfs_check_used(td__device_at(fs->device, 0), fs->device->blocks, 0, 0);
+	err = td_unmount(fs);
+	if (!wrong && err)
+		wrong = "unmount fails";
+	state_free(&found);
+	return wrong;
+}
+
+/* The states that may be found: from the last one that was known to last, to the last one that was begun. */
+static void range(const struct play *p, uint64_t events, uint32_t *from, uint32_t *to)
+{
+	*from = *to = 0;
+	for (uint32_t k = 0; k < p->n; k++) {
+		if (p->known[k] <= events)
+			*from = k;
+		if (p->begun[k] <= events)
+			*to = k;
+	}
+}
+
+static void report(const char *wrong, const char *id)
+{
+	if (!wrong) {
+		passed++;
+		return;
+	}
+	failed++;
+	printf("FAIL %s: %s\n", id, wrong);
+	fflush(stdout);
+}
+
+/* ---- Crashes */
+
+struct epoch {
+	uint64_t first, end; /* events */
+};
+
+/* What a variant keeps of an epoch. 0: there are no more variants. */
+static int keep(struct td__disk *to, const struct td__disk *from, const struct epoch *e, uint64_t variant, uint64_t seed)
+{
+	uint64_t n = e->end - e->first, random = seed + variant * 1000003, subsets = n <= ALL_OF ? 1ull << n : 2 + 2 * n;
+	uint64_t samples = n <= 1 ? 2 : n <= 8 ? 8 : 16;
+
+	if (variant >= subsets + samples)
+		return 0;
+	for (uint64_t i = 0; i < n; i++) {
+		const struct event *ev = &from->events[e->first + i];
+		int kept;
+
+		if (variant >= subsets) { /* torn, and lost, and kept */
+			uint64_t dice = next_random(&random) % 3;
+
+			if (dice == 0)
+				disk_tear(to, ev, &random);
+			else if (dice == 1)
+				disk_apply(to, ev);
+			continue;
+		}
+		if (n <= ALL_OF)
+			kept = (int)(variant >> i & 1);
+		else
+			kept = variant < 2 ? (int)variant : variant < 2 + n ? variant - 2 != i : variant - 2 - n == i;
+		if (kept)
+			disk_apply(to, ev);
+	}
+	return 1;
+}
+
+/* The next epoch from an event on; 0: there is none. */
+static int epoch_at(const struct td__disk *d, uint64_t first, struct epoch *e)
+{
+	if (first >= d->n)
+		return 0;
+	e->first = e->end = first;
+	while (e->end < d->n && d->events[e->end].act != FLUSH)
+		e->end++;
+	return 1;
+}
+
+/* The recovery of `left` crashes itself. */
+static void crash_again(const struct play *p, const struct td__disk *left, uint32_t from, uint32_t to, const char *id, const char *wanted)
+{
+	struct td__disk *noted = disk_copy(left), *now = disk_copy(left);
+	struct epoch e;
+	uint64_t nth = 0;
+
+	disk_note(noted);
+	check(noted, p, from, to);
+	for (uint64_t at = 0; epoch_at(noted, at, &e); at = e.end + 1, nth++) {
+		for (uint64_t v = 0; v < 12; v++) {
+			struct td__disk *d = disk_copy(now);
+			char mine[120];
+
+			snprintf(mine, sizeof(mine), "%s:%llu:%llu", id, (unsigned long long)nth, (unsigned long long)v);
+			if (keep(d, noted, &e, v * 7, p->seed) && (!wanted || !strcmp(wanted, mine)))
+				report(check(d, p, from, to), mine);
+			disk_free(d);
+		}
+		for (uint64_t i = e.first; i < e.end; i++)
+			disk_apply(now, &noted->events[i]);
+	}
+	disk_free(now);
+	disk_free(noted);
+}
+
+static uint64_t variants_of(const struct play *p)
+{
+	struct epoch e;
+	uint64_t n = 0;
+
+	for (uint64_t at = 0; epoch_at(p->disk, at, &e); at = e.end + 1)
+		n += 32;
+	return n;
+}
+
+static void crash_epoch(const struct play *p, const struct td__disk *now, const struct epoch *e, uint64_t nth, uint64_t *dice,
+			uint64_t in, const char *wanted)
+{
+	uint32_t from, to;
+
+	range(p, e->end, &from, &to);
+	for (uint64_t v = 0;; v++) {
+		struct td__disk *d = disk_copy(now);
+		int any = keep(d, p->disk, e, v, p->seed), nested = v % 23 == 5;
+		char id[80];
+
+		snprintf(id, sizeof(id), "%s:%llu:%llu:%llu", p->scene->name, (unsigned long long)p->seed, (unsigned long long)nth,
+			 (unsigned long long)v);
+		if (any && (wanted ? !strncmp(wanted, id, strlen(id)) : next_random(dice) % in < most)) {
+			if (wanted ? strcmp(wanted, id) : nested)
+				crash_again(p, d, from, to, id, wanted);
+			if (!wanted || !strcmp(wanted, id))
+				report(check(d, p, from, to), id);
+		}
+		disk_free(d);
+		if (!any)
+			return;
+	}
+}
+
+static void crash(const struct scene *scene, uint64_t seed, const char *wanted)
+{
+	struct play *p = play_new(scene, seed);
+	const char *wrong = run(p, 1);
+	struct td__disk *now = disk_new(BYTES);
+	uint64_t dice = seed, nth = 0, in = variants_of(p);
+	struct epoch e;
+
+	if (wrong)
+		report(wrong, scene->name);
+	for (uint64_t at = 0; !wrong && epoch_at(p->disk, at, &e); at = e.end + 1, nth++) {
+		crash_epoch(p, now, &e, nth, &dice, in, wanted);
+		for (uint64_t i = e.first; i < e.end; i++)
+			disk_apply(now, &p->disk->events[i]);
+	}
+	disk_free(now);
+	play_free(p);
+}
+
+/* ---- Trouble */
+
+/* What would be on the disk if it lost all that no flush has confirmed, or nothing. */
+static struct td__disk *left_of(const struct play *p, uint64_t events, int lost)
+{
+	struct td__disk *d = disk_new(BYTES);
+	uint64_t last = 0;
+
+	for (uint64_t i = 0; i < events; i++)
+		if (p->disk->events[i].act == FLUSH)
+			last = i;
+	for (uint64_t i = 0; i < events; i++)
+		if (!lost || (i < last && !p->disk->events[i].lost))
+			disk_apply(d, &p->disk->events[i]);
+	return d;
+}
+
+static const struct {
+	int error, stays, reads;
+} kinds[] = { { -TD_EIO, 0, 0 }, { -TD_ENOSPC, 0, 0 }, { -TD_EIO, 1, 0 }, { -TD_ENOSPC, 1, 0 } };
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+static const char *troubled(struct play *p, uint64_t act, uint32_t kind)
+{
+	struct trouble t = { .at = act, .error = kinds[kind].error, .stays = kinds[kind].stays };
+	const char *wrong;
+	uint32_t from, to;
+
+	p->troubled = 1;
+	disk_plan(p->disk, &t);
+	wrong = run(p, 0);
+	if (wrong || !p->n)
+		return wrong;
+	for (int lost = 0; lost < 2 && !wrong; lost++) {
+		struct td__disk *d = left_of(p, p->disk->n, lost);
+
+		wrong = check(d, p, p->n - 1, p->n - 1);
+		disk_free(d);
+	}
+	/* And if the machine had crashed when the last step was over, before it was well again. */
+	for (uint32_t k = 1; k < p->n && !wrong; k++) {
+		struct td__disk *d;
+
+		if (p->known[k] == ~0ull)
+			continue;
+		range(p, p->known[k], &from, &to);
+		d = left_of(p, p->known[k], 1);
+		wrong = check(d, p, from, to);
+		disk_free(d);
+	}
+	return wrong;
+}
+
+static void trouble(const struct scene *scene, uint64_t seed, const char *wanted)
+{
+	struct play *p = play_new(scene, seed);
+	uint64_t acts, step;
+
+	run(p, 1);
+	acts = p->disk->acts;
+	play_free(p);
+	step = most >= acts * KINDS ? 1 : acts * KINDS / most + 1;
+	for (uint64_t n = wanted ? 0 : seed % step; n < acts * KINDS; n += wanted ? 1 : step) {
+		char id[80];
+
+		snprintf(id, sizeof(id), "%s:%llu:trouble:%llu:%llu", scene->name, (unsigned long long)seed,
+			 (unsigned long long)(n / KINDS + 1), (unsigned long long)(n % KINDS));
+		if (wanted && strcmp(wanted, id))
+			continue;
+		why[0] = 0;
+		p = play_new(scene, seed);
+		report(troubled(p, n / KINDS + 1, (uint32_t)(n % KINDS)), id);
+		play_free(p);
+	}
+}
+
+/* ---- */
+
+static int is_for(const struct scene *s, const char *what)
+{
+	size_t len = strcspn(what, ":");
+
+	return strlen(s->name) == len && !strncmp(s->name, what, len);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = { { "seed", 1, 0, 's' }, { "most", 1, 0, 'm' }, { "trouble", 0, 0, 't' }, { 0 } };
+	uint64_t seed = 1;
+	int in_trouble = 0, c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
+		if (c == 's')
+			seed = strtoull(optarg, NULL, 0);
+		else if (c == 'm')
+			most = strtoull(optarg, NULL, 0);
+		else if (c == 't')
+			in_trouble = 1;
+		else
+			return 2;
+	const char *what = optind + 1 < argc ? argv[optind + 1] : NULL, *id = what && strchr(what, ':') ? what : NULL;
+	if (optind == argc || td__module_open(argv[optind], &module, why, sizeof(why))) {
+		fprintf(stderr, "crash: %s\n", optind == argc ? "which module?" : why);
+		return 2;
+	}
+	if (id) {
+		seed = strtoull(strchr(id, ':') + 1, NULL, 0);
+		in_trouble = strstr(id, ":trouble:") != NULL;
+		only_one = 1;
+	}
+	for (const struct scene *s = scenes; s->name; s++) {
+		uint64_t before = passed, bad = failed;
+
+		if (what && !is_for(s, what))
+			continue;
+		for (uint64_t again = 0; again < (s->random && !id ? 4 : 1); again++)
+			(in_trouble ? trouble : crash)(s, seed + again, id);
+		printf("%s: %llu, %llu failed\n", s->name, (unsigned long long)(passed - before + failed - bad),
+		       (unsigned long long)(failed - bad));
+	}
+	td__module_close(module);
+	printf("%llu passed, %llu failed, 0 skipped\n", (unsigned long long)passed, (unsigned long long)failed);
+	return failed != 0;
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A disk in memory that notes what is done to it: see disk.h. */
+#include "disk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t next_random(uint64_t *seed)
+{
+	*seed += 0x9e3779b97f4a7c15ull;
+	uint64_t z = (*seed ^ (*seed >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
+static void *get(size_t size)
+{
+	void *p = calloc(1, size ? size : 1);
+
+	if (!p) {
+		fprintf(stderr, "out of memory\n");
+		abort();
+	}
+	return p;
+}
+
+struct td__disk *disk_new(uint64_t size)
+{
+	struct td__disk *d = get(sizeof(*d));
+
+	d->bytes = get(size);
+	d->size = size;
+	return d;
+}
+
+struct td__disk *disk_copy(const struct td__disk *disk)
+{
+	struct td__disk *d = disk_new(disk->size);
+
+	memcpy(d->bytes, disk->bytes, disk->size);
+	return d;
+}
+
+static void forget_events(struct td__disk *d)
+{
+	for (uint64_t i = 0; i < d->n; i++)
+		free(d->events[i].data);
+	free(d->events);
+	d->events = NULL;
+	d->n = d->room = 0;
+}
+
+void disk_free(struct td__disk *d)
+{
+	forget_events(d);
+	free(d->bytes);
+	free(d);
+}
+
+void disk_note(struct td__disk *d)
+{
+	forget_events(d);
+	d->noting = 1;
+}
+
+void disk_plan(struct td__disk *d, const struct trouble *t)
+{
+	d->trouble = t ? *t : (struct trouble){ 0 };
+	d->acts = d->reads = 0;
+}
+
+static void resize(struct td__disk *d, uint64_t size)
+{
+	uint8_t *bytes = realloc(d->bytes, size);
+
+	if (!bytes)
+		abort();
+	if (size > d->size)
+		memset(bytes + d->size, 0, size - d->size);
+	d->bytes = bytes;
+	d->size = size;
+}
+
+static void put(struct td__disk *d, uint64_t off, const uint8_t *data, uint64_t len)
+{
+	if (off + len > d->size)
+		resize(d, off + len);
+	if (data)
+		memcpy(d->bytes + off, data, len);
+	else
+		memset(d->bytes + off, 0, len);
+}
+
+void disk_apply(struct td__disk *d, const struct event *e)
+{
+	if (e->act == RESIZE)
+		resize(d, e->len);
+	else if (e->act != FLUSH)
+		put(d, e->off, e->data, e->len);
+}
+
+void disk_tear(struct td__disk *d, const struct event *e, uint64_t *seed)
+{
+	if (e->act == RESIZE || e->act == FLUSH)
+		return;
+	for (uint64_t at = 0; at < e->len; at += SECTOR)
+		if (next_random(seed) & 1)
+			put(d, e->off + at, e->data ? e->data + at : NULL, e->len - at < SECTOR ? e->len - at : SECTOR);
+}
+
+static void note(struct td__disk *d, enum act act, uint64_t off, uint64_t len, const void *data)
+{
+	struct event *e;
+
+	if (!d->noting)
+		return;
+	if (d->n == d->room) {
+		d->room = 2 * d->room + 64;
+		d->events = realloc(d->events, d->room * sizeof(*d->events));
+		if (!d->events)
+			abort();
+	}
+	e = &d->events[d->n++];
+	*e = (struct event){ .act = act, .off = off, .len = len };
+	if (data) {
+		e->data = get(len);
+		memcpy(e->data, data, len);
+	}
+}
+
+/* The error that was planned for this act, or 0. */
+static int strikes(struct td__disk *d)
+{
+	uint64_t n = ++d->acts, at = d->trouble.at;
+
+	return at && (n == at || (d->trouble.stays && n > at)) ? d->trouble.error : 0;
+}
+
+/* ---- In the port's place */
+
+#define WRAP(name) __wrap_td__port_disk_##name
+
+int WRAP(read)(struct td__disk *d, uint64_t off, void *data, size_t len);
+int WRAP(read)(struct td__disk *d, uint64_t off, void *data, size_t len)
+{
+	uint64_t n = ++d->reads, at = d->trouble.read_at;
+
+	if (at && (n == at || (d->trouble.stays && n > at)))
+		return d->trouble.error;
+	if (off > d->size || len > d->size - off)
+		return -EIO;
+	memcpy(data, d->bytes + off, len);
+	return 0;
+}
+
+int WRAP(write)(struct td__disk *d, uint64_t off, const void *data, size_t len);
+int WRAP(write)(struct td__disk *d, uint64_t off, const void *data, size_t len)
+{
+	int err = strikes(d);
+
+	if (err)
+		len = len / 2 & ~(size_t)(SECTOR - 1); /* it got as far as this */
+	if (len) {
+		note(d, WRITE, off, len, data);
+		put(d, off, data, len);
+	}
+	return err;
+}
+
+int WRAP(zero)(struct td__disk *d, uint64_t off, uint64_t len);
+int WRAP(zero)(struct td__disk *d, uint64_t off, uint64_t len)
+{
+	int err = strikes(d);
+
+	if (err)
+		return err;
+	note(d, ZERO, off, len, NULL);
+	put(d, off, NULL, len);
+	return 0;
+}
+
+int WRAP(reserve)(struct td__disk *d, uint64_t off, uint64_t len);
+int WRAP(reserve)(struct td__disk *d, uint64_t off, uint64_t len)
+{
+	return strikes(d);
+}
+
+int WRAP(resize)(struct td__disk *d, uint64_t bytes);
+int WRAP(resize)(struct td__disk *d, uint64_t bytes)
+{
+	int err = strikes(d);
+
+	if (err)
+		return err;
+	note(d, RESIZE, 0, bytes, NULL);
+	resize(d, bytes);
+	return 0;
+}
+
+/* As Linux does it: what could not be flushed counts as written from then on, and no later flush makes it last. */
+static void lose(struct td__disk *d)
+{
+	for (uint64_t i = d->n; i-- > 0 && d->events[i].act != FLUSH;)
+		d->events[i].lost = 1;
+}
+
+int WRAP(flush)(struct td__disk *d);
+int WRAP(flush)(struct td__disk *d)
+{
+	int err = strikes(d);
+
+	if (err) {
+		lose(d);
+		return err;
+	}
+	note(d, FLUSH, 0, 0, NULL);
+	return 0;
+}
+
+/* The disk is the test's. */
+void WRAP(close)(struct td__disk *d);
+void WRAP(close)(struct td__disk *d)
+{
+	d->noting = 0;
+}
