@@ -41,6 +41,35 @@ static void put(json_t *to, const char *name, uint64_t n)
 	json_object_set_new(to, name, td__cli_json_number(n));
 }
 
+static json_t *mistakes(const struct td_status *st)
+{
+	static const char *const names[TD_MISTAKES] = {
+		[TD_MISTAKE_ARGUMENT] = "arguments", [TD_MISTAKE_HANDLE] = "handles", [TD_MISTAKE_OPERATION] = "operations",
+		[TD_MISTAKE_LIMIT] = "limits",	     [TD_MISTAKE_BUF] = "bufs_left",  [TD_MISTAKE_LOCK] = "locks_left",
+		[TD_MISTAKE_SHARED] = "shared_records",
+	};
+	json_t *to = json_object();
+
+	for (uint32_t kind = 0; kind < TD_MISTAKES; kind++)
+		put(to, names[kind], st->mistakes[kind]);
+	put(to, "references_left", st->left_references);
+	put(to, "memory_left", st->left_memory);
+	return to;
+}
+
+static json_t *usage(const struct td_status *st)
+{
+	json_t *to = json_object();
+
+	put(to, "memory", st->heap_used);
+	put(to, "handles", st->kept);
+	put(to, "calls", st->inside);
+	put(to, "undo", st->undo_most);
+	put(to, "cpu_ns", st->cpu_ns);
+	put(to, "throttled_ns", st->throttled_ns);
+	return to;
+}
+
 static void put_device(json_t *to, struct td__server *s)
 {
 	int error = atomic_load(&s->write_error);
@@ -88,6 +117,8 @@ static json_t *status(struct td__server *s, json_t *request)
 	put(to, "careless", st.careless);
 	put(to, "deadlocks", st.deadlocks);
 	put(to, "revoked", st.revoked);
+	json_object_set_new(to, "mistakes", mistakes(&st));
+	json_object_set_new(to, "usage", usage(&st));
 	put(to, "vnodes", st.vnodes);
 	put(to, "last_pause_ns", st.last_pause_ns);
 	put(to, "pid", (uint64_t)getpid());

@@ -126,6 +126,21 @@ static void print_calls(json_t *status)
 		printf("    %-12s %lld\n", op, (long long)json_integer_value(n));
 }
 
+/* What is not 0 of an object, on one line. */
+static void print_members(const char *name, json_t *from)
+{
+	char line[512] = "";
+	const char *member;
+	size_t n = 0;
+	json_t *value;
+
+	json_object_foreach(from, member, value)
+		if (json_integer_value(value) && n < sizeof(line))
+			n += (size_t)snprintf(line + n, sizeof(line) - n, "%s%s %lld", n ? ", " : "", member,
+					      (long long)json_integer_value(value));
+	row(name, n ? line : "-");
+}
+
 static void print_device(json_t *status)
 {
 	const char *image =
@@ -164,6 +179,8 @@ static void print_one(json_t *status)
 	row_number("level changes", status, "level_changes");
 	row("last pause", pause);
 	row_number("careless", status, "careless");
+	print_members("mistakes", json_object_get(status, "mistakes"));
+	print_members("usage", json_object_get(status, "usage"));
 	row_number("deadlocks", status, "deadlocks");
 	row_number("  revoked", status, "revoked");
 	row_number("vnodes", status, "vnodes");

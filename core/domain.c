@@ -68,7 +68,7 @@ static int all_idle(const struct td__fs *fs)
 static void close_gate(struct td__fs *fs)
 {
 	__atomic_store_n(&fs->state, TD_STATE_CHANGING, __ATOMIC_RELAXED);
-	__atomic_store_n(&fs->closed, 1, __ATOMIC_SEQ_CST);
+	__atomic_or_fetch(&fs->closed, TD__REPLACED, __ATOMIC_SEQ_CST);
 	td__net_interrupt(&fs->net);
 	td__mutex_lock(&fs->gate_mutex);
 	while (!all_idle(fs))
@@ -80,7 +80,7 @@ static void open_gate(struct td__fs *fs, uint32_t state)
 {
 	td__mutex_lock(&fs->gate_mutex);
 	__atomic_store_n(&fs->state, state, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&fs->closed, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&fs->closed, 0, __ATOMIC_SEQ_CST); /* a new domain has used nothing of its share */
 	td__cond_broadcast(&fs->gate);
 	td__mutex_unlock(&fs->gate_mutex);
 }
@@ -89,7 +89,9 @@ static void install(struct td__fs *fs, struct td__domain *d)
 {
 	td__mutex_lock(&fs->tick_mutex);
 	fs->domain = d;
-	__atomic_store_n(&fs->nslots, d ? d->nslots : 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&fs->nslots, !d ? 0 : d->nslots < d->level.calls ? d->nslots : d->level.calls, __ATOMIC_SEQ_CST);
+	fs->cpu_debt = 0;
+	__atomic_store_n(&fs->heap_used, 0, __ATOMIC_RELAXED);
 	td__mutex_unlock(&fs->tick_mutex);
 }
 
@@ -184,10 +186,26 @@ static int bring_up(struct td__fs *fs, struct td__domain *d, uint32_t format, ch
 	return err;
 }
 
+/* What a module in good order has not given back by now goes with its domain. */
+static void note_left(struct td__fs *fs)
+{
+	uint64_t references = __atomic_load_n(&fs->kept, __ATOMIC_RELAXED);
+	uint64_t memory = __atomic_load_n(&fs->heap_used, __ATOMIC_RELAXED);
+
+	if (!references && !memory)
+		return;
+	__atomic_add_fetch(&fs->left_references, references, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&fs->left_memory, memory, __ATOMIC_RELAXED);
+	td__port_log(4, "a module was unmounted without giving back all memory or references: see `tadan status`");
+}
+
 static void say_goodbye(struct td__fs *fs)
 {
-	if (fs->domain && td__hook_bound(fs, TD_OP_unmount))
-		td__fs_unmount(fs);
+	if (!fs->domain)
+		return;
+	if (td__hook_bound(fs, TD_OP_unmount) && td__fs_unmount(fs))
+		return;
+	note_left(fs);
 }
 
 int td__domain_first(struct td__fs *fs, const struct td_level *level, uint32_t format, char *why, size_t size)
@@ -393,55 +411,4 @@ int td_set_level(struct td__fs *fs, const struct td_level *level, uint64_t *paus
 	if (pause_ns)
 		*pause_ns = err ? 0 : fs->last_pause_ns;
 	return err;
-}
-
-/* ---- The ticker */
-
-static void check_time(struct td__fs *fs, struct td__call *c, uint64_t now)
-{
-	uint64_t started = __atomic_load_n(&c->started, __ATOMIC_ACQUIRE);
-	struct td__domain *d;
-
-	if (!(started & 1) || started != c->seen) {
-		c->seen = started;
-		c->seen_at = now;
-		return;
-	}
-	d = __atomic_load_n(&c->domain, __ATOMIC_RELAXED);
-	if (__atomic_load_n(&c->asleep, __ATOMIC_ACQUIRE))
-		c->seen_at += now - fs->last_tick;
-	if (!d || (d != fs->domain) || !d->level.time_ms || now - c->seen_at < d->level.time_ms * 1000000ull)
-		return;
-	if (!__atomic_load_n(&c->doomed, __ATOMIC_RELAXED))
-		__atomic_store_n(&c->doomed, TD_FAULT_TIME, __ATOMIC_RELEASE);
-	if (d->wall->interrupt)
-		d->wall->interrupt(d, c);
-}
-
-uint32_t td_check_deadlocks(struct td__fs *fs)
-{
-	uint32_t found = 0;
-
-	td__mutex_lock(&fs->tick_mutex);
-	if (fs->domain)
-		found = td__locks_check(fs, fs->domain->level.resolve);
-	td__mutex_unlock(&fs->tick_mutex);
-	return found;
-}
-
-void td__domain_tick(void *arg)
-{
-	struct td__fs *fs = arg;
-	uint64_t now = td__port_monotonic();
-
-	td__mutex_lock(&fs->tick_mutex);
-	for (uint32_t i = 0; i < fs->nslots; i++)
-		check_time(fs, &fs->calls[i], now);
-	if (fs->domain && fs->domain->level.deadlock_ms &&
-	    now - fs->last_deadlock_check >= fs->domain->level.deadlock_ms * 1000000ull) {
-		fs->last_deadlock_check = now;
-		td__locks_check(fs, fs->domain->level.resolve);
-	}
-	fs->last_tick = now;
-	td__mutex_unlock(&fs->tick_mutex);
 }

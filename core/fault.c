@@ -15,6 +15,7 @@ const char *const td_fault_names[TD_FAULT_KINDS] = {
 	[TD_FAULT_LOCK] = "misuse of a lock",
 	[TD_FAULT_MESSAGE] = "malformed message",
 	[TD_FAULT_GONE] = "process gone",
+	[TD_FAULT_LIMIT] = "over a limit",
 	[TD_FAULT_START] = "cannot be started",
 };
 

@@ -21,8 +21,21 @@ enum td_fault_kind {
 	TD_FAULT_LOCK,     /* a lock misused or not given back */
 	TD_FAULT_MESSAGE,  /* a message that cannot be one */
 	TD_FAULT_GONE,     /* the module's process ended */
+	TD_FAULT_LIMIT,    /* over a limit that cannot be refused */
 	TD_FAULT_START,    /* the module could not be started again */
 	TD_FAULT_KINDS
+};
+
+/* Mistakes of a module that the kernel refused or made good. */
+enum td_mistake {
+	TD_MISTAKE_ARGUMENT,  /* a service with a bad argument */
+	TD_MISTAKE_HANDLE,    /* stale, foreign, or given back twice */
+	TD_MISTAKE_OPERATION, /* not allowed on this object now */
+	TD_MISTAKE_LIMIT,     /* more than the domain may hold */
+	TD_MISTAKE_BUF,       /* a buf or mbuf left open at the end of a call */
+	TD_MISTAKE_LOCK,      /* a lock not given back at the end of a call */
+	TD_MISTAKE_SHARED,    /* a record changed that the module had for reading */
+	TD_MISTAKES
 };
 
 enum { TD_FAULTS_KEPT = 64, TD_FAULT_FRAMES = 16, TD_FAULT_ENTRIES = 8 };

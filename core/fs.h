@@ -127,7 +127,7 @@ struct td__fs {
 	struct td__domain *domain;
 	uint64_t bound;
 	uint32_t state;  /* enum td_state */
-	uint32_t closed; /* calls must wait */
+	uint32_t closed; /* not 0: calls must wait; bits of enum td__closed */
 	uint32_t starter; /* td__port_thread() + 1 of who may call nevertheless */
 	uint32_t nslots;  /* of the domain */
 	uint32_t remote;  /* TD_FS_REMOTE */
@@ -170,6 +170,11 @@ struct td__fs {
 	uint64_t last_pause_ns;
 	struct td__ticker *ticker;
 	uint64_t last_deadlock_check, last_tick;
+	int64_t cpu_debt;      /* ns that the domain has used beyond its share, under tick_mutex */
+	uint64_t cpu_ns, throttled_ns; /* of all domains; under tick_mutex */
+	uint64_t heap_used;    /* bytes, as the module says; atomic */
+	uint64_t left_references, left_memory; /* at unmounts in good order; atomic */
+	struct td__written *written; /* see watch.c */
 
 	const char *source, *options; /* what the module is mounted on, and how */
 	char said[201]; /* by the module while it is mounted, under `life` */
@@ -183,6 +188,8 @@ struct td__kept {
 	uint64_t key, value;
 	uint32_t dropped; /* by a call that is not committed yet */
 };
+
+enum td__closed { TD__REPLACED = 1 /* the domain is replaced */, TD__THROTTLED = 2 /* it has used more than its share of time */ };
 
 /* Is this the thread that may call although the gate is closed? */
 static inline int td__is_starter(const struct td__fs *fs)
@@ -364,6 +371,14 @@ enum { TD__TICK_MS = 10 };
 void td__domain_tick(void *fs);
 int td__domain_first(struct td__fs *fs, const struct td_level *level, uint32_t format, char *why, size_t size);
 void td__domain_last(struct td__fs *fs);
+
+/* ---- watch.c */
+
+void td__note_heap(struct td__fs *fs, uint64_t used);
+/* Bytes of a block are about to change. With check=deep it is a fault if a call that is under way has changed them, too. */
+void td__note_write(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t len);
+int td__written_init(struct td__fs *fs);
+void td__written_fini(struct td__fs *fs);
 
 /* ---- fault.c */
 

@@ -3,7 +3,7 @@
 #include "fs.h"
 #include "journal.h"
 
-enum { MISTAKES_MAX = 16, REPEATS_MAX = 1000 };
+enum { REPEATS_MAX = 1000 };
 
 int td__hook_bound(const struct td__fs *fs, uint32_t op)
 {
@@ -185,11 +185,22 @@ int td__put_out(struct td__call *c, int64_t *at, uint32_t *room, uint32_t size)
 
 /* ---- Faults and mistakes */
 
-/* The counter is this slot's, so this thread's; others read it. */
-static void add_careless(struct td__call *c, uint32_t n)
+/* The counters are this slot's, so this thread's; others read them. */
+void td__mistake(struct td__call *c, uint32_t kind, uint64_t n)
 {
 	if (n)
-		__atomic_store_n(&c->careless, c->careless + n, __ATOMIC_RELAXED);
+		__atomic_store_n(&c->mistakes_by[kind], c->mistakes_by[kind] + n, __ATOMIC_RELAXED);
+}
+
+static uint32_t kind_of(int error)
+{
+	switch (error) {
+	case TD_ESTALE: return TD_MISTAKE_HANDLE;
+	case TD_EPERM:
+	case TD_EDEADLK: return TD_MISTAKE_OPERATION;
+	case TD_EMFILE: return TD_MISTAKE_LIMIT;
+	default: return TD_MISTAKE_ARGUMENT;
+	}
 }
 
 void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const char *detail)
@@ -203,8 +214,8 @@ void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const c
 
 int td__careless(struct td__call *c, int error, const char *what)
 {
-	add_careless(c, 1);
-	if (++c->mistakes > MISTAKES_MAX && c->domain->level.check != TD_CHECK_OFF)
+	td__mistake(c, kind_of(error), 1);
+	if (++c->mistakes > c->domain->level.mistakes && c->domain->level.check != TD_CHECK_OFF)
 		td__call_fault(c, TD_FAULT_SERVICE, what, 0);
 	return -error;
 }
@@ -249,6 +260,13 @@ static const char *wrong_fresh(const struct td_vnode *was, const struct td_vnode
 	return is->handle != was->handle ? "handle" : 0;
 }
 
+/* Times aside: who reads may change these meanwhile. What the module did here is dropped in any case. */
+static int differs(const struct td_vnode *a, const struct td_vnode *b)
+{
+	return a->size != b->size || a->blocks != b->blocks || a->mode != b->mode || a->nlink != b->nlink || a->uid != b->uid ||
+	       a->gid != b->gid || a->fid != b->fid || a->handle != b->handle;
+}
+
 /* Copy what the module may have changed, then check the copy. */
 static int take_records(struct td__call *c)
 {
@@ -257,8 +275,12 @@ static int take_records(struct td__call *c)
 	for (uint32_t i = 0; i < c->nvnodes && !err; i++) {
 		struct td__call_vnode *cv = &c->vnodes[i];
 
-		if (c->in_place || cv->mode != TD_EXCLUSIVE)
+		if (c->in_place)
 			continue;
+		if (cv->mode != TD_EXCLUSIVE) {
+			td__mistake(c, TD_MISTAKE_SHARED, c->domain->level.check == TD_CHECK_DEEP && differs(&cv->v->rec, cv->rec));
+			continue;
+		}
 		cv->back = *cv->rec;
 		if (checks(c)) {
 			err = td__call_check(c, "vnode", td__fixed_vnode(&cv->v->rec, &cv->back));
@@ -332,6 +354,9 @@ int td__call_enter(struct td__call *c)
 			td__call_fault(c, c->doomed, "returned only after its time", 0);
 		if (checks(c))
 			check_result(c);
+		if (c->domain->level.check == TD_CHECK_DEEP && td__locks_left(c))
+			td__call_fault(c, TD_FAULT_LOCK, "returned without giving a lock back", 0);
+		td__note_heap(c->fs, f->heap_used);
 		if (!c->fault.kind && !c->result)
 			return take_records(c);
 	}
@@ -357,6 +382,13 @@ int td__take_bytes(struct td__call *c, uint32_t len, struct td_out *out)
 
 /* ---- Ending */
 
+/* What the call has changed is no longer in doubt, and others may change it. */
+static uint32_t let_go(struct td__call *c)
+{
+	__atomic_store_n(&c->serial, c->serial + 1, __ATOMIC_RELEASE);
+	return td__locks_give_all(c);
+}
+
 /* Give back what the call still holds; what the module should have given back itself is counted. */
 static void tidy(struct td__call *c)
 {
@@ -364,7 +396,8 @@ static void tidy(struct td__call *c)
 
 	for (uint32_t i = 0; i < c->open_top; i++)
 		forgotten += c->bufs[i].open;
-	add_careless(c, forgotten + td__locks_give_all(c) + td__mbufs_close_all(c));
+	td__mistake(c, TD_MISTAKE_BUF, forgotten + td__mbufs_close_all(c));
+	td__mistake(c, TD_MISTAKE_LOCK, let_go(c));
 }
 
 static void commit(struct td__call *c)
@@ -408,7 +441,7 @@ static int failed(struct td__call *c, td__attempts *tries, int *err)
 		tries->gave_way = __atomic_add_fetch(&fs->locks.gave_way, 1, __ATOMIC_RELAXED);
 
 	td__journal_undo(c, faulted ? &fault : 0);
-	td__locks_give_all(c);
+	let_go(c);
 	td__mbufs_close_all(c);
 	tries->left_messages = c->left_messages;
 	if (faulted)

@@ -96,7 +96,9 @@ struct td__call {
 
 	uint64_t gave_way; /* not 0: it was aborted before; the least was first */
 	uint64_t started; /* counts the crossings of this slot: odd while the module runs */
-	uint32_t asleep;  /* it waits for the network, which is not the module's time */
+	uint32_t asleep;  /* it waits in a service, which is not the module's time */
+	uint64_t progress; /* changes whenever the call gets on, see watch.c */
+	uint64_t serial;   /* counts the slot's transactions: what one has changed is no longer in doubt when this has changed */
 
 	/* The owner's. */
 	struct td__fs *fs;
@@ -133,13 +135,15 @@ struct td__call {
 	struct td__open_mbuf mbufs[TD_MBUF_MAX];
 	struct td_fault fault;
 
-	/* The ticker's: when it first saw this value of started. */
-	uint64_t seen, seen_at;
+	/* The ticker's: which crossing and which progress it saw last, and how long ago, waits aside. */
+	uint64_t seen, seen_progress;
+	uint64_t still_ns, inside_ns;
 
 	/* Counters, summed up by whoever asks. */
 	uint64_t calls_by_op[TD_OP_MAX];
 	uint32_t expected[TD_OP_MAX]; /* first_lock of the last call of each operation in this slot */
-	uint64_t careless;
+	uint64_t mistakes_by[TD_MISTAKES];
+	uint64_t undo_most; /* bytes of the longest journal */
 } __attribute__((aligned(128)));
 
 typedef struct {
@@ -186,8 +190,17 @@ uint32_t td__mbufs_close_all(struct td__call *c);
 /* Undo TD__ENTRY_KEPT or TD__ENTRY_UNKEPT, or carry out the latter. */
 void td__kept_end(struct td__call *c, const struct td__entry *e, int commit);
 
-/* A mistake in the use of a service: counted; over the limit of one call it dooms the call. Returns -error. */
+/* A mistake in the use of a service, of a kind that its error tells: counted; over the limit of one call it dooms the call. Returns -error. */
 int td__careless(struct td__call *c, int error, const char *what);
+
+/* Count mistakes, without consequences. */
+void td__mistake(struct td__call *c, uint32_t kind, uint64_t n);
+
+/* The call gets on. */
+static inline void td__progress(struct td__call *c)
+{
+	__atomic_store_n(&c->progress, c->progress + 1, __ATOMIC_RELAXED);
+}
 
 /* Note a fault that the kernel itself found (not the wall). The first one counts. */
 void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const char *detail);

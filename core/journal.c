@@ -5,15 +5,15 @@
 
 enum { KEPT = 1 << 20 };
 
-static int grow(struct td__journal *j, uint32_t need)
+static int grow(struct td__journal *j, uint32_t need, uint64_t most)
 {
 	uint32_t size = j->size ? j->size : 16384;
 	uint8_t *data;
 
-	while (size - j->used < need && size < TD__JOURNAL_MAX)
-		size *= 2;
-	if (size - j->used < need)
+	if ((uint64_t)j->used + need > most)
 		return -TD_ENOMEM;
+	while (size - j->used < need)
+		size *= 2;
 	data = td__port_alloc(size);
 	if (!data)
 		return -TD_ENOMEM;
@@ -26,13 +26,17 @@ static int grow(struct td__journal *j, uint32_t need)
 	return 0;
 }
 
-static struct td__entry *append(struct td__journal *j, uint32_t kind, uint32_t len)
+/* Beyond the limit the call cannot be undone, so it cannot go on. */
+static struct td__entry *append(struct td__call *c, uint32_t kind, uint32_t len)
 {
+	struct td__journal *j = &c->journal;
 	uint32_t need = (uint32_t)sizeof(struct td__entry) + ((len + 7) & ~7u);
 	struct td__entry *e;
 
-	if (j->size - j->used < need && grow(j, need))
+	if (j->size - j->used < need && grow(j, need, c->domain->level.undo)) {
+		td__call_fault(c, TD_FAULT_LIMIT, "more undo than the level or the memory has for one call", 0);
 		return 0;
+	}
 	e = (struct td__entry *)(j->data + j->used);
 	e->kind = kind;
 	e->len = len;
@@ -42,12 +46,13 @@ static struct td__entry *append(struct td__journal *j, uint32_t kind, uint32_t l
 	j->last = j->used;
 	j->used += need;
 	j->entries++;
+	td__progress(c);
 	return e;
 }
 
 int td__journal_bytes(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t len)
 {
-	struct td__entry *e = append(&c->journal, TD__ENTRY_BYTES, len);
+	struct td__entry *e = append(c, TD__ENTRY_BYTES, len);
 
 	if (!e)
 		return -TD_ENOMEM;
@@ -70,7 +75,7 @@ int td__journal_block(struct td__call *c, uint64_t blkno)
 	struct td__device *dev = c->fs->device;
 	const void *block = td__device_at(dev, blkno);
 	uint32_t len = all_zero(block, dev->bsize) ? 0 : dev->bsize;
-	struct td__entry *e = append(&c->journal, TD__ENTRY_ZEROED, len);
+	struct td__entry *e = append(c, TD__ENTRY_ZEROED, len);
 
 	if (!e)
 		return -TD_ENOMEM;
@@ -81,7 +86,7 @@ int td__journal_block(struct td__call *c, uint64_t blkno)
 
 int td__journal_mark(struct td__call *c, uint32_t kind, uint64_t blkno, uint64_t count)
 {
-	struct td__entry *e = append(&c->journal, kind, 0);
+	struct td__entry *e = append(c, kind, 0);
 
 	if (!e)
 		return -TD_ENOMEM;
@@ -91,8 +96,12 @@ int td__journal_mark(struct td__call *c, uint32_t kind, uint64_t blkno, uint64_t
 }
 
 /* What few calls need is given back: a slot's journal would stay as large as its largest ever was. */
-static void clear(struct td__journal *j)
+static void clear(struct td__call *c)
 {
+	struct td__journal *j = &c->journal;
+
+	if (j->used > c->undo_most)
+		__atomic_store_n(&c->undo_most, j->used, __ATOMIC_RELAXED);
 	if (j->size > KEPT) {
 		td__port_free(j->data, j->size);
 		j->data = 0;
@@ -116,7 +125,7 @@ void td__journal_commit(struct td__call *c)
 			td__kept_end(c, e, 1);
 		at += (uint32_t)sizeof(*e) + ((e->len + 7) & ~7u);
 	}
-	clear(j);
+	clear(c);
 }
 
 static void undo_entry(struct td__call *c, const struct td__entry *e)
@@ -168,5 +177,5 @@ void td__journal_undo(struct td__call *c, struct td_fault *f)
 		}
 		at -= e->prev;
 	}
-	clear(j);
+	clear(c);
 }

@@ -8,9 +8,9 @@
 
 #include "gateway.h"
 
-enum { TD__JOURNAL_MAX = 64 << 20 };
+enum { TD__JOURNAL_MAX = 1 << 30 }; /* what a level may allow one call */
 
-/* Keep `len` bytes of block blkno as they are now. 0, or -TD_ENOMEM at the limit. */
+/* Keep `len` bytes of block blkno as they are now. 0, or -TD_ENOMEM at the level's limit, which is a fault of the call. */
 int td__journal_bytes(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t len);
 /* A whole block is about to be overwritten. */
 int td__journal_block(struct td__call *c, uint64_t blkno);

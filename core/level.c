@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Levels and knobs as text. */
 #include "fs.h"
+#include "journal.h"
 
 const char *const td_wall_names[TD_WALL_KINDS] = { "none", "pkey", "sfi", "process" };
 static const char *const shared_names[] = { "rw", "ro", "unmapped", 0 };
@@ -27,7 +28,7 @@ const struct td_level_about td_levels[] = {
 };
 
 /* What every level begins with. */
-static const char defaults[] = "resolve=abort,memory=64M,handles=65536,restart=32/60s";
+static const char defaults[] = "resolve=abort,memory=64M,undo=64M,calls=48,cpu=off,mistakes=16,handles=65536,restart=32/60s";
 
 /* ---- Reading */
 
@@ -87,6 +88,43 @@ static int duration(struct text t, uint32_t *ms)
 	if (!n || n > 86400000)
 		return -TD_EINVAL;
 	*ms = (uint32_t)n;
+	return 0;
+}
+
+/* TIME, or TIME/TIME: without progress, and in all. Without the second one it is so many times the first. */
+enum { MOST_TIMES = 12, DAY_MS = 86400000 };
+
+static int time_limit(struct text t, struct td_level *l)
+{
+	struct text first = t, second;
+
+	for (first.len = 0; first.len < t.len && t.p[first.len] != '/'; first.len++)
+		;
+	second = (struct text){ t.p + first.len + 1, t.len - first.len - 1 };
+	if (duration(first, &l->time_ms))
+		return -TD_EINVAL;
+	l->most_ms = l->time_ms > DAY_MS / MOST_TIMES ? DAY_MS : l->time_ms * MOST_TIMES;
+	if (first.len == t.len)
+		return 0;
+	return duration(second, &l->most_ms) || !l->time_ms || l->most_ms < l->time_ms ? -TD_EINVAL : 0;
+}
+
+/* A number from `least` to `most`, with `unit` behind it. */
+static int count(struct text t, const char *unit, uint32_t least, uint32_t most, uint32_t *value)
+{
+	uint64_t n;
+
+	if (number(&t, &n) || !same(t, unit) || n < least || n > most)
+		return -TD_EINVAL;
+	*value = (uint32_t)n;
+	return 0;
+}
+
+static int share(struct text t, uint32_t *value)
+{
+	if (!same(t, "off"))
+		return count(t, "%", 1, 10000, value);
+	*value = 0;
 	return 0;
 }
 
@@ -154,14 +192,22 @@ static const char *set_knob(struct td_level *l, struct text knob, struct text va
 	if (same(knob, "resolve"))
 		return one_of(value, resolve_names, &l->resolve) ? "resolve is abort or revoke" : 0;
 	if (same(knob, "time"))
-		return duration(value, &l->time_ms) ? "time is off or a limit such as 500ms or 5s" : 0;
+		return time_limit(value, l) ? "time is off, or a limit such as 500ms, or two such as 5s/60s: without progress, in all" : 0;
 	if (same(knob, "memory"))
 		return bytes(value, &l->memory) ? "memory is a size from 64K to 1024G, such as 64M" : 0;
+	if (same(knob, "undo"))
+		return bytes(value, &l->undo) || l->undo > TD__JOURNAL_MAX ? "undo is a size from 64K to 1G, such as 64M" : 0;
+	if (same(knob, "calls"))
+		return count(value, "", 1, TD__SLOTS, &l->calls) ? "calls is a number from 1 to 48" : 0;
+	if (same(knob, "cpu"))
+		return share(value, &l->cpu) ? "cpu is off or a share of one processor from 1% to 10000%, such as 50%" : 0;
+	if (same(knob, "mistakes"))
+		return count(value, "", 0, 1000000, &l->mistakes) ? "mistakes is a number" : 0;
 	if (same(knob, "handles"))
 		return handles(value, &l->handles) ? "handles is off or a number" : 0;
 	if (same(knob, "restart"))
 		return restarts(value, l) ? "restart is never or N/TIME such as 32/60s" : 0;
-	return "the knobs are wall, trap, shared, check, journal, deadlock, resolve, time, memory, handles, restart";
+	return "the knobs are wall, trap, shared, check, journal, deadlock, resolve, time, memory, undo, calls, cpu, mistakes, handles, restart";
 }
 
 static struct text next_word(const char **p)
@@ -299,9 +345,24 @@ size_t td_level_format(const struct td_level *l, char *text, size_t size)
 	put(&w, ",resolve=");
 	put(&w, resolve_names[l->resolve]);
 	put_duration(&w, ",time=", l->time_ms);
+	if (l->time_ms)
+		put_duration(&w, "/", l->most_ms);
 	put(&w, ",memory=");
 	put_number(&w, l->memory >> 10);
-	put(&w, "K,handles=");
+	put(&w, "K,undo=");
+	put_number(&w, l->undo >> 10);
+	put(&w, "K,calls=");
+	put_number(&w, l->calls);
+	put(&w, ",cpu=");
+	if (l->cpu) {
+		put_number(&w, l->cpu);
+		put(&w, "%");
+	} else {
+		put(&w, "off");
+	}
+	put(&w, ",mistakes=");
+	put_number(&w, l->mistakes);
+	put(&w, ",handles=");
 	if (l->handles)
 		put_number(&w, l->handles);
 	else

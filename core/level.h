@@ -20,9 +20,14 @@ struct td_level {
 	uint32_t journal;      /* enum td_journal */
 	uint32_t deadlock_ms;  /* interval of the check; 0: off */
 	uint32_t resolve;      /* enum td_resolve: how a deadlock is ended */
-	uint32_t time_ms;      /* limit of one call; 0: off */
+	uint32_t time_ms;      /* for how long a call may make no progress, see watch.c; 0: off */
+	uint32_t most_ms;      /* limit of one call whatever it does; 0: off, if and only if time_ms is */
 	uint32_t handles;      /* vnode references that the domain may keep; 0: no limit */
 	uint64_t memory;       /* bytes of the domain's heap */
+	uint64_t undo;         /* bytes of journal that one call may write */
+	uint32_t calls;        /* in flight, 1 to TD__SLOTS */
+	uint32_t cpu;          /* share of the time of one processor, in percent; 0: no limit */
+	uint32_t mistakes;     /* of one call that are forgiven; one more is a fault, unless check is off */
 	uint32_t restarts;     /* faults that are survived within restart_s; 0: never restart; 64 and more: no limit */
 	uint32_t restart_s;
 };

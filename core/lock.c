@@ -158,6 +158,8 @@ static int wait(struct td__call *c, uint32_t lock, int exclusive)
 	uint64_t turn, bit = 1ull << c->slot;
 	int err = 0, taken = 0;
 
+	/* Where nobody ends deadlocks, the time limit has to. */
+	__atomic_store_n(&c->asleep, c->domain->level.deadlock_ms != 0, __ATOMIC_RELEASE);
 	td__mutex_lock(&l->mutex);
 	turn = l->turns++;
 	queue_for(c, lock, exclusive, turn);
@@ -187,6 +189,7 @@ static int wait(struct td__call *c, uint32_t lock, int exclusive)
 	if (lent)
 		leave_queue(c, lent - 1);
 	td__mutex_unlock(&l->mutex);
+	__atomic_store_n(&c->asleep, 0, __ATOMIC_RELEASE);
 	return err;
 }
 
@@ -273,6 +276,14 @@ void td__lock_give(struct td__call *c, uint32_t lock)
 	}
 	put(c->held, lock, 0);
 	release(&c->fs->locks, lock, c->slot);
+}
+
+int td__locks_left(const struct td__call *c)
+{
+	for (uint32_t i = 0; i < TD_LOCK_MAX / 64; i++)
+		if (c->held[i] & ~c->given[i])
+			return 1;
+	return 0;
 }
 
 uint32_t td__locks_give_all(struct td__call *c)

@@ -56,6 +56,9 @@ void td__lock_give(struct td__call *c, uint32_t lock);
 /* Give everything back that the call holds. Returns how many locks the module had not given back itself. */
 uint32_t td__locks_give_all(struct td__call *c);
 
+/* Does the call hold locks that the module has not given back? */
+int td__locks_left(const struct td__call *c);
+
 /* The call is about to change something: none of its locks can be taken from it from now on. */
 #define td__locks_changed(c) memset((c)->clean, 0, sizeof((c)->clean))
 

@@ -22,6 +22,7 @@ static void fini(struct td__fs *fs)
 	td__mutex_fini(&fs->renames);
 	td__ahead_fini(fs);
 	td__mutex_fini(&fs->faults_mutex);
+	td__written_fini(fs);
 	if (fs->calls)
 		td__port_free(fs->calls, TD__SLOTS * sizeof(*fs->calls));
 	if (fs->faults)
@@ -48,6 +49,8 @@ static int init(struct td__fs *fs)
 	}
 	int err = td__ahead_init(fs);
 
+	if (!err)
+		err = td__written_init(fs);
 	if (!err)
 		err = td__vnodes_init(fs);
 	if (!err)
@@ -135,6 +138,8 @@ void td_get_status(struct td__fs *fs, struct td_status *out)
 	}
 	out->since_sec = fs->since_sec;
 	out->level_changes = fs->level_changes;
+	out->cpu_ns = fs->cpu_ns;
+	out->throttled_ns = fs->throttled_ns;
 	td__mutex_unlock(&fs->tick_mutex);
 	td__copy_text(out->module, sizeof(out->module), fs->module->info.name);
 	out->build = fs->module->build;
@@ -142,13 +147,26 @@ void td_get_status(struct td__fs *fs, struct td_status *out)
 	out->faults = __atomic_load_n(&fs->nfaults, __ATOMIC_RELAXED);
 	out->restarts = __atomic_load_n(&fs->restarts, __ATOMIC_RELAXED);
 	out->deadlocks = __atomic_load_n(&fs->locks.resolved, __ATOMIC_RELAXED);
+	out->heap_used = __atomic_load_n(&fs->heap_used, __ATOMIC_RELAXED);
+	out->kept = __atomic_load_n(&fs->kept, __ATOMIC_RELAXED);
+	out->left_references = __atomic_load_n(&fs->left_references, __ATOMIC_RELAXED);
+	out->left_memory = __atomic_load_n(&fs->left_memory, __ATOMIC_RELAXED);
 	out->revoked = __atomic_load_n(&fs->locks.revoked, __ATOMIC_RELAXED);
 	out->vnodes = td__vnodes_count(fs);
 	out->last_pause_ns = __atomic_load_n(&fs->last_pause_ns, __ATOMIC_RELAXED);
 	for (uint32_t i = 0; i < TD__SLOTS; i++) {
 		const struct td__call *c = &fs->calls[i];
 
-		out->careless += __atomic_load_n(&c->careless, __ATOMIC_RELAXED);
+		uint64_t most = __atomic_load_n(&c->undo_most, __ATOMIC_RELAXED);
+
+		out->undo_most = most > out->undo_most ? most : out->undo_most;
+		out->inside += __atomic_load_n(&c->busy, __ATOMIC_RELAXED);
+		for (uint32_t kind = 0; kind < TD_MISTAKES; kind++) {
+			uint64_t n = __atomic_load_n(&c->mistakes_by[kind], __ATOMIC_RELAXED);
+
+			out->careless += n;
+			out->mistakes[kind] += n;
+		}
 		for (uint32_t op = 0; op < TD_OP_MAX; op++) {
 			uint64_t n = __atomic_load_n(&c->calls_by_op[op], __ATOMIC_RELAXED);
 

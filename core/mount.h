@@ -61,7 +61,15 @@ struct td_status {
 	int64_t since_sec; /* when this level began */
 	uint64_t calls;    /* that crossed the wall */
 	uint64_t faults, restarts, level_changes;
-	uint64_t careless; /* mistakes that the kernel corrected: bad service arguments, bufs left open */
+	uint64_t careless; /* mistakes that the kernel corrected: see enum td_mistake */
+	uint64_t mistakes[TD_MISTAKES]; /* the same, by kind */
+	uint64_t left_references, left_memory; /* that modules in good order had not given back at their unmount; bytes */
+	uint64_t heap_used;    /* bytes of its heap that the module has allocated, by its own word */
+	uint64_t undo_most;    /* bytes of the longest journal of a call */
+	uint64_t cpu_ns;       /* that calls were inside, waits in services aside: looked at every TD__TICK_MS */
+	uint64_t throttled_ns; /* that calls had to wait because of the share `cpu` */
+	uint32_t kept;         /* vnode references that the module keeps */
+	uint32_t inside;       /* calls */
 	uint64_t deadlocks; /* resolved */
 	uint64_t revoked;   /* of these, by taking a lock away for a time */
 	uint64_t vnodes;   /* active or cached */

@@ -58,14 +58,20 @@ int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t 
 		return td__careless(c, TD_EINVAL, "bread: a handle that is in use or out of turn");
 	if (blkno >= dev->blocks)
 		return td__careless(c, TD_EINVAL, "bread: a block beyond the device");
-	if (!td__device_present(dev, blkno))
+	if (!td__device_present(dev, blkno)) {
+		__atomic_store_n(&c->asleep, 1, __ATOMIC_RELEASE);
 		err = td__device_load(dev, blkno, 1);
+		__atomic_store_n(&c->asleep, 0, __ATOMIC_RELEASE);
+	}
 	if (!err && fresh && c->domain->level.journal == TD_JOURNAL_ALL)
 		err = td__journal_block(c, blkno);
 	if (err)
 		return err == -TD_EIO ? err : -TD_EMFILE;
+	if (b->blkno != blkno)
+		td__progress(c);
 	if (fresh) {
 		td__locks_changed(c);
+		td__note_write(c, blkno, 0, dev->bsize);
 		td__device_dirty(dev, blkno, 1);
 		memset(td__device_at(dev, blkno), 0, dev->bsize);
 		td__device_altered(dev, blkno);
@@ -106,12 +112,11 @@ static uint8_t *about_to_change(struct td__call *c, uint32_t buf, uint32_t off, 
 		return 0;
 	if (c->domain->level.journal == TD_JOURNAL_ALL) {
 		*err = td__journal_bytes(c, b->blkno, off, len);
-		if (*err) {
-			*err = td__careless(c, TD_EINVAL, "journal: over the limit of one call");
+		if (*err)
 			return 0;
-		}
 	}
 	td__locks_changed(c);
+	td__note_write(c, b->blkno, off, len);
 	td__device_dirty(c->fs->device, b->blkno, 1);
 	return td__device_at(c->fs->device, b->blkno) + off;
 }
@@ -178,9 +183,7 @@ int td__svc_do_discard(struct td__call *c, uint64_t blkno, uint64_t count)
 		td__device_discard(c->fs->device, blkno, count);
 		return 0;
 	}
-	if (td__journal_mark(c, TD__ENTRY_DISCARD, blkno, count))
-		return td__careless(c, TD_EINVAL, "journal: over the limit of one call");
-	return 0;
+	return td__journal_mark(c, TD__ENTRY_DISCARD, blkno, count);
 }
 
 int td__svc_do_lock(struct td__call *c, uint32_t lock, uint32_t mode)
@@ -218,6 +221,8 @@ int td__svc_do_uio_read(struct td__call *c, uint32_t uio, void *data, uint32_t l
 	if (td__port_copy(data, c->uio->data + c->uio->moved, len))
 		return td__careless(c, TD_EINVAL, "uio_read: memory that is not there");
 	c->uio->moved += len;
+	if (len)
+		td__progress(c);
 	return 0;
 }
 
@@ -232,6 +237,8 @@ int td__svc_do_uio_write(struct td__call *c, uint32_t uio, const void *data, uin
 	if (err)
 		return err == -TD_EFAULT ? td__careless(c, TD_EINVAL, "uio_write: memory that is not there") : err;
 	c->uio->moved += len;
+	if (len)
+		td__progress(c);
 	return 0;
 }
 

@@ -22,7 +22,7 @@ int td__net_must_end(struct td__call *c)
 		return -TD_EIO;
 	if (__atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE) || __atomic_load_n(&c->aborted, __ATOMIC_ACQUIRE))
 		return -TD_EDEADLK;
-	if (!__atomic_load_n(&c->fs->closed, __ATOMIC_SEQ_CST) || td__is_starter(c->fs))
+	if (!(__atomic_load_n(&c->fs->closed, __ATOMIC_SEQ_CST) & TD__REPLACED) || td__is_starter(c->fs))
 		return 0;
 	__atomic_store_n(&c->aborted, 1, __ATOMIC_RELEASE);
 	return -TD_EDEADLK;

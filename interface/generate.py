@@ -12,7 +12,7 @@ import sys
 
 SCALAR = {"u32": 4, "u64": 8, "i64": 8}
 CTYPE = {"u32": "uint32_t", "u64": "uint64_t", "i64": "int64_t"}
-FRAME_HEADER = 136
+FRAME_HEADER = 144
 
 
 class Block:

@@ -52,7 +52,7 @@ static int take_copy(struct td__context *ctx, struct td_buf *b, const void *from
 	uint8_t **copy = &ctx->pool[b - ctx->bufs];
 
 	if (!*copy)
-		*copy = td_alloc(ctx->bsize);
+		*copy = td__heap_take(ctx->bsize);
 	if (!*copy)
 		return -TD_EMFILE;
 	if (from)

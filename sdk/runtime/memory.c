@@ -18,8 +18,17 @@ struct free_block {
 static struct {
 	char *next, *end;
 	struct free_block *freed[CLASSES];
+	uint64_t used; /* by the module */
 	int locked;
 } heap;
+
+/* What stands before each block. Its mark tells a block that is given back twice, or was never one. */
+struct header {
+	uint32_t class;
+	uint32_t mark;
+};
+
+enum { MARK_USED = 0x75736564, MARK_FREE = 0x66726565 };
 
 static void heap_lock(void)
 {
@@ -45,6 +54,7 @@ void td__heap_init(void *memory, size_t size)
 	heap.end = (char *)memory + size;
 	for (uint32_t i = 0; i < CLASSES; i++)
 		heap.freed[i] = 0;
+	heap.used = 0;
 	heap.locked = 0;
 }
 
@@ -57,7 +67,7 @@ static uint32_t class_of(size_t size)
 	return class;
 }
 
-void *td_alloc(size_t size)
+static void *take(size_t size, int count)
 {
 	uint32_t class = class_of(size + HEADER);
 	char *p = 0;
@@ -72,21 +82,42 @@ void *td_alloc(size_t size)
 		p = heap.next;
 		heap.next += (size_t)1 << class;
 	}
+	if (p && count)
+		__atomic_store_n(&heap.used, heap.used + ((size_t)1 << class), __ATOMIC_RELAXED);
 	heap_unlock();
 	if (!p)
 		return 0;
-	*(uint32_t *)p = class;
+	*(struct header *)p = (struct header){ class, MARK_USED };
 	return memset(p + HEADER, 0, size);
+}
+
+void *td_alloc(size_t size)
+{
+	return take(size, 1);
+}
+
+void *td__heap_take(size_t size)
+{
+	return take(size, 0);
+}
+
+uint64_t td__heap_used(void)
+{
+	return __atomic_load_n(&heap.used, __ATOMIC_RELAXED);
 }
 
 void td_free(void *memory)
 {
 	struct free_block *b = memory;
+	struct header *h = (struct header *)((char *)memory - HEADER);
 
 	if (!b)
 		return;
-	uint32_t class = *(uint32_t *)((char *)memory - HEADER);
+	if (__atomic_exchange_n(&h->mark, MARK_FREE, __ATOMIC_ACQ_REL) != MARK_USED)
+		__builtin_trap(); /* the heap would be in disorder: better the call than all of them */
+	uint32_t class = h->class;
 	heap_lock();
+	__atomic_store_n(&heap.used, heap.used - ((size_t)1 << class), __ATOMIC_RELAXED);
 	b->next = heap.freed[class];
 	heap.freed[class] = b;
 	heap_unlock();

@@ -21,7 +21,10 @@ int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops)
 	ctx->top = ctx->tags = ctx->mbufs = ctx->mbuf_uses = 0;
 	if (op == TD_OP_HELLO)
 		hello(f);
-	return td__dispatch_fs(ops, f, op);
+	int32_t result = td__dispatch_fs(ops, f, op);
+
+	f->heap_used = td__heap_used();
+	return result;
 }
 
 void td_now(int64_t *sec, uint32_t *nsec)

@@ -147,6 +147,7 @@ struct td_frame {
 	uint32_t op;
 	int32_t error;
 	uint64_t bound; /* answer to TD_OP_HELLO: bit n is set if operation n is there */
+	uint64_t heap_used; /* answer: bytes of its heap that the module has allocated */
 	int64_t now_sec; /* when the call began */
 	uint32_t now_nsec;
 	uint32_t slot;  /* which of the domain's calls in flight this is */
@@ -159,7 +160,7 @@ struct td_frame {
 	uint32_t uid, gid, ngroups; /* with TD_FRAME_CALLER */
 	uint32_t groups[TD_GROUPS_MAX];
 } __attribute__((aligned(8)));
-_Static_assert(sizeof(struct td_frame) == 136, "frame header");
+_Static_assert(sizeof(struct td_frame) == 144, "frame header");
 
 enum {
 	TD_FRAME_AGAIN = 1,  /* the call was begun before, and undone; what it did elsewhere may have happened */

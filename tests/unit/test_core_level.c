@@ -39,6 +39,7 @@ static void test_knobs(void **state)
 	assert_int_equal(l.deadlock_ms, 1500);
 	assert_int_equal(l.resolve, TD_RESOLVE_REVOKE);
 	assert_int_equal(l.time_ms, 2000);
+	assert_int_equal(l.most_ms, 24000);
 	assert_true(l.memory == 1ull << 30);
 	assert_int_equal(l.handles, 0);
 	assert_int_equal(l.restarts, 5);
@@ -54,7 +55,8 @@ static void test_round_trips(void **state)
 						 { "check=off", "check=shallow", "check=deep" },
 						 { "shared=rw", "shared=ro", "shared=unmapped" },
 						 { "deadlock=off", "deadlock=1ms", "deadlock=3600s" },
-						 { "time=off", "time=1ms", "time=1001ms" },
+						 { "time=off", "time=1ms/1ms", "time=1001ms" },
+						 { "undo=64K,calls=1", "cpu=1%,calls=48", "cpu=10000%,mistakes=0,undo=1G" },
 						 { "memory=64K", "memory=1024G", "memory=65M" },
 						 { "handles=off", "handles=1", "handles=4294967295" },
 						 { "resolve=abort", "resolve=revoke", "resolve=abort" },
@@ -62,7 +64,7 @@ static void test_round_trips(void **state)
 	enum { KNOBS = sizeof(values) / sizeof(values[0]) };
 
 	(void)state;
-	for (uint32_t n = 0; n < 19683; n++) {
+	for (uint32_t n = 0; n < 59049; n++) {
 		char text[400] = "isolated", formatted[300], whole[400];
 		struct td_level l, again;
 		size_t length;
@@ -100,6 +102,15 @@ static void test_wrong_words(void **state)
 		{ "guarded,resolve=kill", "'resolve=kill'", "revoke" },
 		{ "guarded,time=5h", "'time=5h'", "500ms" },
 		{ "guarded,time=99999999999999999999s", "'time=", "limit" },
+		{ "guarded,time=5s/1s", "'time=5s/1s'", "in all" },
+		{ "guarded,time=off/1s", "'time=off/1s'", "in all" },
+		{ "guarded,time=5s/", "'time=5s/'", "in all" },
+		{ "guarded,undo=2G", "'undo=2G'", "1G" },
+		{ "guarded,calls=0", "'calls=0'", "48" },
+		{ "guarded,calls=49", "'calls=49'", "48" },
+		{ "guarded,cpu=50", "'cpu=50'", "50%" },
+		{ "guarded,cpu=0%", "'cpu=0%'", "off" },
+		{ "guarded,mistakes=few", "'mistakes=few'", "number" },
 		{ "guarded,memory=1K", "'memory=1K'", "64K" },
 		{ "guarded,memory=1025G", "'memory=1025G'", "1024G" },
 		{ "guarded,memory=M", "'memory=M'", "64M" },

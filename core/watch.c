@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The watch over domains: a tick every TD__TICK_MS, and notes that calls leave for it and for each other.
+ *
+ * Time. A call may be inside for `time` without getting on, and for the longer second limit whatever it does. It gets on when
+ *   - its journal grows: it changes a block, discards some, takes or gives back a reference
+ *   - it opens another block with a handle than it did with the same handle before
+ *   - it moves bytes of the caller's
+ * All of these are bounded but the second: an endless loop that does none, such as one that logs, locks or opens the same
+ * blocks, is ended by the first limit; one that changes or discards, by the limit `undo` or the number of blocks; one that
+ * wanders over the device, by the second limit. Waits for a lock, for the device and for the network do not count: the module
+ * does nothing then. Where deadlocks are not looked for, waits for locks do.
+ *
+ * Share. Every tick it is counted how many calls are inside and do not wait. Who has had more than `cpu` percent of the time
+ * that went by is in debt; over a limit the gate is closed to new calls until the debt is paid. Calls inside go on.
+ *
+ * Writes. With check=deep each write is noted in a table: which bytes of a block, by which transaction. If these have been
+ * written by another one that is still under way, the two do not share a lock as they should, since locks are held until the
+ * commit: to undo the one would destroy what the other did. The second one is the one that faults, though the first may be
+ * the one without a lock. A place in the table is overwritten by the next one that hashes alike, so some are missed; none is
+ * made up. Without a journal locks do not last that long, so nothing is noted.
+ */
+#include "fs.h"
+
+enum {
+	LINE = 64,      /* bytes of a place in the table */
+	PLACES = 1024,
+	DEBT_MS = 50,   /* that are let pass */
+};
+
+struct td__written {
+	uint32_t locked;
+	uint32_t slot;
+	uint64_t serial; /* of the transaction, plus 1; 0: nobody */
+	uint64_t blkno;
+	uint64_t bytes; /* bit n: byte n of the line */
+	uint32_t line;  /* within the block */
+	uint32_t pad;
+};
+
+/* ---- Writes */
+
+int td__written_init(struct td__fs *fs)
+{
+	fs->written = td__port_alloc(PLACES * sizeof(*fs->written));
+	return fs->written ? 0 : -TD_ENOMEM;
+}
+
+void td__written_fini(struct td__fs *fs)
+{
+	if (fs->written)
+		td__port_free(fs->written, PLACES * sizeof(*fs->written));
+}
+
+static struct td__written *place(struct td__fs *fs, uint64_t blkno, uint32_t line)
+{
+	return &fs->written[((blkno * 1024 + line) * 0x9e3779b97f4a7c15ull) >> 54 & (PLACES - 1)];
+}
+
+/* 1: another transaction that is under way has written one of the bytes. */
+static int note_line(struct td__call *c, uint64_t blkno, uint32_t line, uint64_t bytes)
+{
+	struct td__written *w = place(c->fs, blkno, line);
+	int same, clash;
+
+	while (__atomic_exchange_n(&w->locked, 1, __ATOMIC_ACQUIRE))
+		;
+	same = w->serial && w->blkno == blkno && w->line == line &&
+	       __atomic_load_n(&c->fs->calls[w->slot].serial, __ATOMIC_ACQUIRE) + 1 == w->serial;
+	clash = same && w->slot != c->slot && w->bytes & bytes;
+	if (!same || w->slot != c->slot) {
+		w->bytes = 0;
+		w->slot = c->slot;
+		w->serial = c->serial + 1;
+		w->blkno = blkno;
+		w->line = line;
+	}
+	w->bytes |= bytes;
+	__atomic_store_n(&w->locked, 0, __ATOMIC_RELEASE);
+	return clash;
+}
+
+void td__note_write(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t len)
+{
+	uint32_t end = off + len, clash = 0;
+
+	if (c->domain->level.check != TD_CHECK_DEEP || c->domain->level.journal == TD_JOURNAL_OFF)
+		return;
+	while (off < end) {
+		uint32_t first = off % LINE, n = LINE - first < end - off ? LINE - first : end - off;
+
+		clash |= (uint32_t)note_line(c, blkno, off / LINE, (n == LINE ? ~0ull : (1ull << n) - 1) << first);
+		off += n;
+	}
+	if (clash)
+		td__call_fault(c, TD_FAULT_LOCK, "changed what another call has changed and not committed: they share no lock", 0);
+}
+
+/* ---- Memory */
+
+/* The module's own word; its heap is limited whatever it says. Mostly there is nothing new. */
+void td__note_heap(struct td__fs *fs, uint64_t used)
+{
+	if (used > fs->domain->level.memory)
+		used = fs->domain->level.memory;
+	if (__atomic_load_n(&fs->heap_used, __ATOMIC_RELAXED) != used)
+		__atomic_store_n(&fs->heap_used, used, __ATOMIC_RELAXED);
+}
+
+/* ---- The ticker */
+
+/* Is it over its time? */
+static int is_late(struct td__call *c, const struct td_level *level, uint64_t passed)
+{
+	uint64_t progress = __atomic_load_n(&c->progress, __ATOMIC_RELAXED);
+
+	c->inside_ns += passed;
+	c->still_ns = progress == c->seen_progress ? c->still_ns + passed : 0;
+	c->seen_progress = progress;
+	return level->time_ms && (c->still_ns >= level->time_ms * 1000000ull || c->inside_ns >= level->most_ms * 1000000ull);
+}
+
+/* One slot. 1: the module runs there. */
+static uint32_t look(struct td__fs *fs, struct td__call *c, uint64_t passed)
+{
+	uint64_t started = __atomic_load_n(&c->started, __ATOMIC_ACQUIRE);
+
+	if (!(started & 1))
+		return 0;
+	if (started != c->seen) {
+		c->seen = started;
+		c->still_ns = c->inside_ns = 0;
+		return !__atomic_load_n(&c->asleep, __ATOMIC_ACQUIRE);
+	}
+	if (__atomic_load_n(&c->asleep, __ATOMIC_ACQUIRE))
+		return 0;
+	if (__atomic_load_n(&c->domain, __ATOMIC_RELAXED) != fs->domain || !is_late(c, &fs->domain->level, passed))
+		return 1;
+	if (!__atomic_load_n(&c->doomed, __ATOMIC_RELAXED))
+		__atomic_store_n(&c->doomed, TD_FAULT_TIME, __ATOMIC_RELEASE);
+	if (fs->domain->wall->interrupt)
+		fs->domain->wall->interrupt(fs->domain, c);
+	return 1;
+}
+
+static void set_throttle(struct td__fs *fs, int on)
+{
+	td__mutex_lock(&fs->gate_mutex);
+	if (on) {
+		__atomic_or_fetch(&fs->closed, TD__THROTTLED, __ATOMIC_SEQ_CST);
+	} else {
+		__atomic_and_fetch(&fs->closed, ~(uint32_t)TD__THROTTLED, __ATOMIC_SEQ_CST);
+		td__cond_broadcast(&fs->gate);
+	}
+	td__mutex_unlock(&fs->gate_mutex);
+}
+
+static void share(struct td__fs *fs, uint32_t running, uint64_t passed)
+{
+	uint32_t percent = fs->domain->level.cpu;
+	int throttled = __atomic_load_n(&fs->closed, __ATOMIC_RELAXED) & TD__THROTTLED;
+
+	fs->cpu_ns += running * passed;
+	fs->throttled_ns += throttled ? passed : 0;
+	fs->cpu_debt += (int64_t)(running * passed) - (int64_t)(passed / 100 * percent);
+	if (fs->cpu_debt < 0 || !percent)
+		fs->cpu_debt = 0;
+	if (!throttled && fs->cpu_debt > DEBT_MS * 1000000ll)
+		set_throttle(fs, 1);
+	else if (throttled && !fs->cpu_debt)
+		set_throttle(fs, 0);
+}
+
+uint32_t td_check_deadlocks(struct td__fs *fs)
+{
+	uint32_t found = 0;
+
+	td__mutex_lock(&fs->tick_mutex);
+	if (fs->domain)
+		found = td__locks_check(fs, fs->domain->level.resolve);
+	td__mutex_unlock(&fs->tick_mutex);
+	return found;
+}
+
+void td__domain_tick(void *arg)
+{
+	struct td__fs *fs = arg;
+	uint64_t now = td__port_monotonic(), passed;
+	uint32_t running = 0;
+
+	td__mutex_lock(&fs->tick_mutex);
+	passed = fs->last_tick ? now - fs->last_tick : 0;
+	for (uint32_t i = 0; i < fs->nslots; i++)
+		running += look(fs, &fs->calls[i], passed);
+	if (fs->domain)
+		share(fs, running, passed);
+	if (fs->domain && fs->domain->level.deadlock_ms &&
+	    now - fs->last_deadlock_check >= fs->domain->level.deadlock_ms * 1000000ull) {
+		fs->last_deadlock_check = now;
+		td__locks_check(fs, fs->domain->level.resolve);
+	}
+	fs->last_tick = now;
+	td__mutex_unlock(&fs->tick_mutex);
+}
