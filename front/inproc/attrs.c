@@ -11,7 +11,7 @@ static int find(const struct td_task *t, const char *path, int flags, struct td_
 	return td__walk(t, path, flags & AT_SYMLINK_NOFOLLOW ? 0 : TD__FOLLOW, w);
 }
 
-int td_path_stat(const struct td_task *t, const char *path, int flags, struct td_vnode *out)
+static int stat_once(const struct td_task *t, const char *path, int flags, struct td_vnode *out)
 {
 	struct td__where w;
 	int err = find(t, path, flags, &w);
@@ -23,7 +23,7 @@ int td_path_stat(const struct td_task *t, const char *path, int flags, struct td
 	return 0;
 }
 
-int td_path_access(const struct td_task *t, const char *path, int mask)
+static int access_once(const struct td_task *t, const char *path, int mask)
 {
 	struct td_cred cred = td__cred_of(t, false);
 	struct td__where w;
@@ -48,7 +48,7 @@ int td__chmod(const struct td_task *t, td_handle v, uint32_t mode)
 	return td_setattr(td__fs_of(t), &cred, v, TD_SET_MODE, &set, &out);
 }
 
-int td_path_chmod(const struct td_task *t, const char *path, uint32_t mode)
+static int chmod_once(const struct td_task *t, const char *path, uint32_t mode)
 {
 	struct td__where w;
 	int err = find(t, path, 0, &w);
@@ -73,7 +73,7 @@ int td__chown(const struct td_task *t, td_handle v, uint32_t uid, uint32_t gid)
 	return td_setattr(td__fs_of(t), &cred, v, want, &set, &out);
 }
 
-int td_path_chown(const struct td_task *t, const char *path, uint32_t uid, uint32_t gid, int flags)
+static int chown_once(const struct td_task *t, const char *path, uint32_t uid, uint32_t gid, int flags)
 {
 	struct td__where w;
 	int err = find(t, path, flags, &w);
@@ -122,7 +122,7 @@ int td__utimens(const struct td_task *t, td_handle v, const struct timespec time
 	return td_setattr(td__fs_of(t), &cred, v, want, &set, &out);
 }
 
-int td_path_utimens(const struct td_task *t, const char *path, const struct timespec times[2],
+static int utimens_once(const struct td_task *t, const char *path, const struct timespec times[2],
 		    int flags)
 {
 	struct td__where w;
@@ -147,7 +147,7 @@ int td__truncate(const struct td_task *t, td_handle v, int64_t size)
 	return td_setattr(td__fs_of(t), &cred, v, want, &set, &out);
 }
 
-int td_path_truncate(const struct td_task *t, const char *path, int64_t size)
+static int truncate_once(const struct td_task *t, const char *path, int64_t size)
 {
 	struct td_cred cred = td__cred_of(t, false);
 	struct td__where w;
@@ -168,7 +168,7 @@ int td_path_truncate(const struct td_task *t, const char *path, int64_t size)
 	return err;
 }
 
-int td_path_statfs(const struct td_task *t, const char *path, struct td_fsinfo *out)
+static int statfs_once(const struct td_task *t, const char *path, struct td_fsinfo *out)
 {
 	struct td__where w;
 	int err = find(t, path, 0, &w);
@@ -200,7 +200,7 @@ static uint32_t xattr_size(size_t size)
 	return size > XATTR_LIMIT ? XATTR_LIMIT : (uint32_t)size;
 }
 
-int td_path_getxattr(const struct td_task *t, const char *path, const char *name, void *value,
+static int getxattr_once(const struct td_task *t, const char *path, const char *name, void *value,
 		     size_t size, int flags)
 {
 	struct td_cred cred = td__cred_of(t, false);
@@ -217,7 +217,7 @@ int td_path_getxattr(const struct td_task *t, const char *path, const char *name
 	return err;
 }
 
-int td_path_setxattr(const struct td_task *t, const char *path, const char *name, const void *value,
+static int setxattr_once(const struct td_task *t, const char *path, const char *name, const void *value,
 		     size_t size, int how, int flags)
 {
 	struct td_cred cred = td__cred_of(t, false);
@@ -241,7 +241,7 @@ int td_path_setxattr(const struct td_task *t, const char *path, const char *name
 	return err;
 }
 
-int td_path_listxattr(const struct td_task *t, const char *path, void *names, size_t size,
+static int listxattr_once(const struct td_task *t, const char *path, void *names, size_t size,
 		      int flags)
 {
 	struct td_cred cred = td__cred_of(t, false);
@@ -255,7 +255,7 @@ int td_path_listxattr(const struct td_task *t, const char *path, void *names, si
 	return err;
 }
 
-int td_path_removexattr(const struct td_task *t, const char *path, const char *name, int flags)
+static int removexattr_once(const struct td_task *t, const char *path, const char *name, int flags)
 {
 	struct td_cred cred = td__cred_of(t, false);
 	struct td__where w;
@@ -269,4 +269,61 @@ int td_path_removexattr(const struct td_task *t, const char *path, const char *n
 	err = td_removexattr(td__fs_of(t), &cred, w.v.handle, n);
 	td__walk_end(t, &w);
 	return err;
+}
+
+/* ---- As often as it takes, see TD__AGAIN. */
+
+int td_path_stat(const struct td_task *t, const char *path, int flags, struct td_vnode *out)
+{
+	return TD__AGAIN(stat_once(t, path, flags, out));
+}
+
+int td_path_access(const struct td_task *t, const char *path, int mask)
+{
+	return TD__AGAIN(access_once(t, path, mask));
+}
+
+int td_path_chmod(const struct td_task *t, const char *path, uint32_t mode)
+{
+	return TD__AGAIN(chmod_once(t, path, mode));
+}
+
+int td_path_chown(const struct td_task *t, const char *path, uint32_t uid, uint32_t gid, int flags)
+{
+	return TD__AGAIN(chown_once(t, path, uid, gid, flags));
+}
+
+int td_path_utimens(const struct td_task *t, const char *path, const struct timespec times[2], int flags)
+{
+	return TD__AGAIN(utimens_once(t, path, times, flags));
+}
+
+int td_path_truncate(const struct td_task *t, const char *path, int64_t size)
+{
+	return TD__AGAIN(truncate_once(t, path, size));
+}
+
+int td_path_statfs(const struct td_task *t, const char *path, struct td_fsinfo *out)
+{
+	return TD__AGAIN(statfs_once(t, path, out));
+}
+
+int td_path_getxattr(const struct td_task *t, const char *path, const char *name, void *value, size_t size, int flags)
+{
+	return TD__AGAIN(getxattr_once(t, path, name, value, size, flags));
+}
+
+int td_path_setxattr(const struct td_task *t, const char *path, const char *name, const void *value, size_t size, int how, int flags)
+{
+	return TD__AGAIN(setxattr_once(t, path, name, value, size, how, flags));
+}
+
+int td_path_listxattr(const struct td_task *t, const char *path, void *names, size_t size, int flags)
+{
+	return TD__AGAIN(listxattr_once(t, path, names, size, flags));
+}
+
+int td_path_removexattr(const struct td_task *t, const char *path, const char *name, int flags)
+{
+	return TD__AGAIN(removexattr_once(t, path, name, flags));
 }

@@ -224,7 +224,7 @@ static int slash_at_end(const struct td_task *t, const char *path)
 	return -EISDIR;
 }
 
-int td_path_open(const struct td_task *t, const char *path, int flags, uint32_t mode)
+static int open_once(const struct td_task *t, const char *path, int flags, uint32_t mode)
 {
 	bool excl = flags & O_CREAT && flags & O_EXCL;
 	struct td__where w;
@@ -246,4 +246,11 @@ int td_path_open(const struct td_task *t, const char *path, int flags, uint32_t 
 		if (fd != -EEXIST || excl)
 			return fd;
 	}
+}
+
+/* ---- As often as it takes, see TD__AGAIN. */
+
+int td_path_open(const struct td_task *t, const char *path, int flags, uint32_t mode)
+{
+	return TD__AGAIN(open_once(t, path, flags, mode));
 }

@@ -108,4 +108,18 @@ int td__chown(const struct td_task *t, td_handle v, uint32_t uid, uint32_t gid);
 int td__utimens(const struct td_task *t, td_handle v, const struct timespec times[2]);
 int td__truncate(const struct td_task *t, td_handle v, int64_t size);
 
+/*
+ * ESTALE from a path: a file system on a server, where what a name led to had gone before it was reached. Then the path is walked
+ * again, as Linux does; a few times, for others may be quick.
+ */
+#define TD__AGAIN(call)                               \
+	({                                            \
+		int tries_ = 5, result_;              \
+                                                      \
+		do                                    \
+			result_ = call;               \
+		while (result_ == -ESTALE && --tries_); \
+		result_;                              \
+	})
+
 #endif

@@ -44,12 +44,12 @@ static int make(const struct td_task *t, const char *path, uint32_t type, uint32
 	return err;
 }
 
-int td_path_mkdir(const struct td_task *t, const char *path, uint32_t mode)
+static int mkdir_once(const struct td_task *t, const char *path, uint32_t mode)
 {
 	return make(t, path, TD_DIR, mode & 01777 & ~t->umask, 0, (struct td_in){ 0, 0 });
 }
 
-int td_path_mknod(const struct td_task *t, const char *path, uint32_t mode, uint32_t rdev)
+static int mknod_once(const struct td_task *t, const char *path, uint32_t mode, uint32_t rdev)
 {
 	uint32_t type;
 
@@ -70,7 +70,7 @@ int td_path_mknod(const struct td_task *t, const char *path, uint32_t mode, uint
 	return make(t, path, type, mode & 07777 & ~t->umask, rdev, (struct td_in){ 0, 0 });
 }
 
-int td_path_symlink(const struct td_task *t, const char *target, const char *path)
+static int symlink_once(const struct td_task *t, const char *target, const char *path)
 {
 	size_t len = strlen(target);
 
@@ -81,7 +81,7 @@ int td_path_symlink(const struct td_task *t, const char *target, const char *pat
 	return make(t, path, TD_LNK, 0777, 0, (struct td_in){ target, (uint32_t)len });
 }
 
-int td_path_readlink(const struct td_task *t, const char *path, void *target, size_t size)
+static int readlink_once(const struct td_task *t, const char *path, void *target, size_t size)
 {
 	struct td__where w;
 	char text[TD_PATH_MAX];
@@ -102,7 +102,7 @@ int td_path_readlink(const struct td_task *t, const char *path, void *target, si
 	return n;
 }
 
-int td_path_link(const struct td_task *t, const char *old, const char *path, int flags)
+static int link_once(const struct td_task *t, const char *old, const char *path, int flags)
 {
 	struct td_cred cred = td__cred_of(t, false);
 	struct td__where from, to;
@@ -125,7 +125,7 @@ int td_path_link(const struct td_task *t, const char *old, const char *path, int
 	return err;
 }
 
-int td_path_unlink(const struct td_task *t, const char *path)
+static int unlink_once(const struct td_task *t, const char *path)
 {
 	struct td_cred cred = td__cred_of(t, false);
 	struct td__where w;
@@ -147,7 +147,7 @@ int td_path_unlink(const struct td_task *t, const char *path)
 	return err;
 }
 
-int td_path_rmdir(const struct td_task *t, const char *path)
+static int rmdir_once(const struct td_task *t, const char *path)
 {
 	struct td_cred cred = td__cred_of(t, false);
 	struct td__where w;
@@ -190,7 +190,7 @@ static int check_slashes(const struct td_task *t, struct td__where *from, struct
 	return from->v.type != TD_DIR ? -ENOTDIR : 0;
 }
 
-int td_path_rename(const struct td_task *t, const char *old, const char *path, uint32_t flags)
+static int rename_once(const struct td_task *t, const char *old, const char *path, uint32_t flags)
 {
 	struct td_cred cred = td__cred_of(t, false);
 	struct td__where from, to;
@@ -217,4 +217,46 @@ int td_path_rename(const struct td_task *t, const char *old, const char *path, u
 out:
 	td__walk_end(t, &from);
 	return err;
+}
+
+/* ---- As often as it takes, see TD__AGAIN. */
+
+int td_path_mkdir(const struct td_task *t, const char *path, uint32_t mode)
+{
+	return TD__AGAIN(mkdir_once(t, path, mode));
+}
+
+int td_path_mknod(const struct td_task *t, const char *path, uint32_t mode, uint32_t rdev)
+{
+	return TD__AGAIN(mknod_once(t, path, mode, rdev));
+}
+
+int td_path_symlink(const struct td_task *t, const char *target, const char *path)
+{
+	return TD__AGAIN(symlink_once(t, target, path));
+}
+
+int td_path_readlink(const struct td_task *t, const char *path, void *target, size_t size)
+{
+	return TD__AGAIN(readlink_once(t, path, target, size));
+}
+
+int td_path_link(const struct td_task *t, const char *old, const char *path, int flags)
+{
+	return TD__AGAIN(link_once(t, old, path, flags));
+}
+
+int td_path_unlink(const struct td_task *t, const char *path)
+{
+	return TD__AGAIN(unlink_once(t, path));
+}
+
+int td_path_rmdir(const struct td_task *t, const char *path)
+{
+	return TD__AGAIN(rmdir_once(t, path));
+}
+
+int td_path_rename(const struct td_task *t, const char *old, const char *path, uint32_t flags)
+{
+	return TD__AGAIN(rename_once(t, old, path, flags));
 }

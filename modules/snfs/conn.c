@@ -171,9 +171,8 @@ void cred_of_call(struct rpc_cred *cred)
 void cred_of_file(uint64_t fid, uint32_t which, struct rpc_cred *cred)
 {
 	struct fid_fields f;
-	struct td_caller c;
 
-	if (!td_caller(&c) && !fid_fields(fid, &f) && f.has_cred >> which & 1)
+	if (!fid_fields(fid, &f) && f.has_cred >> which & 1)
 		*cred = f.cred[which];
 	else
 		cred_of_call(cred);

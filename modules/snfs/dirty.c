@@ -183,6 +183,7 @@ static int full(const struct dirty *d, uint32_t len)
 
 int dirty_begin(struct td_vnode *v, struct node *n, uint32_t len)
 {
+	struct td_caller caller;
 	struct dirty *d;
 	int err = make(n);
 
@@ -190,7 +191,10 @@ int dirty_begin(struct td_vnode *v, struct node *n, uint32_t len)
 		return err;
 	d = n->dirty;
 	d->fresh = d->n;
-	cred_of_file(v->fid, CRED_WRITE, &d->cred);
+	if (td_caller(&caller))
+		cred_of_call(&d->cred);
+	else
+		cred_of_file(v->fid, CRED_WRITE, &d->cred);
 	err = take_error(d);
 	while (!err && d->nruns >= RUNS / 2)
 		err = reap(v, n);

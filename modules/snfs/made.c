@@ -66,9 +66,10 @@ static int call(struct making *m, struct rpc *r)
 static struct nfs_verf verifier(const struct making *m)
 {
 	uint64_t h = hash_bytes(fs.boot, m->name.bytes, m->name.len);
+	uint32_t tag = td_tag(); /* the call's, and the same when it is made again */
 	struct nfs_verf verf;
 
-	h = hash_bytes(h, &m->v->btime, sizeof(m->v->btime)); /* the kernel's, the same when the call is made again */
+	h = hash_bytes(h, &tag, sizeof(tag));
 	h = hash_bytes(h, &m->dir->fid, sizeof(m->dir->fid));
 	/* Servers keep it in the file's times: a few bits less, so that they make legal ones. */
 	h &= 0x3fffffff3fffffffull;

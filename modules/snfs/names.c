@@ -30,7 +30,7 @@ int snfs_lookup(struct td_vnode *dir, struct td_name name, uint64_t *fid)
 {
 	struct nfs_post obj = { 0 }, dpost = { 0 };
 	struct nfs_fh dfh, fh;
-	int err = fid_handle(dir->fid, &dfh);
+	int err = dir->nlink ? fid_handle(dir->fid, &dfh) : -TD_ENOENT; /* removed, but open: no names */
 
 	if (!err)
 		err = lookup_fh(&dfh, name, &fh, &obj, &dpost);

@@ -136,7 +136,7 @@ struct rpc {
 	uint8_t bytes[REQUEST_MAX];
 };
 
-/* Whose credentials: the caller's; where nobody calls, the last opener's (CRED_*); else root's. */
+/* Whose credentials: the caller's, or root's where nobody calls; for content, those of the file's last opener (CRED_*), if there is one. */
 void cred_of_call(struct rpc_cred *cred);
 void cred_of_file(uint64_t fid, uint32_t which, struct rpc_cred *cred);
 

@@ -5,9 +5,11 @@
  */
 #include "node.h"
 
-/* The record until the server is asked again. */
-static void grow(struct td_vnode *v, uint64_t end)
+/* The record until the server is asked again. Who is not root and writes, takes the set-id bits away. */
+static void grow(struct td_vnode *v, uint64_t end, const struct rpc_cred *who)
 {
+	if (v->mode & 06000 && who->uid)
+		v->mode &= v->mode & 010 ? ~06000u : ~04000u;
 	if (end > v->size)
 		v->size = end;
 	td_now(&v->mtime.sec, &v->mtime.nsec);
@@ -38,7 +40,7 @@ int snfs_write(struct td_vnode *v, uint64_t off, uint64_t len, uint32_t uio)
 		done += piece;
 	}
 	dirty_push(v, n);
-	grow(v, off + done);
+	grow(v, off + done, &n->dirty->cred);
 	return fs.o.sync ? dirty_flush(v) : 0;
 }
 

@@ -133,6 +133,18 @@ void td__port_set_call(struct td__call *c)
 	calls[td__sched_self()] = c;
 }
 
+static const void *callers[TD__SCHED_THREADS];
+
+const void *td__port_caller(void)
+{
+	return callers[td__sched_self()];
+}
+
+void td__port_set_caller(const void *cred)
+{
+	callers[td__sched_self()] = cred;
+}
+
 uint64_t td__port_monotonic(void)
 {
 	return 1000000000;

@@ -105,6 +105,8 @@ static int start(const struct options *o, char *why, size_t size)
 		return err;
 	params.module = o->module;
 	params.level = o->level;
+	params.server = o->server;
+	params.options = o->mount_options;
 	err = td_volume_open(&params, &volume, why, size);
 	if (!err)
 		err = td_path_chmod(ME, "/", 0777);
@@ -115,6 +117,12 @@ static int start(const struct options *o, char *why, size_t size)
 	if (err && params.image)
 		unlink(image);
 	return err;
+}
+
+/* A server's files may be others' as well, and its disk is. */
+static bool own(void)
+{
+	return !params.server;
 }
 
 static void stop(void)
@@ -456,7 +464,7 @@ const struct fsapi inproc_api = {
 	.stop = stop,
 	.remount = remount,
 	.is_root = yes,
-	.own = yes,
+	.own = own,
 	.as = as,
 	.umask = set_umask,
 	.enter = enter,

@@ -3,7 +3,7 @@
  * conformance: one test body for a file system, whatever the way to it.
  *
  *	conformance --posix DIR | --inproc MODULE [--level L [--also L]] [--on-image]
- *		[--filter NAME] [--list] [--seed N]
+ *		[--server URL [--options TEXT]] [--differs FILE] [--filter NAME] [--list] [--seed N]
  *
  * One line for each test: "ok", "FAIL" or "skip", its name, and what there is to say. Then
  * `N passed, N failed, N skipped`; the exit status is 0 if none failed, 1 if one did, 2 if the tests
@@ -216,6 +216,23 @@ static void too_long(int sig)
 	_exit(1);
 }
 
+/* Why this file system is not asked for this, by the list of --differs. */
+static const char *difference(const struct test *t)
+{
+	static char line[512];
+	char name[128];
+	FILE *f = options.differs ? fopen(options.differs, "r") : NULL;
+	bool found = false;
+
+	snprintf(name, sizeof(name), "%s.%s ", t->subject, t->name);
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = !strncmp(line, name, strlen(name));
+	if (f)
+		fclose(f);
+	line[strcspn(line, "\n")] = 0;
+	return found ? line + strlen(name) : NULL;
+}
+
 static const char *missing(const struct test *t)
 {
 	if (t->flags & AS_OTHERS && !fs->is_root())
@@ -224,7 +241,7 @@ static const char *missing(const struct test *t)
 		return "needs a mount";
 	if (t->flags & OWN && !fs->own())
 		return "needs a mount of at most 512 MiB of its own";
-	return NULL;
+	return difference(t);
 }
 
 enum outcome { PASSED, FAILED, SKIPPED, OUTCOMES };
@@ -327,7 +344,7 @@ static int run_all(void)
 static int usage(FILE *out)
 {
 	fprintf(out, "usage: conformance --posix DIR | --inproc MODULE [--level L [--also L]] "
-		     "[--on-image] "
+		     "[--on-image] [--server URL [--options TEXT]] [--differs FILE] "
 		     "[--filter NAME] [--list] [--seed N]\n");
 	return 2;
 }
@@ -344,6 +361,9 @@ static int parse(int argc, char **argv)
 		{ "seed", required_argument, NULL, 's' },
 		{ "also", required_argument, NULL, 'a' },
 		{ "on-image", no_argument, NULL, 'I' },
+		{ "server", required_argument, NULL, 'S' },
+		{ "options", required_argument, NULL, 'O' },
+		{ "differs", required_argument, NULL, 'd' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -357,6 +377,9 @@ static int parse(int argc, char **argv)
 		case 'l': options.level = optarg; break;
 		case 'a': options.also = optarg; break;
 		case 'I': options.on_image = true; break;
+		case 'S': options.server = optarg; break;
+		case 'O': options.mount_options = optarg; break;
+		case 'd': options.differs = optarg; break;
 		case 'f': options.filter = optarg; break;
 		case 's': options.seed = strtoull(optarg, NULL, 0); break;
 		case 'L': only_list = true; break;
