@@ -120,7 +120,7 @@ void td__journal_commit(struct td__call *c)
 		if (e->kind == TD__ENTRY_DISCARD)
 			td__device_discard(c->fs->device, e->blkno, e->count);
 		else if (e->kind == TD__ENTRY_UNREF)
-			td__vnode_unkeep(c->fs, e->blkno);
+			td__mistake(c, TD_MISTAKE_HANDLE, td__vnode_unkeep(c->fs, e->blkno) != 0); /* not kept, or not there */
 		else if (e->kind == TD__ENTRY_UNKEPT)
 			td__kept_end(c, e, 1);
 		at += (uint32_t)sizeof(*e) + ((e->len + 7) & ~7u);
