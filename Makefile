@@ -64,7 +64,9 @@ lab: all
 
 bench: all
 	@scripts/install-packages bench
-	@bench/run --build $(BUILD) $(if $(QUICK),--quick) --json $(BUILD)/bench.json
+	@for what in gates hook yields protection levels; do \
+		$(BUILD)/tadan bench $$what $(if $(QUICK),--quick) --json $(BUILD)/bench-$$what.json \
+			--plot $(BUILD)/bench-$$what.svg || exit 1; done
 
 install: all
 	@$(MESON) install -C $(BUILD) --no-rebuild

@@ -6,10 +6,14 @@
  * machine. Each line is a JSON object: name, ns (median time of one operation), n (operations
  * measured), or name and "skip" with the reason where the machine cannot do it.
  *
+ *	floor [DIVISOR]       DIVISOR 10: a tenth of the batches
+ *
  *	indirect_call         a call through a pointer: the wall `none`
  *	sigsetjmp_call        the same, with a place to return to after a fault
  *	stack_call            the same, on another stack
  *	pkru_stack_call       the same, with PKRU written on the way in and out: the wall `pkey`
+ *	wasm_call, ...        translated WebAssembly, without and with sigsetjmp: the wall `sfi` (floor_wasm.c)
+ *	mprotect_pair         opening and closing a page
  *	futex_same_core, ...  round trips of two processes: the wall `process` (floor_trips.c)
  */
 #include "floor.h"
@@ -18,12 +22,15 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 
-enum { BATCHES = 301, CALLS = 10000, STACK_SIZE = 65536, MAX_BATCHES = 1024 };
+enum { BATCHES = 301, CALLS = 10000, STACK_SIZE = 65536, MAX_BATCHES = 1024, PAGE = 4096 };
+
+unsigned floor_divisor = 1;
 
 static double now_ns(void)
 {
@@ -43,6 +50,8 @@ static int by_value(const void *a, const void *b)
 void measure(const char *name, probe *p, void *arg, unsigned batches, unsigned per_batch)
 {
 	static double samples[MAX_BATCHES];
+
+	batches = batches / floor_divisor ? batches / floor_divisor : 1;
 
 	p(arg, per_batch);
 	for (unsigned i = 0; i < batches; i++) {
@@ -187,11 +196,33 @@ static void measure_gates(void)
 }
 #endif
 
-int main(void)
+static void mprotect_pair(void *page, unsigned n)
 {
+	while (n--)
+		if (mprotect(page, PAGE, PROT_READ) || mprotect(page, PAGE, PROT_READ | PROT_WRITE))
+			abort();
+}
+
+static void measure_mprotect(void)
+{
+	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		abort();
+	*page = 1;
+	measure("mprotect_pair", mprotect_pair, page, BATCHES, CALLS / 100);
+	munmap(page, PAGE);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && atoi(argv[1]) > 0)
+		floor_divisor = (unsigned)atoi(argv[1]);
 	measure("indirect_call", indirect_call, NULL, BATCHES, CALLS);
 	measure("sigsetjmp_call", sigsetjmp_call, NULL, BATCHES, CALLS);
 	measure_gates();
+	measure_wasm(BATCHES, CALLS);
+	measure_mprotect();
 	measure_trips();
 	return 0;
 }

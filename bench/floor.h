@@ -11,7 +11,12 @@
 typedef void probe(void *arg, unsigned n);
 
 void measure(const char *name, probe *p, void *arg, unsigned batches, unsigned per_batch);
+/* All `batches` are divided by this: for a first look. */
+extern unsigned floor_divisor;
 void skipped(const char *name, const char *why);
+
+/* floor_wasm.c: calls of translated WebAssembly */
+void measure_wasm(unsigned batches, unsigned calls);
 
 /* floor_trips.c: round trips between two processes */
 void measure_trips(void);

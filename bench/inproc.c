@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The mechanism alone, without FUSE: what calls, services and operations cost in this process at each level.
+ * The mechanism alone, without FUSE: what calls, services and operations cost in this process.
  *
- *   inproc NULLFS.so SMFS.so [LEVEL...]
+ * A worker for `tadan bench`: it reads commands, a line each, and answers each with one JSON object. So who measures can
+ * take turns among modules, levels and programs, batch by batch, and a machine that drifts moves all of them.
  *
- * One JSON object a line: {"name": WHAT/LEVEL, "ns": median for one operation, "n": operations in all}.
- * A level that this machine cannot have gives {"name": ..., "skip": reason}.
+ *   open N MODULE LEVEL       volume number N; {"skip": reason} where this machine cannot have it
+ *   run N WHAT COUNT [T]      do it COUNT times, on T threads with a directory each: {"ns": of one, for one thread}
+ *   sample N WHAT COUNT       the same one by one: {"quantiles": [[share, ns], ...]}
+ *   close N
  *
- *   null      the gate: into the module and back, nothing else
- *   service   a service that does nothing, called by the module
- *   call      the whole gateway around such a call: slot, records, checks, commit
- *   lookup, create_unlink, warm_read, warm_write, copy64k   operations on SMFS
+ *   null      the gate: into the module and back, nothing else         (nullfs)
+ *   service   a service that does nothing, called by the module        (nullfs)
+ *   call      the whole gateway around such a call                     (nullfs)
+ *   deadlock  one check of the wait-for graph, with nobody waiting     (any)
+ *   hash, checksum, search    loops that do real work                  (work)
+ *   release                   a path with a hook that SMFS leaves out  (any)
+ *   lookup, create_unlink, warm_read, warm_write, copy64k              (a file system that can be written)
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,15 +27,33 @@
 #include "../core/fs.h"
 #include "../front/inproc/tadan.h"
 
-enum { BATCHES = 41, MAX_LEVELS = 8 };
+enum { VOLUMES = 64, THREADS = 16, SIZE = 1 << 28, FILE_SIZE = 65536, CALL = 8192, SAMPLES = 20000 };
 
-struct bench {
-	struct td__fs *fs;
-	struct td_cred cred;
-	td_attr file;
-	struct td__call *call;
-	uint8_t buf[65536];
+/* One thread's place: a directory and a file in it. */
+struct place {
+	uint64_t dir, file;
+	uint8_t buf[FILE_SIZE];
 };
+
+struct volume {
+	struct td_volume *vol;
+	struct td__fs *fs;
+	struct place *places[THREADS];
+};
+
+/* One thread's part of a run. */
+struct job {
+	struct volume *v;
+	struct place *p;
+	uint64_t n;
+	void (*run)(struct job *j, uint64_t n);
+	pthread_barrier_t *start;
+	uint64_t ns;
+};
+
+static const struct td_cred root = { .checked = 1 };
+static const struct td_in nothing;
+static struct volume volumes[VOLUMES];
 
 static uint64_t now_ns(void)
 {
@@ -51,174 +76,323 @@ static void must(int64_t result, const char *what)
 	exit(1);
 }
 
-/* ---- The operations; each does `n` of them. */
+/* ---- What can be done; each does `n` of them. */
 
-static void null_gate(struct bench *b, uint64_t n)
+/* The gate is crossed again and again with a call that is packed once. */
+static void null_gate(struct job *j, uint64_t n)
 {
+	struct td__fs *fs = j->v->fs;
+	td__attempts tries = { 0 };
+	struct td__call *c;
+	int err = 0;
+
+	must(td__call_begin(fs, TD_OP_open, &tries, &c), "begin");
+	struct td_frame_open *f = (void *)c->frame;
+	td__put_vnode(c, &f->v_at, &f->v, fs->root, TD_SHARED);
+	f->flags = 0;
+	must(td__call_enter(c), "enter");
+	td__port_set_call(c);
 	for (uint64_t i = 0; i < n; i++)
-		b->call->domain->wall->enter(b->call);
+		c->domain->wall->enter(c);
+	td__port_set_call(NULL);
+	td__call_end(c, &tries, &err);
 }
 
-static void whole_call(struct bench *b, uint64_t n)
+static void whole_call(struct job *j, uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)
-		must(td__fs_open(b->fs, b->fs->root, 0), "open");
+		must(td__fs_open(j->v->fs, j->v->fs->root, 0), "open");
 }
 
-static void services(struct bench *b, uint64_t n)
+static void loop(struct job *j, uint64_t n, uint32_t which)
 {
 	uint64_t found;
 
-	must(td__fs_seek(b->fs, b->fs->root, n, TD_SEEK_DATA, &found), "seek");
+	must(td__fs_seek(j->v->fs, j->v->fs->root, n, which, &found), "seek");
 }
 
-static void lookup(struct bench *b, uint64_t n)
+static void services(struct job *j, uint64_t n)
+{
+	loop(j, n, TD_SEEK_DATA);
+}
+
+static void hash(struct job *j, uint64_t n)
+{
+	loop(j, n, 0);
+}
+
+static void checksum(struct job *j, uint64_t n)
+{
+	loop(j, n, 1);
+}
+
+static void search(struct job *j, uint64_t n)
+{
+	loop(j, n, 2);
+}
+
+static void deadlock(struct job *j, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		td__locks_check(j->v->fs, TD_RESOLVE_ABORT);
+}
+
+static void lookup(struct job *j, uint64_t n)
 {
 	uint64_t fid;
 
 	for (uint64_t i = 0; i < n; i++)
-		must(td__fs_lookup(b->fs, b->fs->root, name_of("file"), &fid), "lookup");
+		must(td__fs_lookup(j->v->fs, j->v->fs->root, name_of("place0"), &fid), "lookup");
 }
 
-static void create_unlink(struct bench *b, uint64_t n)
+static uint64_t make(struct td__fs *fs, uint64_t dir, const char *name, uint32_t type)
 {
-	for (uint64_t i = 0; i < n; i++) {
-		td_attr a;
+	td_attr a;
 
-		must(td_make(b->fs, &b->cred, td_fs_root(b->fs), name_of("other"), TD_REG, 0600, 0,
-			     (struct td_in){ 0, 0 }, &a),
-		     "create");
-		must(td_unlink(b->fs, &b->cred, td_fs_root(b->fs), name_of("other")), "unlink");
-		td_forget(b->fs, a.handle, 1);
-	}
+	must(td_make(fs, &root, dir, name_of(name), type, 0700, 0, nothing, &a), "create");
+	return a.handle;
 }
 
-static void warm_read(struct bench *b, uint64_t n)
+static void discard(struct td__fs *fs, uint64_t dir, const char *name, uint64_t handle)
 {
-	for (uint64_t i = 0; i < n; i++)
-		must(td_read(b->fs, b->file.handle, (i & 7) * 8192, b->buf, 8192), "read");
+	must(td_unlink(fs, &root, dir, name_of(name)), "unlink");
+	td_forget(fs, handle, 1);
 }
 
-static void warm_write(struct bench *b, uint64_t n)
+static void release(struct job *j, uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)
-		must(td_write(b->fs, &b->cred, b->file.handle, (i & 7) * 8192, b->buf, 8192), "write");
+		must(td_release(j->v->fs, td_fs_root(j->v->fs)), "release");
+}
+
+static void create_unlink(struct job *j, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		discard(j->v->fs, j->p->dir, "other", make(j->v->fs, j->p->dir, "other", TD_REG));
+}
+
+static void warm_read(struct job *j, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		must(td_read(j->v->fs, j->p->file, i * CALL % FILE_SIZE, j->p->buf, CALL), "read");
+}
+
+static void warm_write(struct job *j, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		must(td_write(j->v->fs, &root, j->p->file, i * CALL % FILE_SIZE, j->p->buf, CALL), "write");
 }
 
 /* The papers' case: a 64 KiB file copied to a new one by 8 KiB calls. */
-static void copy64k(struct bench *b, uint64_t n)
+static void copy64k(struct job *j, uint64_t n)
 {
-	for (uint64_t i = 0; i < n; i++) {
-		td_attr a;
+	struct td__fs *fs = j->v->fs;
 
-		must(td_make(b->fs, &b->cred, td_fs_root(b->fs), name_of("copy"), TD_REG, 0600, 0,
-			     (struct td_in){ 0, 0 }, &a),
-		     "create");
-		for (uint64_t off = 0; off < 65536; off += 8192) {
-			must(td_read(b->fs, b->file.handle, off, b->buf, 8192), "read");
-			must(td_write(b->fs, &b->cred, a.handle, off, b->buf, 8192), "write");
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t copy = make(fs, j->p->dir, "copy", TD_REG);
+
+		for (uint64_t off = 0; off < FILE_SIZE; off += CALL) {
+			must(td_read(fs, j->p->file, off, j->p->buf, CALL), "read");
+			must(td_write(fs, &root, copy, off, j->p->buf, CALL), "write");
 		}
-		must(td_unlink(b->fs, &b->cred, td_fs_root(b->fs), name_of("copy")), "unlink");
-		td_forget(b->fs, a.handle, 1);
+		discard(fs, j->p->dir, "copy", copy);
 	}
+}
+
+static const struct what {
+	const char *name;
+	void (*run)(struct job *j, uint64_t n);
+	int writes; /* it needs a place */
+} all[] = {
+	{ "null", null_gate, 0 },	{ "service", services, 0 },	{ "call", whole_call, 0 },
+	{ "deadlock", deadlock, 0 },	{ "hash", hash, 0 },		{ "checksum", checksum, 0 },
+	{ "search", search, 0 },	{ "lookup", lookup, 1 },	{ "create_unlink", create_unlink, 1 },
+	{ "release", release, 0 },	{ "warm_read", warm_read, 1 },	{ "warm_write", warm_write, 1 }, { "copy64k", copy64k, 1 },
+};
+
+/* ---- Volumes */
+
+static void answer(const char *key, const char *text)
+{
+	printf("{\"%s\": \"", key);
+	for (; *text; text++)
+		printf(*text == '"' || *text == '\\' ? "\\%c" : *text < ' ' ? " " : "%c", *text);
+	printf("\"}\n");
+}
+
+static void open_volume(struct volume *v, const char *module, const char *level)
+{
+	struct td_volume_params p = { .module = module, .level = level, .size = SIZE };
+	char why[600];
+
+	if (td_volume_open(&p, &v->vol, why, sizeof(why))) {
+		v->vol = NULL;
+		answer("skip", why);
+		return;
+	}
+	v->fs = td_volume_fs(v->vol);
+	answer("ok", level);
+}
+
+static void close_volume(struct volume *v)
+{
+	for (int i = 0; i < THREADS; i++)
+		free(v->places[i]);
+	td_volume_close(v->vol);
+	memset(v, 0, sizeof(*v));
+}
+
+static struct place *place_of(struct volume *v, unsigned thread)
+{
+	struct place *p = v->places[thread];
+	char name[32];
+
+	if (p)
+		return p;
+	p = v->places[thread] = calloc(1, sizeof(*p));
+	if (!p)
+		exit(1);
+	snprintf(name, sizeof(name), "place%u", thread);
+	p->dir = make(v->fs, td_fs_root(v->fs), name, TD_DIR);
+	p->file = make(v->fs, p->dir, "file", TD_REG);
+	must(td_write(v->fs, &root, p->file, 0, p->buf, FILE_SIZE), "write");
+	return p;
 }
 
 /* ---- Timing */
 
+static void *work(void *arg)
+{
+	struct job *j = arg;
+	uint64_t begin;
+
+	if (j->start)
+		pthread_barrier_wait(j->start);
+	begin = now_ns();
+	j->run(j, j->n);
+	j->ns = now_ns() - begin;
+	return NULL;
+}
+
+static double on_threads(struct job *jobs, unsigned threads)
+{
+	pthread_barrier_t start;
+	pthread_t ids[THREADS];
+	uint64_t most = 0;
+
+	pthread_barrier_init(&start, NULL, threads);
+	for (unsigned i = 0; i < threads; i++) {
+		jobs[i].start = &start;
+		must(-pthread_create(&ids[i], NULL, work, &jobs[i]), "pthread_create");
+	}
+	for (unsigned i = 0; i < threads; i++) {
+		pthread_join(ids[i], NULL);
+		most = jobs[i].ns > most ? jobs[i].ns : most;
+	}
+	pthread_barrier_destroy(&start);
+	return (double)most;
+}
+
+static void run(struct volume *v, const struct what *w, uint64_t n, unsigned threads)
+{
+	struct job jobs[THREADS];
+	double ns;
+
+	for (unsigned i = 0; i < threads; i++)
+		jobs[i] = (struct job){ .v = v, .p = w->writes ? place_of(v, i) : NULL, .n = n, .run = w->run };
+	if (threads > 1) {
+		ns = on_threads(jobs, threads);
+	} else {
+		work(&jobs[0]);
+		ns = (double)jobs[0].ns;
+	}
+	printf("{\"ns\": %.3f}\n", ns / (double)n);
+}
+
 static int by_size(const void *a, const void *b)
 {
-	double x = *(const double *)a, y = *(const double *)b;
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
 	return x < y ? -1 : x > y;
 }
 
-static void measure(struct bench *b, const char *what, const char *level, uint64_t n, void (*run)(struct bench *, uint64_t))
+static void sample(struct volume *v, const struct what *w, uint64_t n)
 {
-	double ns[BATCHES];
+	static const double shares[] = { 0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1 };
+	struct job j = { .v = v, .p = w->writes ? place_of(v, 0) : NULL };
+	static uint64_t ns[SAMPLES];
 
-	run(b, n);
-	for (int i = 0; i < BATCHES; i++) {
+	n = n < SAMPLES ? n : SAMPLES;
+	for (uint64_t i = 0; i < n; i++) {
 		uint64_t begin = now_ns();
 
-		run(b, n);
-		ns[i] = (double)(now_ns() - begin) / (double)n;
+		w->run(&j, 1);
+		ns[i] = now_ns() - begin;
 	}
-	qsort(ns, BATCHES, sizeof(ns[0]), by_size);
-	printf("{\"name\": \"%s/%s\", \"ns\": %.2f, \"n\": %llu}\n", what, level, ns[BATCHES / 2],
-	       (unsigned long long)n * BATCHES);
-	fflush(stdout);
+	qsort(ns, n, sizeof(ns[0]), by_size);
+	printf("{\"quantiles\": [");
+	for (unsigned i = 0; i < sizeof(shares) / sizeof(shares[0]); i++)
+		printf("%s[%g, %llu]", i ? ", " : "", shares[i],
+		       (unsigned long long)ns[(uint64_t)(shares[i] * (double)(n - 1))]);
+	printf("]}\n");
 }
 
-static struct td_volume *open_at(struct bench *b, const char *module, const char *level)
-{
-	struct td_volume_params p = { .module = module, .level = level, .size = 1 << 28 };
-	struct td_volume *vol;
-	char why[300];
+/* ---- Commands */
 
-	memset(b, 0, sizeof(*b));
-	b->cred.checked = 1;
-	if (td_volume_open(&p, &vol, why, sizeof(why))) {
-		printf("{\"name\": \"null/%s\", \"skip\": \"%s\"}\n", level, why);
-		return NULL;
+static const struct what *find(const char *name)
+{
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (!strcmp(all[i].name, name))
+			return &all[i];
+	return NULL;
+}
+
+static int obey(const char *line)
+{
+	char verb[16], first[512], second[256] = "";
+	unsigned number, threads = 1;
+	const struct what *w;
+	unsigned long long n;
+
+	if (sscanf(line, "%15s %u %511s %255s %u", verb, &number, first, second, &threads) < 2 || number >= VOLUMES)
+		return -1;
+	if (!strcmp(verb, "open") && !volumes[number].vol && second[0]) {
+		open_volume(&volumes[number], first, second);
+		return 0;
 	}
-	b->fs = td_volume_fs(vol);
-	return vol;
-}
-
-/* The gate is measured with a call that is packed once and carried across again and again. */
-static void measure_gate(struct bench *b, const char *level, uint64_t n)
-{
-	td__attempts tries = { 0 };
-	int err = 0;
-
-	must(td__call_begin(b->fs, TD_OP_open, &tries, &b->call), "begin");
-	struct td_frame_open *f = (void *)b->call->frame;
-	td__put_vnode(b->call, &f->v_at, &f->v, b->fs->root, TD_SHARED);
-	f->flags = 0;
-	must(td__call_enter(b->call), "enter");
-	td__port_set_call(b->call);
-	measure(b, "null", level, n, null_gate);
-	td__port_set_call(NULL);
-	td__call_end(b->call, &tries, &err);
-}
-
-static void bench_level(const char *nullfs, const char *smfs, const char *level)
-{
-	static struct bench b;
-	struct td_volume *vol = open_at(&b, nullfs, level);
-	uint64_t few = b.fs && b.fs->domain->level.wall == TD_WALL_PROCESS ? 2000 : 50000;
-
-	if (!vol)
-		return;
-	measure_gate(&b, level, few);
-	measure(&b, "service", level, few, services);
-	measure(&b, "call", level, few, whole_call);
-	td_volume_close(vol);
-	vol = open_at(&b, smfs, level);
-	if (!vol)
-		return;
-	must(td_make(b.fs, &b.cred, td_fs_root(b.fs), name_of("file"), TD_REG, 0600, 0, (struct td_in){ 0, 0 }, &b.file),
-	     "create");
-	must(td_write(b.fs, &b.cred, b.file.handle, 0, b.buf, sizeof(b.buf)), "write");
-	measure(&b, "lookup", level, few, lookup);
-	measure(&b, "create_unlink", level, few / 20, create_unlink);
-	measure(&b, "warm_read", level, 5000, warm_read);
-	measure(&b, "warm_write", level, 5000, warm_write);
-	measure(&b, "copy64k", level, few / 100, copy64k);
-	td_forget(b.fs, b.file.handle, 1);
-	td_volume_close(vol);
-}
-
-int main(int argc, char **argv)
-{
-	static char *all[] = { "trusted", "guarded", "walled", "sandboxed", "isolated", NULL };
-	char **levels = argc > 3 ? argv + 3 : all;
-
-	if (argc < 3) {
-		fprintf(stderr, "usage: inproc NULLFS.so SMFS.so [LEVEL...]\n");
-		return 2;
+	if (!volumes[number].vol)
+		return -1;
+	if (!strcmp(verb, "close")) {
+		close_volume(&volumes[number]);
+		answer("ok", verb);
+		return 0;
 	}
-	for (int i = 0; levels[i]; i++)
-		bench_level(argv[1], argv[2], levels[i]);
+	w = find(first);
+	n = strtoull(second, NULL, 10);
+	if (!w || !n || !threads || threads > THREADS)
+		return -1;
+	if (!strcmp(verb, "run"))
+		run(&volumes[number], w, n, threads);
+	else if (!strcmp(verb, "sample"))
+		sample(&volumes[number], w, n);
+	else
+		return -1;
+	return 0;
+}
+
+int main(void)
+{
+	char line[1024];
+
+	while (fgets(line, sizeof(line), stdin)) {
+		if (obey(line)) {
+			fprintf(stderr, "inproc: cannot do '%s'\n", strtok(line, "\n") ? line : "");
+			return 2;
+		}
+		fflush(stdout);
+	}
+	for (unsigned i = 0; i < VOLUMES; i++)
+		if (volumes[i].vol)
+			close_volume(&volumes[i]);
 	return 0;
 }

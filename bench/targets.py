@@ -14,19 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from method import Skip, pinned
+
 HERE = Path(__file__).resolve().parent
-EXIT_SKIP = 77
 READY_SECONDS = 30
 STOP_SECONDS = 15
-
-
-class Skip(Exception):
-    """This machine, or this build, does not have it."""
-
-
-def pinned(cpus):
-    """The function that a new process runs before its program: it takes the cores it is given."""
-    return (lambda: os.sched_setaffinity(0, cpus)) if cpus else None
 
 
 def descendants(pid):
@@ -90,9 +82,8 @@ class Mounted(Target):
         raise NotImplementedError
 
     def start(self, scratch, cpus):
-        self.dir = os.path.join(scratch, "mnt-" + self.name)
-        self.log = os.path.join(scratch, self.name + ".log")
-        os.mkdir(self.dir)
+        self.dir = tempfile.mkdtemp(prefix="mnt-", dir=scratch)
+        self.log = self.dir + ".log"
         with open(self.log, "wb") as log:
             self.proc = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -112,7 +103,7 @@ class Mounted(Target):
     def last_words(self):
         lines = Path(self.log).read_text(errors="replace").strip().splitlines()
         status = self.proc.poll()
-        return lines[-1] if lines else f"exit status {status}, without a word"
+        return lines[-1].removeprefix("tadan mount: ") if lines else f"exit status {status}, without a word"
 
     def servers(self):
         return descendants(self.proc.pid)
@@ -151,10 +142,10 @@ class Passthrough(Mounted):
 
     script = str(HERE / "peers" / "passthrough_ll")
 
-    def __init__(self, name, build, options):
+    def __init__(self, name, scratch, options):
         super().__init__(name)
         self.options = options
-        self.out = os.path.join(build, "bench", "peers")
+        self.out = os.path.join(scratch, "peers")
         self.note = "libfuse's passthrough_ll over tmpfs, -o " + options
 
     def command(self):
@@ -173,24 +164,104 @@ class Passthrough(Mounted):
         self.proc.send_signal(signal.SIGTERM)
 
 
-class Tadan(Mounted):
-    """SMFS at one level; without extended attributes, as passthrough_ll is by default."""
+class OnImage(Mounted):
+    """A file system of disks on an image in memory, served through FUSE."""
 
-    def __init__(self, level, build, size):
-        super().__init__(level)
-        self.level = level
-        self.size = size
-        self.program = os.path.join(build, "tadan")
-        self.note = f"smfs, --size {size} --no-xattrs --level {level}"
+    tools = ()
+    size = 2 << 30
+
+    def start(self, scratch, cpus):
+        for tool in self.tools:
+            if not shutil.which(tool) and not shutil.which("/sbin/" + tool):
+                raise Skip(f"{tool} is not installed")
+        if not os.path.ismount("/dev/shm"):
+            raise Skip("/dev/shm is not a tmpfs")
+        fd, self.image = tempfile.mkstemp(prefix="tadan-bench.", dir="/dev/shm")
+        os.ftruncate(fd, self.size)
+        os.close(fd)
+        done = subprocess.run(self.format(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Skip((done.stderr.strip().splitlines() or ["cannot make the image"])[-1])
+        super().start(scratch, cpus)
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.image = None
+
+    def format(self):
+        raise NotImplementedError
+
+    def unmount(self):
+        if self.mounted():
+            quiet(["umount", self.dir])
+
+    def stop(self):
+        super().stop()
+        if self.image:
+            os.unlink(self.image)
+            self.image = None
+
+
+class Fuse2fs(OnImage):
+    """ext4, by e2fsprogs."""
+
+    tools = ("mkfs.ext4", "fuse2fs")
+    note = "fuse2fs on an ext4 image of 2 GiB in memory"
+
+    def format(self):
+        return ["/sbin/mkfs.ext4", "-q", "-F", self.image]
 
     def command(self):
-        return [self.program, "mount", "smfs", self.dir, "--size", self.size, "--no-xattrs",
-                "--level", self.level, "-f"]
+        return ["fuse2fs", "-f", "-o", "rw,fakeroot", self.image, self.dir]
+
+
+class Ntfs3g(OnImage):
+    """NTFS, by ntfs-3g."""
+
+    tools = ("mkfs.ntfs", "ntfs-3g")
+    note = "ntfs-3g on an NTFS image of 2 GiB in memory"
+
+    def format(self):
+        return ["/sbin/mkfs.ntfs", "-F", "-Q", "-q", self.image]
+
+    def command(self):
+        return ["ntfs-3g", "-o", "no_detach,big_writes", self.image, self.dir]
+
+
+class Builtin(Mounted):
+    """A module linked with the front end, without a gate."""
+
+    def __init__(self, name, program):
+        super().__init__(name)
+        self.program = program
+        self.note = "the module's sources linked with the front end, called without a gate"
+
+    def command(self):
+        return [self.program, self.dir, str(2 << 30)]
 
     def start(self, scratch, cpus):
         if not os.access(self.program, os.X_OK):
             raise Skip(f"{self.program} is not built")
         super().start(scratch, cpus)
+
+    def unmount(self):
+        self.proc.send_signal(signal.SIGTERM)
+
+
+class Tadan(Mounted):
+    """A module at one level; without extended attributes, as passthrough_ll is by default."""
+
+    def __init__(self, level, program, size, module="smfs"):
+        super().__init__(level)
+        self.level = level
+        self.size = size
+        self.module = module
+        self.program = program
+        self.note = f"{module}, --size {size} --no-xattrs --level {level}"
+
+    def command(self):
+        return [self.program, "mount", self.module, self.dir, "--size", self.size, "--no-xattrs",
+                "--level", self.level, "-f"]
 
     def unmount(self):
         if self.mounted():

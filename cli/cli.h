@@ -125,6 +125,7 @@ int td__cli_modules(const struct td__cli_args *args);
 int td__cli_build(const struct td__cli_args *args);
 int td__cli_demo(const struct td__cli_args *args);
 int td__cli_lab(const struct td__cli_args *args);
+int td__cli_bench(const struct td__cli_args *args);
 
 /* The programs that keep a directory busy, as "bash (1234), vi (99)"; "" if none is seen. */
 void td__cli_users(const char *dir, char *text, size_t size);

@@ -66,6 +66,10 @@ const struct td__cli_command td__cli_commands[] = {
 	{ "lab", "MODULE [...]", "try to break a module with faults of every kind",
 	  "Run a campaign of the fault laboratory on MODULE; tadan-lab(1) describes its options.",
 	  td__cli_no_options, 0, -1, td__cli_lab },
+	{ "bench", "COMMAND [...]", "measure what protection costs on this machine",
+	  "Measure protection, gates, levels, yields or hook, or compare two results; `tadan bench "
+	  "COMMAND --help`\ntells more.",
+	  td__cli_no_options, 0, -1, td__cli_bench },
 	{ "version", "", "show the version", "Show the version.", td__cli_no_options, 0, 0,
 	  version },
 	{ 0 },

@@ -473,6 +473,32 @@ def emit_gate_op(op):
     print("\t} while (td__call_end(c, &tries, &err));\n\treturn err;\n}\n")
 
 
+def direct_args(op):
+    out = []
+    for a in op.args:
+        out.append({
+            "vnode": lambda: a.name if a.lock == "new" else f"{a.name} ? &{a.name}->rec : 0",
+            "uio": lambda: f"td__put_uio(c, {a.name})",
+            "outrecords": lambda: f"{a.name}, n{a.name}",
+        }.get(a.way, lambda: a.name)())
+    return ", ".join(out)
+
+
+def emit_direct_op(op):
+    """The same function for a module that is built in: no frame, no crossing, no check."""
+    print(f"int td__fs_{op.name}({gate_params(op)})\n{{")
+    print(f"\tif (!td__ops.{op.name})\n\t\treturn {gate_default(op)};")
+    print(f"\tstruct td__call *c = td__builtin_begin(fs, TD_OP_{op.name});")
+    for a in op.args:
+        if a.way == "outrecord":
+            print(f"\ttd__zero({a.name}, sizeof(*{a.name}));")
+        elif a.way == "out":
+            print(f"\t*{a.name} = 0;")
+        elif a.way == "outrecords":
+            print(f"\t*n{a.name} = 0;")
+    print(f"\treturn td__builtin_end(c, td__ops.{op.name}({direct_args(op)}));\n}}\n")
+
+
 def emit_gateway(blocks):
     banner("The kernel's way into a module.")
     print("#include \"fs_gateway.h\"\n")
@@ -494,8 +520,13 @@ def emit_gateway(blocks):
         tests = " || ".join(f"error == TD_{e}" for e in op.errors) or "0"
         print(f"\tcase TD_OP_{op.name}:\n\t\treturn {tests};")
     print("\tdefault:\n\t\treturn 0;\n\t}\n}\n")
+    print("#ifndef TD__BUILTIN")
     for op in of(blocks, "op"):
         emit_gate_op(op)
+    print("#else /* for measuring what a gate costs: see bench/builtin */\n#include \"builtin.h\"\n")
+    for op in of(blocks, "op"):
+        emit_direct_op(op)
+    print("#endif")
 
 
 # ---- The kernel's services: prototypes, and the message form for walls that cannot call

@@ -39,13 +39,42 @@ _tadan_mount()
 	esac
 }
 
+_tadan_bench()
+{
+	local options="--quick --rounds --pin --json --csv --plot --help"
+
+	if [[ $3 -eq 2 ]]; then
+		_tadan_reply -W "protection gates levels yields hook compare --help" -- "$1"
+		return
+	fi
+	case $2 in
+	--json | --csv | --plot) _tadan_reply -f -- "$1" ;;
+	--pin) _tadan_reply -W "one none" -- "$1" ;;
+	--front) _tadan_reply -W "inproc fuse" -- "$1" ;;
+	--level) _tadan_reply -W "$(_tadan_names levels name)" -- "$1" ;;
+	--module) _tadan_reply -W "smfs snfs" -- "$1" ;;
+	*)
+		case ${COMP_WORDS[2]} in
+		protection) options+=" --module --front" ;;
+		levels) options+=" --level --workload --no-peers" ;;
+		compare) options="--threshold --json --help" ;;
+		esac
+		if [[ $1 == -* ]]; then
+			_tadan_reply -W "$options" -- "$1"
+		else
+			_tadan_reply -f -- "$1"
+		fi
+		;;
+	esac
+}
+
 _tadan()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options="--help"
 
 	compopt -o filenames 2>/dev/null
 	if [[ $COMP_CWORD -eq 1 ]]; then
-		_tadan_reply -W "mount umount status level faults levels modules demo version help" -- "$word"
+		_tadan_reply -W "mount umount status level faults levels modules demo bench version help" -- "$word"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -55,6 +84,10 @@ _tadan()
 		;;
 	levels | modules) options="--json --help" ;;
 	status) options="--json --check --help" ;;
+	bench)
+		_tadan_bench "$word" "$before" "$COMP_CWORD"
+		return
+		;;
 	faults) options="--json --follow --help" ;;
 	esac
 	if [[ $word == -* ]]; then

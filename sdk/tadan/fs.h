@@ -95,13 +95,20 @@ int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops);
 #define TD__ENTERED f->op
 #endif
 
+/* Linked with the kernel itself (bench/builtin), the table is called without a gate. */
+#ifdef TD__BUILTIN
+#define TD__LOCAL
+#else
+#define TD__LOCAL static
+#endif
+
 /* The module's table: TD_FS_MODULE(name, number of locks, .lookup = ..., .read = ...); once a module. */
 #define TD_FS_MODULE(module, nlocks, ...) TD__FS_MODULE(0, module, nlocks, __VA_ARGS__)
 /* The same for one that is mounted on a server: see <tadan/net.h>. */
 #define TD_FS_NET_MODULE(module, nlocks, ...) TD__FS_MODULE(TD_MODULE_NETWORK, module, nlocks, __VA_ARGS__)
 
 #define TD__FS_MODULE(flags, module, nlocks, ...)                                                  \
-	static const struct td_fs_ops td__ops = { __VA_ARGS__ };                                   \
+	TD__LOCAL const struct td_fs_ops td__ops = { __VA_ARGS__ };                                \
 	TD_EXPORT const struct td_module_info td_module_info = {                                   \
 		TD_MAGIC, TD_ABI, TD_INTERFACE_FS, TD_FS_VERSION, (flags) | TD__MODULE_FLAGS, nlocks, #module \
 	};                                                                                         \

@@ -147,7 +147,7 @@ class Case(unittest.TestCase):
 class Words(Case):
     """What needs no mount."""
 
-    COMMANDS = ["mount", "umount", "status", "level", "faults", "levels", "modules", "demo", "version"]
+    COMMANDS = ["mount", "umount", "status", "level", "faults", "levels", "modules", "demo", "bench", "version"]
 
     def test_help(self):
         for command in self.COMMANDS:
