@@ -200,10 +200,8 @@ static int commit_once(struct td__fs *fs)
 	open_gate(g);
 	if (!err && tx)
 		err = td__log_commit(dev->log, tx);
-	else if (!err && dev->log->live)
-		err = td__log_retire(dev->log);
-	else if (!err && dev->written.n)
-		err = td__device_flush(dev);
+	else if (!err)
+		err = td__log_settle(dev->log);
 	td__mutex_unlock(&dev->writing);
 	return err;
 }

@@ -367,9 +367,9 @@ int td__log_commit(struct td__log *log, struct td__tx *tx)
 	return 0;
 }
 
-/* ---- The end */
+/* ---- Records without content */
 
-int td__log_clean(struct td__log *log)
+static int append_empty(struct td__log *log)
 {
 	struct td__tx *tx = tx_new(log, 0, 0, log->norphans);
 	int err;
@@ -383,6 +383,22 @@ int td__log_clean(struct td__log *log)
 	return err;
 }
 
+int td__log_clean(struct td__log *log)
+{
+	return log->seq && !log->clean ? append_empty(log) : 0;
+}
+
+int td__log_settle(struct td__log *log)
+{
+	int data = log->dev->written.n != 0, err = 0;
+
+	if (log->live || data)
+		err = flush(log, 0);
+	return err || !data ? err : td__log_clean(log);
+}
+
+/* ---- The end */
+
 int td__log_close(struct td__log *log)
 {
 	int err;
@@ -391,7 +407,7 @@ int td__log_close(struct td__log *log)
 	err = td__log_retire(log);
 	if (!err && td__device_next(log->dev, 0, log->dev->blocks, CHANGES) < log->dev->blocks)
 		err = -TD_EIO; /* the log has what could not be put in place, and keeps it */
-	else if (!err && log->seq && !log->clean)
+	else if (!err)
 		err = td__log_clean(log);
 	td__mutex_unlock(&log->dev->writing);
 	return err;

@@ -57,7 +57,9 @@ int td__log_begin(struct td__log *log);
 int td__log_commit(struct td__log *log, struct td__tx *tx);
 /* Write in place again what may have been lost, flush, retire. With that no block is LOGGED. */
 int td__log_retire(struct td__log *log);
-/* Append a record that nothing is to be replayed before. Nothing is live. */
+/* Make last what is in place already. If that is data, a recovery must not write over it: see td__log_clean(). */
+int td__log_settle(struct td__log *log);
+/* From here on a recovery has nothing to replay. Nothing is live. */
 int td__log_clean(struct td__log *log);
 /* After the last commit: leave an image that needs no recovery. */
 int td__log_close(struct td__log *log);

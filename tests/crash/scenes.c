@@ -117,6 +117,22 @@ static void put(struct stage *st, const char *path, uint64_t off, uint64_t len)
 	td_forget(st->fs, v, 1);
 }
 
+/* Fill the device with one file, then make it shorter: nothing else is free then. */
+static void leave_room(struct stage *st, const char *path, uint64_t room)
+{
+	td_handle v = find(st, path);
+	td_attr a = { 0 };
+	int64_t n = 1;
+
+	memset(bytes, 'z', sizeof(bytes));
+	for (uint64_t off = 0; n > 0; off += (uint64_t)n)
+		n = td_write(st->fs, &root, v, off, bytes, 64 << 10);
+	td_getattr(st->fs, v, &a);
+	a.size -= a.size < room ? a.size : room;
+	want(st, td_setattr(st->fs, &root, v, TD_SET_SIZE, &a, &a), path);
+	td_forget(st->fs, v, 1);
+}
+
 static void set_size(struct stage *st, const char *path, uint64_t size)
 {
 	td_handle v = find(st, path);
@@ -254,29 +270,31 @@ static void large_data(struct stage *st)
 	}
 }
 
-/* Blocks go from file to file, with and without a commit in between. */
+/* Blocks go from file to file, with and without a commit in between; there are no others. */
 static void reuse(struct stage *st)
 {
 	STEPS {
-	case 0: make(st, "a", TD_REG, none); break;
-	case 1: put(st, "a", 0, 300 * K); break;
-	case 2: sync_all(st); break;
-	case 3: drop(st, "a"); break;
-	case 4: make(st, "b", TD_REG, none); break;
-	case 5: put(st, "b", 0, 300 * K); break;
-	case 6: sync_file(st, "b"); break;
-	case 7: drop(st, "b"); break;
-	case 8: sync_all(st); break;
-	case 9: make(st, "c", TD_REG, none); break;
-	case 10: put(st, "c", 0, 250 * K); break;
-	case 11: sync_file(st, "c"); break;
-	case 12: set_size(st, "c", 0); break;
-	case 13: make(st, "d", TD_DIR, none); break;
-	case 14: set_xattr(st, "d", "user.x", 60000); break;
-	case 15: sync_all(st); break;
-	case 16: drop_xattr(st, "d", "user.x"); break;
-	case 17: put(st, "c", 0, 260 * K); break;
-	case 18: sync_file(st, "c"); break;
+	case 0: make(st, "z", TD_REG, none); break;
+	case 1: leave_room(st, "z", 360 * K); break;
+	case 2: make(st, "a", TD_REG, none); break;
+	case 3: put(st, "a", 0, 300 * K); break;
+	case 4: sync_all(st); break;
+	case 5: drop(st, "a"); break;
+	case 6: make(st, "b", TD_REG, none); break;
+	case 7: put(st, "b", 0, 300 * K); break;
+	case 8: sync_file(st, "b"); break;
+	case 9: drop(st, "b"); break;
+	case 10: sync_all(st); break;
+	case 11: make(st, "c", TD_REG, none); break;
+	case 12: put(st, "c", 0, 250 * K); break;
+	case 13: sync_file(st, "c"); break;
+	case 14: set_size(st, "c", 0); break;
+	case 15: make(st, "d", TD_DIR, none); break;
+	case 16: set_xattr(st, "d", "user.x", 60000); break;
+	case 17: sync_all(st); break;
+	case 18: drop_xattr(st, "d", "user.x"); break;
+	case 19: put(st, "c", 0, 300 * K); break;
+	case 20: sync_file(st, "c"); break;
 	END;
 	}
 }
