@@ -123,6 +123,7 @@ int td__cli_faults(const struct td__cli_args *args);
 int td__cli_levels(const struct td__cli_args *args);
 int td__cli_modules(const struct td__cli_args *args);
 int td__cli_build(const struct td__cli_args *args);
+int td__cli_verify(const struct td__cli_args *args);
 int td__cli_demo(const struct td__cli_args *args);
 int td__cli_lab(const struct td__cli_args *args);
 int td__cli_bench(const struct td__cli_args *args);

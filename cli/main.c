@@ -60,6 +60,11 @@ const struct td__cli_command td__cli_commands[] = {
 	  "and NAME.sandboxed for the level sandboxed, NAME being the folder's. Or translate FILE.wasm, which somebody else compiled, for the\n"
 	  "level sandboxed. Only building needs compilers; see tadan-build(1) for which.",
 	  td__cli_build_options, 1, 1, td__cli_build },
+	{ "verify", "MODULE [--json]", "check a sandboxed module, and what is proven of it",
+	  "Check MODULE as the host does when it loads it: a wasm binary (.wasm), the sandboxed form that\n"
+	  "`tadan build` makes, or a name that `tadan modules` shows. Says for each operation whether every path\n"
+	  "of it ends within a bound, and if not, which loop or call stands in the way. Fails if it is refused.",
+	  td__cli_json_options, 1, 1, td__cli_verify },
 	{ "demo", "[...]", "see everything at work in two minutes",
 	  "Run the demonstration; what follows is passed on to it.", td__cli_no_options, 0, -1,
 	  td__cli_demo },

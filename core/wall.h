@@ -102,6 +102,7 @@ struct td__domain {
 	uint32_t nslots;
 	struct td__slot slots[TD__SLOTS];
 	uint64_t bound; /* hooks: bit n is set if the module has operation n */
+	uint64_t proven; /* set by the wall: bit n, if operation n always ends soon by itself and needs no time limit */
 	uint64_t id;    /* counts the mount's domains, from 1 */
 	int64_t process; /* pid of the module's process, 0: it has none */
 };

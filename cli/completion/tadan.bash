@@ -74,7 +74,7 @@ _tadan()
 
 	compopt -o filenames 2>/dev/null
 	if [[ $COMP_CWORD -eq 1 ]]; then
-		_tadan_reply -W "mount umount status level faults levels modules demo bench version help" -- "$word"
+		_tadan_reply -W "mount umount status level faults levels modules build verify demo bench version help" -- "$word"
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -82,7 +82,7 @@ _tadan()
 		_tadan_mount "$word" "$before" "$COMP_CWORD"
 		return
 		;;
-	levels | modules) options="--json --help" ;;
+	levels | modules | verify) options="--json --help" ;;
 	status) options="--json --check --help" ;;
 	bench)
 		_tadan_bench "$word" "$before" "$COMP_CWORD"
@@ -94,6 +94,10 @@ _tadan()
 		_tadan_reply -W "$options" -- "$word"
 	elif [[ ${COMP_WORDS[1]} == level && $COMP_CWORD -eq 3 ]]; then
 		_tadan_reply -W "$(_tadan_names levels name)" -- "$word"
+	elif [[ ${COMP_WORDS[1]} == verify && $word != */* ]]; then
+		_tadan_reply -f -W "$(_tadan_names modules name)" -- "$word"
+	elif [[ ${COMP_WORDS[1]} == verify ]]; then
+		_tadan_reply -f -- "$word"
 	elif [[ ${COMP_WORDS[1]} =~ ^(umount|status|level|faults)$ ]]; then
 		_tadan_mounts "$word"
 	fi

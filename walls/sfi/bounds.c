@@ -4,8 +4,8 @@
  * operation's number as its second parameter; so only what that operation can reach is looked at.
  *
  * A call is searched with the bounds of its arguments; what was found is kept, for a few sets of arguments of each
- * function. Indirect calls go to every function in the table that has the type. Services take one step: they are the
- * kernel's. What calls itself, by whatever way, has no bound.
+ * function. Indirect calls go to every function in the table that has the type. A service ends, since it is the kernel's. What
+ * calls itself, by whatever way, has no bound.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +18,7 @@ enum {
 	NESTED = 48,          /* calls within calls */
 	KEPT = 12,            /* sets of arguments of one function; then any arguments stand for all */
 	WORK = 30000000,      /* of all searches together */
+	SERVICE = 1000,       /* steps that a service counts for: it takes longer than an instruction */
 	ITEMS = 1 << 21,      /* of graphs and frames together */
 };
 
@@ -188,6 +189,7 @@ static void one_call(struct td__frame *f, const struct td__event *e, uint32_t no
 	const char *why;
 
 	if (target < f->w->nimported) { /* a service */
+		*steps = *steps > SERVICE ? *steps : SERVICE;
 		*result = td__range_any(t->result == TD__I64);
 		return;
 	}
@@ -256,11 +258,6 @@ static uint64_t event_steps(struct td__frame *f, const struct td__event *e, uint
 }
 
 /* ---- Edges and loops */
-
-static void close_edge(struct td__frame *f, uint32_t e)
-{
-	f->edges[e].open = 0;
-}
 
 /* The labels of a table that its index can choose. */
 static void open_by_table(struct td__frame *f, uint32_t e, uint32_t fact)
@@ -387,7 +384,8 @@ static void walk_node(struct td__frame *f, uint32_t node)
 		for (uint32_t v = n->values; v < n->values_end; v++)
 			f->ranges[v] = td__range_any(f->g->values[v].wide);
 		for (uint32_t e = n->out; e != TD__NOTHING; e = f->g->edges[e].next_out)
-			close_edge(f, e);
+			f->edges[e].open = 0;
+		end_loops(f, node); /* a loop's last node need not be reached */
 		return;
 	}
 	steps = add(steps, n->steps);

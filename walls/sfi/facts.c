@@ -110,7 +110,7 @@ static uint32_t both_bounds(struct td__frame *f, uint32_t fact, const struct td_
 static uint32_t condition(struct td__frame *f, uint32_t fact, uint32_t value, int truth, int *possible, int deep)
 {
 	const struct td__value *v = &f->g->values[value];
-	struct td__range r = td__fact_range(f, value, fact);
+	struct td__range r = td__fact_range(f, value, fact), zero;
 
 	for (int n = 0; n < 8; n++) {
 		td__search_work(f->search, 1);
@@ -128,16 +128,17 @@ static uint32_t condition(struct td__frame *f, uint32_t fact, uint32_t value, in
 	fact = add_fact(f, (struct td__fact){ .parent = fact, .value = value, .is_condition = 1, .truth = (uint8_t)truth });
 	if (td__is_compare(v->op))
 		return both_bounds(f, fact, v, truth, possible);
+	if (!truth)
+		r = td__range_meet(r, td__range_of(0, 0, v->wide), v->wide);
+	else
+		td__range_compare(v->wide ? 0x50 : 0x45, 0, &r, &zero);
+	fact = td__fact_bound(f, fact, value, r);
 	/* and of two conditions that holds, or of two that does not */
 	if (deep && ((v->op == 0x71 && truth) || (v->op == 0x72 && !truth))) {
 		fact = condition(f, fact, v->a, truth, possible, deep - 1);
 		return *possible ? condition(f, fact, v->b, truth, possible, deep - 1) : fact;
 	}
-	if (!truth)
-		return td__fact_bound(f, fact, value, td__range_of(0, 0, v->wide));
-	if (!r.lo)
-		r.lo = 1;
-	return td__fact_bound(f, fact, value, td__range_meet(r, td__range_any(v->wide), v->wide));
+	return fact;
 }
 
 uint32_t td__fact_condition(struct td__frame *f, uint32_t fact, uint32_t value, int truth, int *possible)

@@ -165,8 +165,18 @@ static struct td__range either(struct td__range a, struct td__range b, int wide)
 	return td__range_of(lo, ones(a.hi) | ones(b.hi), wide);
 }
 
+/* A mask that keeps the upper bits rounds down. */
+static int rounds_down(struct td__range b, int wide)
+{
+	uint64_t low = ~b.lo & mask(wide);
+
+	return b.lo == b.hi && !(low & (low + 1));
+}
+
 static struct td__range both(struct td__range a, struct td__range b, int wide)
 {
+	if (rounds_down(b, wide))
+		return td__range_of(a.lo & b.lo, a.hi & b.lo, wide);
 	return td__range_of(0, a.hi < b.hi ? a.hi : b.hi, wide);
 }
 

@@ -300,6 +300,7 @@ static int sfi_start(struct td__domain *d, char *why, size_t size)
 		return err;
 	}
 	d->private = s;
+	d->proven = form.report->proven;
 	d->views = s->memory.mapped == d->device->blocks * d->device->bsize ? TD_VIEW_LIVE : TD_VIEW_SNAPSHOT;
 	d->nslots = TD__SLOTS;
 	return 0;

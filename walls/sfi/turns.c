@@ -244,12 +244,13 @@ static uint64_t meeting_at(const struct counter *c, uint32_t from, uint32_t to, 
 					      (uint64_t)k & (c->wide ? UINT64_MAX : UINT32_MAX), c->wide);
 	int wraps = d.least < k && d.lo < (uint64_t)(k > 0 ? k : 0);
 	unsigned n = (unsigned)__builtin_ctzll(by);
+	int divided = by == 1ull << n && zeros(f->g, from, DEEP) >= n && zeros(f->g, to, DEEP) >= n &&
+		      (!k || (unsigned)__builtin_ctzll((uint64_t)k) >= n);
 
+	if (divided && d.lo <= INT64_MAX) /* it is a multiple: what is not 0 is as large as the step, at least */
+		d = td__range_meet(d, td__range_of((d.lo + by - 1) / by * by, d.hi / by * by, c->wide), c->wide);
 	d = td__range_result(c->wide ? 0x7d : 0x6b, d, shift);
-	if (by == 1)
-		return d.hi;
-	if (by == 1ull << n && zeros(f->g, from, DEEP) >= n && zeros(f->g, to, DEEP) >= n &&
-	    (!k || (unsigned)__builtin_ctzll((uint64_t)k) >= n))
+	if (divided)
 		return d.hi / by;
 	/* from + product, or both constants: an exact difference. A shift must not take it below 0. */
 	if (k % (int64_t)by || wraps || k < 0)

@@ -32,7 +32,7 @@ enum td__sfi_rule {
 
 struct td__sfi_policy {
 	uint32_t pages;      /* of 64 KiB: the most that the memory may have at the start and, where it says, at the end */
-	uint64_t most_steps; /* an operation with a bound up to this is proven; instructions, and bytes of bulk operations */
+	uint64_t most_steps; /* an operation with a bound up to this is proven; instructions, bytes of bulk operations, a service: 1000 */
 };
 
 /* Of one operation. */
