@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include <fs_gateway.h>
-#include "../walls/elf/elf.h"
 #include "../walls/sfi/form.h"
 #include "../walls/sfi/verify.h"
 #include "../walls/walls.h"
@@ -21,10 +20,7 @@ enum { MOST = 64 << 20 };
 
 struct binary {
 	char path[512];
-	uint8_t *file; /* all of it */
-	size_t file_size;
-	struct td__elf *elf; /* 0: the file itself is the binary */
-	const uint8_t *wasm;
+	uint8_t *bytes;
 	size_t size;
 	struct td__sfi_report report;
 };
@@ -39,15 +35,15 @@ static int read_file(struct binary *b)
 
 	if (!err && (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size > MOST))
 		err = EINVAL;
-	b->file = err ? NULL : malloc((size_t)st.st_size + 1);
-	if (!err && !b->file)
+	b->bytes = err ? NULL : malloc((size_t)st.st_size + 1);
+	if (!err && !b->bytes)
 		err = ENOMEM;
-	while (!err && n > 0 && b->file_size < (size_t)st.st_size) {
-		n = read(fd, b->file + b->file_size, (size_t)st.st_size - b->file_size);
+	while (!err && n > 0 && b->size < (size_t)st.st_size) {
+		n = read(fd, b->bytes + b->size, (size_t)st.st_size - b->size);
 		if (n < 0)
 			err = errno;
 		else
-			b->file_size += (size_t)n;
+			b->size += (size_t)n;
 	}
 	if (fd >= 0)
 		close(fd);
@@ -60,18 +56,16 @@ static int read_file(struct binary *b)
 /* In a sandboxed form the binary is a section. Whether the form may be loaded, is not asked here. */
 static int take_from_form(struct binary *b)
 {
-	char why[TD__ELF_WHY] = "";
+	char why[TD__CLI_WHY] = "";
+	uint8_t *wasm;
 
-	if (td__elf_open_bytes(b->file, b->file_size, &b->elf, why, sizeof(why))) {
-		td__cli_error("%s: is neither a wasm binary nor the sandboxed form of a module: %s", b->path, why);
+	if (td__sfi_form_extract(b->bytes, b->size, &wasm, &b->size, why, sizeof(why))) {
+		td__cli_error("%s: %s; give a wasm binary, or the NAME%s that `tadan build` makes", b->path, why, TD__SFI_ENDING);
 		return TD__CLI_FAILED;
 	}
-	b->wasm = td__elf_section(b->elf, TD__SFI_SECTION, &b->size);
-	if (b->wasm)
-		return TD__CLI_OK;
-	td__cli_error("%s: holds no wasm binary; a native module cannot be verified: give its NAME%s, which `tadan build` makes",
-		      b->path, TD__SFI_ENDING);
-	return TD__CLI_FAILED;
+	free(b->bytes);
+	b->bytes = wasm;
+	return TD__CLI_OK;
 }
 
 /* A module's name, or its native file, stands for the sandboxed form beside it. */
@@ -102,9 +96,7 @@ static int open_binary(const char *name, struct binary *b)
 		err = read_file(b);
 	if (err)
 		return err;
-	b->wasm = b->file;
-	b->size = b->file_size;
-	return b->size >= 4 && !memcmp(b->wasm, "\177ELF", 4) ? take_from_form(b) : TD__CLI_OK;
+	return b->size >= 4 && !memcmp(b->bytes, "\177ELF", 4) ? take_from_form(b) : TD__CLI_OK;
 }
 
 /* ---- What was found, as JSON */
@@ -114,8 +106,8 @@ static json_t *place(const struct binary *b, uint32_t function, size_t offset)
 	char name[128] = "", line[512];
 
 	if (function != UINT32_MAX)
-		td__sfi_function_name(b->wasm, b->size, function, name, sizeof(name));
-	if (td__sfi_line(b->wasm, b->size, offset, line, sizeof(line)))
+		td__sfi_function_name(b->bytes, b->size, function, name, sizeof(name));
+	if (td__sfi_line(b->bytes, b->size, offset, line, sizeof(line)))
 		line[0] = 0;
 	return json_pack("{s:o, s:o, s:o}", "function", name[0] ? td__cli_json_text(name) : json_null(), "offset",
 			 td__cli_json_number(offset), "line", line[0] ? td__cli_json_text(line) : json_null());
@@ -263,7 +255,7 @@ int td__cli_verify(const struct td__cli_args *args)
 	json_t *all;
 
 	if (!status) {
-		status = td__sfi_verify(b.wasm, b.size, &td__sfi_default_policy, &b.report) ? TD__CLI_FAILED : TD__CLI_OK;
+		status = td__sfi_verify(b.bytes, b.size, &td__sfi_default_policy, &b.report) ? TD__CLI_FAILED : TD__CLI_OK;
 		all = about(&b);
 		if (args->values[JSON]) {
 			td__cli_print_json(all);
@@ -272,7 +264,6 @@ int td__cli_verify(const struct td__cli_args *args)
 			json_decref(all);
 		}
 	}
-	td__elf_close(b.elf);
-	free(b.file);
+	free(b.bytes);
 	return status;
 }

@@ -109,14 +109,17 @@ void td__note_heap(struct td__fs *fs, uint64_t used)
 
 /* ---- The ticker */
 
-/* Is it over its time? */
-static int is_late(struct td__call *c, const struct td_level *level, uint64_t passed)
+/* Is it over its time? What always ends soon by itself has none. */
+static int is_late(struct td__call *c, const struct td__domain *d, uint64_t passed)
 {
 	uint64_t progress = __atomic_load_n(&c->progress, __ATOMIC_RELAXED);
+	const struct td_level *level = &d->level;
 
 	c->inside_ns += passed;
 	c->still_ns = progress == c->seen_progress ? c->still_ns + passed : 0;
 	c->seen_progress = progress;
+	if (d->proven >> __atomic_load_n(&c->op, __ATOMIC_RELAXED) & 1)
+		return 0;
 	return level->time_ms && (c->still_ns >= level->time_ms * 1000000ull || c->inside_ns >= level->most_ms * 1000000ull);
 }
 
@@ -134,7 +137,7 @@ static uint32_t look(struct td__fs *fs, struct td__call *c, uint64_t passed)
 	}
 	if (__atomic_load_n(&c->asleep, __ATOMIC_ACQUIRE))
 		return 0;
-	if (__atomic_load_n(&c->domain, __ATOMIC_RELAXED) != fs->domain || !is_late(c, &fs->domain->level, passed))
+	if (__atomic_load_n(&c->domain, __ATOMIC_RELAXED) != fs->domain || !is_late(c, fs->domain, passed))
 		return 1;
 	if (!__atomic_load_n(&c->doomed, __ATOMIC_RELAXED))
 		__atomic_store_n(&c->doomed, TD_FAULT_TIME, __ATOMIC_RELEASE);

@@ -168,3 +168,21 @@ int td__sfi_form_get(struct td__sfi_form *f, struct td__sfi_content *content, ch
 	pthread_mutex_unlock(&f->mutex);
 	return err;
 }
+
+int td__sfi_form_extract(const void *form, size_t size, uint8_t **wasm, size_t *wasm_size, char *why, size_t len)
+{
+	struct td__elf *e;
+	const void *found;
+	int err = td__elf_open_bytes(form, size, &e, why, len);
+
+	if (err)
+		return err;
+	found = td__elf_section(e, TD__SFI_SECTION, wasm_size);
+	*wasm = found ? malloc(*wasm_size + 1) : 0;
+	if (*wasm)
+		memcpy(*wasm, found, *wasm_size);
+	else
+		snprintf(why, len, "%s", found ? "not enough memory" : "holds no wasm binary, as a sandboxed form does");
+	td__elf_close(e);
+	return *wasm ? 0 : found ? -ENOMEM : -ENOEXEC;
+}

@@ -39,4 +39,10 @@ struct td__sfi_content {
  */
 int td__sfi_form_get(struct td__sfi_form *form, struct td__sfi_content *content, char *why, size_t size);
 
+/*
+ * The wasm binary that a form in memory holds, be the form trusted or not: in *wasm, memory of the caller's. 0, -ENOEXEC and
+ * a reason, or -ENOMEM.
+ */
+int td__sfi_form_extract(const void *form, size_t size, uint8_t **wasm, size_t *wasm_size, char *why, size_t len);
+
 #endif
