@@ -5,6 +5,7 @@
 #   make               build everything into build/; the command is build/tadan
 #   make test          the tests, and their sum; make test-asan, test-tsan: under sanitizers
 #   make demo          install what is missing, build, and see everything at work
+#   make test-nfs      a file system on a server, at every level (some minutes)
 #   make fuzz          the fuzzers, FUZZ_SECONDS each (needs clang)
 #   make lab           10,000 machine-made faults at every level that this machine has (LAB_TRIALS)
 #   make crash         crash the machine at every write: all of it (CRASH_SEEDS rounds)
@@ -39,6 +40,9 @@ test-asan:
 
 test-tsan:
 	@$(MAKE) test BUILD=$(BUILD)-tsan SETUP='-Db_sanitize=thread' TESTS='--suite threads'
+
+test-nfs: all
+	@$(MESON) test -C $(BUILD) --no-rebuild --print-errorlogs --setup long --suite nfs --suite nfs-long; tests/report $(BUILD)
 
 FUZZ_SECONDS ?= 60
 fuzz:
@@ -77,4 +81,4 @@ packages:
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
 
-.PHONY: all crash test test-asan test-tsan fuzz demo lab bench install packages clean
+.PHONY: all crash test test-asan test-tsan test-nfs fuzz demo lab bench install packages clean

@@ -240,12 +240,17 @@ int attrs_fill_post(struct td_vnode *v, const struct nfs_post *p)
 	return err ? err : attrs_fill(v, &a);
 }
 
-/* What another client changed shows in what was before our change: then nothing of old is believed. */
+/*
+ * What another client changed shows in what was before our change: then nothing of old is believed. A server that shows the directory
+ * as it was before is asked again.
+ */
 int attrs_fill_wcc(struct td_vnode *v, const struct nfs_wcc *w)
 {
+	const struct nfs_post none = { 0 };
+
 	if (w->pre_there && (!same_time(&w->pre_mtime, &v->mtime) || !same_time(&w->pre_ctime, &v->ctime)))
 		attrs_forget(v->fid);
-	return attrs_fill_post(v, &w->post);
+	return attrs_fill_post(v, w->post.there && same_time(&w->post.attr.mtime, &v->mtime) ? &none : &w->post);
 }
 
 int snfs_getvnode(uint64_t fid, struct td_vnode *v)
@@ -262,14 +267,17 @@ int snfs_getvnode(uint64_t fid, struct td_vnode *v)
 /* The server's record of a file knows of no write that it has not answered. */
 int snfs_refresh(struct td_vnode *v, struct td_vnode *now, uint32_t *valid)
 {
+	uint32_t lock = LOCK_REFRESH + (uint32_t)(v->fid % LOCKS_EACH);
 	struct node *n = 0;
 	struct nfs_attr a;
 	int err = v->type == TD_REG ? dirty_any(v, &n) : 0;
 
 	if (!err && n) {
-		err = td_lock(LOCK_REFRESH + (uint32_t)(v->fid % LOCKS_EACH), TD_EXCLUSIVE);
-		if (!err)
-			err = dirty_settle(v);
+		err = td_lock(lock, TD_EXCLUSIVE);
+		if (err)
+			return err;
+		err = dirty_settle(v);
+		td_unlock(lock);
 	}
 	if (!err)
 		err = attrs_ask(v->fid, &a);

@@ -189,11 +189,13 @@ static int keep_verifier(uint64_t fid, const struct nfs_verf *verf)
 	if (err || !memcmp(&f.verf, verf, sizeof(*verf)))
 		return err;
 	err = td_lock(lock, TD_EXCLUSIVE);
-	if (!err)
-		err = fid_fields(fid, &f);
+	if (err)
+		return err;
+	err = fid_fields(fid, &f);
 	f.verf = *verf;
 	if (!err)
 		err = fid_set_fields(fid, &f);
+	td_unlock(lock);
 	return err;
 }
 
