@@ -5,7 +5,7 @@
  * A worker for `tadan bench`: it reads commands, a line each, and answers each with one JSON object. So who measures can
  * take turns among modules, levels and programs, batch by batch, and a machine that drifts moves all of them.
  *
- *   open N MODULE LEVEL       volume number N; {"skip": reason} where this machine cannot have it
+ *   open N MODULE LEVEL [URL] volume number N, on a server for modules of that kind; {"skip": reason} where this machine cannot have it
  *   run N WHAT COUNT [T]      do it COUNT times, on T threads with a directory each: {"ns": of one, for one thread}
  *   sample N WHAT COUNT       the same one by one: {"quantiles": [[share, ns], ...]}
  *   close N
@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../core/fs.h"
 #include "../front/inproc/tadan.h"
@@ -31,6 +32,7 @@ enum { VOLUMES = 64, THREADS = 16, SIZE = 1 << 28, FILE_SIZE = 65536, CALL = 819
 
 /* One thread's place: a directory and a file in it. */
 struct place {
+	char name[48];
 	uint64_t dir, file;
 	uint8_t buf[FILE_SIZE];
 };
@@ -142,7 +144,7 @@ static void lookup(struct job *j, uint64_t n)
 	uint64_t fid;
 
 	for (uint64_t i = 0; i < n; i++)
-		must(td__fs_lookup(j->v->fs, j->v->fs->root, name_of("place0"), &fid), "lookup");
+		must(td__fs_lookup(j->v->fs, j->v->fs->root, name_of(j->p->name), &fid), "lookup");
 }
 
 static uint64_t make(struct td__fs *fs, uint64_t dir, const char *name, uint32_t type)
@@ -220,9 +222,9 @@ static void answer(const char *key, const char *text)
 	printf("\"}\n");
 }
 
-static void open_volume(struct volume *v, const char *module, const char *level)
+static void open_volume(struct volume *v, const char *module, const char *level, const char *url)
 {
-	struct td_volume_params p = { .module = module, .level = level, .size = SIZE };
+	struct td_volume_params p = { .module = module, .level = level, .size = *url ? 0 : SIZE, .server = *url ? url : NULL };
 	char why[600];
 
 	if (td_volume_open(&p, &v->vol, why, sizeof(why))) {
@@ -234,10 +236,20 @@ static void open_volume(struct volume *v, const char *module, const char *level)
 	answer("ok", level);
 }
 
+/* On a server it would stay. */
+static void give_place(struct volume *v, struct place *p)
+{
+	discard(v->fs, p->dir, "file", p->file);
+	td_rmdir(v->fs, &root, td_fs_root(v->fs), name_of(p->name));
+	td_forget(v->fs, p->dir, 1);
+	free(p);
+}
+
 static void close_volume(struct volume *v)
 {
 	for (int i = 0; i < THREADS; i++)
-		free(v->places[i]);
+		if (v->places[i])
+			give_place(v, v->places[i]);
 	td_volume_close(v->vol);
 	memset(v, 0, sizeof(*v));
 }
@@ -245,15 +257,14 @@ static void close_volume(struct volume *v)
 static struct place *place_of(struct volume *v, unsigned thread)
 {
 	struct place *p = v->places[thread];
-	char name[32];
 
 	if (p)
 		return p;
 	p = v->places[thread] = calloc(1, sizeof(*p));
 	if (!p)
 		exit(1);
-	snprintf(name, sizeof(name), "place%u", thread);
-	p->dir = make(v->fs, td_fs_root(v->fs), name, TD_DIR);
+	snprintf(p->name, sizeof(p->name), "bench-%d-%d-%u", (int)getpid(), (int)(v - volumes), thread);
+	p->dir = make(v->fs, td_fs_root(v->fs), p->name, TD_DIR);
 	p->file = make(v->fs, p->dir, "file", TD_REG);
 	must(td_write(v->fs, &root, p->file, 0, p->buf, FILE_SIZE), "write");
 	return p;
@@ -349,15 +360,15 @@ static const struct what *find(const char *name)
 
 static int obey(const char *line)
 {
-	char verb[16], first[512], second[256] = "";
+	char verb[16], first[512], second[256] = "", third[512] = "";
 	unsigned number, threads = 1;
 	const struct what *w;
 	unsigned long long n;
 
-	if (sscanf(line, "%15s %u %511s %255s %u", verb, &number, first, second, &threads) < 2 || number >= VOLUMES)
+	if (sscanf(line, "%15s %u %511s %255s %511s", verb, &number, first, second, third) < 2 || number >= VOLUMES)
 		return -1;
 	if (!strcmp(verb, "open") && !volumes[number].vol && second[0]) {
-		open_volume(&volumes[number], first, second);
+		open_volume(&volumes[number], first, second, third);
 		return 0;
 	}
 	if (!volumes[number].vol)
@@ -367,6 +378,8 @@ static int obey(const char *line)
 		answer("ok", verb);
 		return 0;
 	}
+	if (third[0])
+		threads = (unsigned)strtoul(third, NULL, 10);
 	w = find(first);
 	n = strtoull(second, NULL, 10);
 	if (!w || !n || !threads || threads > THREADS)

@@ -9,6 +9,7 @@ Nothing is called dearer, met or missed unless so many rounds agree that chance 
 times (all of them, where there are few); else the machine was too noisy to say.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -30,6 +31,10 @@ def pinned(cpus):
     return (lambda: os.sched_setaffinity(0, cpus)) if cpus else None
 
 
+class Failed(Skip):
+    """It was there, and went wrong."""
+
+
 class Worker:
     """An inproc program, asked a line at a time."""
 
@@ -37,27 +42,30 @@ class Worker:
         if not os.access(program, os.X_OK):
             raise Skip(f"{program} is not built")
         self.next = 0
-        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        preexec_fn=pinned(cpus), env=environment)
+        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, preexec_fn=pinned(cpus), env=environment)
 
     def ask(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"{self.process.args[0]} ended at '{line}' with status {self.process.wait()}")
+            words = self.process.stderr.read().strip().splitlines() or [f"status {self.process.wait()}"]
+            raise Failed(f"{os.path.basename(self.process.args[0])} ended at '{line}': {words[-1]}")
         return json.loads(answer)
 
-    def open(self, module, level):
+    def open(self, module, level, url=""):
         number, self.next = self.next, self.next + 1
-        answer = self.ask(f"open {number} {module} {level}")
+        answer = self.ask(f"open {number} {module} {level} {url}")
         if "skip" in answer:
             self.next = number
             raise Skip(answer["skip"])
         return number
 
     def stop(self):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
 
 

@@ -231,13 +231,14 @@ class Ntfs3g(OnImage):
 class Builtin(Mounted):
     """A module linked with the front end, without a gate."""
 
-    def __init__(self, name, program):
+    def __init__(self, name, program, server=""):
         super().__init__(name)
         self.program = program
+        self.server = server
         self.note = "the module's sources linked with the front end, called without a gate"
 
     def command(self):
-        return [self.program, self.dir, str(2 << 30)]
+        return [self.program, self.dir, self.server or str(2 << 30)]
 
     def start(self, scratch, cpus):
         if not os.access(self.program, os.X_OK):
@@ -251,17 +252,18 @@ class Builtin(Mounted):
 class Tadan(Mounted):
     """A module at one level; without extended attributes, as passthrough_ll is by default."""
 
-    def __init__(self, level, program, size, module="smfs"):
+    def __init__(self, level, program, size, module="smfs", server=""):
         super().__init__(level)
         self.level = level
         self.size = size
         self.module = module
         self.program = program
-        self.note = f"{module}, --size {size} --no-xattrs --level {level}"
+        self.where = [server] if server else []
+        self.how = ["--no-xattrs"] if server else ["--size", size, "--no-xattrs"]
+        self.note = f"{module}, {' '.join(self.how)} --level {level}"
 
     def command(self):
-        return [self.program, "mount", self.module, self.dir, "--size", self.size, "--no-xattrs",
-                "--level", self.level, "-f"]
+        return [self.program, "mount", self.module, *self.where, self.dir, *self.how, "--level", self.level, "-f"]
 
     def unmount(self):
         if self.mounted():

@@ -477,7 +477,7 @@ def direct_args(op):
     out = []
     for a in op.args:
         out.append({
-            "vnode": lambda: a.name if a.lock == "new" else f"{a.name} ? &{a.name}->rec : 0",
+            "vnode": lambda: a.name if a.lock == "new" else f"td__builtin_vnode(c, {a.name}, TD_{a.lock.upper()})",
             "uio": lambda: f"td__put_uio(c, {a.name})",
             "outrecords": lambda: f"{a.name}, n{a.name}",
         }.get(a.way, lambda: a.name)())
@@ -496,7 +496,11 @@ def emit_direct_op(op):
             print(f"\t*{a.name} = 0;")
         elif a.way == "outrecords":
             print(f"\t*n{a.name} = 0;")
-    print(f"\treturn td__builtin_end(c, td__ops.{op.name}({direct_args(op)}));\n}}\n")
+    print(f"\tint err = td__ops.{op.name}({direct_args(op)});")
+    for a in op.args:
+        if a.way == "vnode" and a.lock == "exclusive":
+            print(f"\ttd__builtin_changed(c, {a.name}, err);")
+    print("\treturn td__builtin_end(c, err);\n}\n")
 
 
 def emit_gateway(blocks):

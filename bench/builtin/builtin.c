@@ -74,11 +74,25 @@ struct td__call *td__builtin_begin(struct td__fs *fs, uint32_t op)
 	self.context.bsize = fs->device->bsize;
 	for (uint32_t i = 0; i < self.context.top; i++)
 		self.context.bufs[i] = (struct td_buf){ 0 };
-	self.context.top = 0;
+	self.context.top = self.context.tags = self.context.mbufs = self.context.mbuf_uses = 0;
 	c->domain = fs->domain;
-	c->open_top = c->mistakes = 0;
+	c->open_top = c->mistakes = c->nvnodes = 0;
 	c->discarded = 0;
+	c->uio = 0;
+	if (fs->net.has_server) {
+		c->mbuf_uses = c->left_messages = 0;
+		c->tag = self.frame.tag = td__net_tags(&fs->net);
+	}
 	return c;
+}
+
+void td__builtin_changed(struct td__call *c, struct td__vnode *v, int err)
+{
+	if (!v || err)
+		return;
+	td__vnode_believe(v, c->fs->info.attr_ms);
+	if (!v->rec.nlink)
+		td__vnode_nameless(v);
 }
 
 int td__builtin_end(struct td__call *c, int err)
@@ -89,6 +103,11 @@ int td__builtin_end(struct td__call *c, int err)
 		c->journal.used = c->journal.last = c->journal.entries = 0;
 	}
 	td__locks_give_all(c);
+	if (c->fs->net.has_server) {
+		td__mbufs_close_all(c);
+		if (c->left_messages)
+			td__net_call_over(&c->fs->net, c->tag);
+	}
 	return err;
 }
 

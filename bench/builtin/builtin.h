@@ -17,6 +17,19 @@ extern const struct td_fs_ops td__ops;
 /* This thread's call. Calls do not nest. */
 struct td__call *td__builtin_begin(struct td__fs *fs, uint32_t op);
 
+/* The record of a vnode that the call is about, 0 if there is none. Services for networks ask which these are. */
+static inline struct td_vnode *td__builtin_vnode(struct td__call *c, struct td__vnode *v, uint32_t mode)
+{
+	if (!v)
+		return 0;
+	if (c->fs->net.has_server)
+		c->vnodes[c->nvnodes++] = (struct td__call_vnode){ .v = v, .rec = &v->rec, .mode = mode };
+	return &v->rec;
+}
+
+/* A vnode that the call may have changed, if there is one. */
+void td__builtin_changed(struct td__call *c, struct td__vnode *v, int err);
+
 /* Returns err. */
 int td__builtin_end(struct td__call *c, int err);
 

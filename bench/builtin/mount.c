@@ -2,7 +2,7 @@
 /*
  * The built-in module as a mount, for `tadan bench`: stays in the foreground until it is unmounted or ended by SIGTERM.
  *
- *   mount-MODULE DIR BYTES      with the options of `tadan mount MODULE DIR --size BYTES --no-xattrs`
+ *   mount-MODULE DIR BYTES|URL      as `tadan mount MODULE [URL] DIR --size BYTES --no-xattrs` does
  */
 #include <errno.h>
 #include <pthread.h>
@@ -13,9 +13,10 @@
 
 #include "../../core/mount.h"
 #include "../../front/fuse/fuse.h"
+#include "../../port/user/source.h"
 #include "../../walls/walls.h"
 
-enum { BLOCK = 4096 };
+enum { BLOCK = 4096, BYTES_BESIDE_SERVER = 1 << 20 };
 
 extern const struct td_module_info td_module_info;
 
@@ -56,21 +57,31 @@ int main(int argc, char **argv)
 	struct td__module *module;
 	char why[512] = "";
 	struct td__fs *fs;
+	struct td__source source;
+	uint64_t bytes;
 	sigset_t all;
 	int err;
 
 	if (argc != 3) {
-		fprintf(stderr, "usage: mount-%s DIR BYTES\n", td_module_info.name);
+		fprintf(stderr, "usage: mount-%s DIR BYTES|URL\n", td_module_info.name);
 		return 2;
 	}
+	bytes = strtoull(argv[2], NULL, 10);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	err = td__module_open(td_module_info.name, &module, why, sizeof(why));
 	p.module = module;
 	if (!err)
 		err = td_level_parse("trusted", &p.level, why, sizeof(why));
+	if (!err && td_module_info.flags & TD_MODULE_NETWORK) {
+		err = td__port_source_open(argv[2], NULL, &source, why, sizeof(why));
+		p.server = &source.server;
+		p.source = source.path;
+		p.options = source.options;
+		bytes = BYTES_BESIDE_SERVER;
+	}
 	if (!err)
-		err = td__device_create(strtoull(argv[2], NULL, 10) / BLOCK, BLOCK, NULL, TD_DEV_ZEROED, &p.device);
+		err = td__device_create(bytes / BLOCK, BLOCK, NULL, TD_DEV_ZEROED, &p.device);
 	if (!err)
 		err = td_mount(&p, &fs, why, sizeof(why));
 	if (!err) {

@@ -55,7 +55,7 @@ _tadan_bench()
 	--module) _tadan_reply -W "smfs snfs" -- "$1" ;;
 	*)
 		case ${COMP_WORDS[2]} in
-		protection) options+=" --module --front" ;;
+		protection) options+=" --module --front --server" ;;
 		levels) options+=" --level --workload --no-peers" ;;
 		compare) options="--threshold --json --help" ;;
 		esac
