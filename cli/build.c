@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "../walls/sfi/form.h"
 #include "../walls/walls.h"
 
 enum option { OUTPUT, NATIVE, SANDBOXED, KEEP };
@@ -214,6 +215,51 @@ static int make(struct td__build *b, int native, int sandboxed)
 	return TD__CLI_OK;
 }
 
+/* Is the form there, whole, ours, and made of this binary? */
+static int is_made_of(const char *path, const char *wasm)
+{
+	struct td__sfi_form *form = td__sfi_form_make(path);
+	struct td__sfi_content content;
+	char why[TD__CLI_WHY];
+	uint8_t *bytes = NULL;
+	size_t size;
+	int same = 0;
+
+	if (form && !td__sfi_form_get(form, &content, why, sizeof(why)))
+		bytes = td__build_load(wasm, &size);
+	if (bytes)
+		same = size == content.wasm_size && !memcmp(bytes, content.wasm, size);
+	free(bytes);
+	td__sfi_form_free(form);
+	return same;
+}
+
+/* A build from an input that is known, in a folder of its own. */
+static int run(struct td__build *b, int native, int sandboxed)
+{
+	int status = td__build_find_kit(b);
+
+	if (!status)
+		status = make_work(b);
+	if (!status)
+		status = make(b, native, sandboxed);
+	end_work(b);
+	return status;
+}
+
+int td__build_wasm(const char *file, char form[PATH_MAX])
+{
+	struct td__build *b = calloc(1, sizeof(*b));
+	int status = b ? find_input(b, file) : TD__CLI_FAILED;
+
+	if (!status && snprintf(form, PATH_MAX, "%s/%s%s", b->to, b->name, TD__SFI_ENDING) >= PATH_MAX)
+		status = TD__CLI_FAILED;
+	if (!status && !is_made_of(form, b->wasm))
+		status = run(b, 0, 1);
+	free(b);
+	return status;
+}
+
 int td__cli_build(const struct td__cli_args *args)
 {
 	const char *const *v = args->values;
@@ -222,20 +268,18 @@ int td__cli_build(const struct td__cli_args *args)
 
 	if (!b)
 		return TD__CLI_FAILED;
-	b->keep = v[KEEP] != NULL;
-	if (v[NATIVE] && v[SANDBOXED])
+	if (v[NATIVE] && v[SANDBOXED]) {
+		free(b);
 		return td__cli_usage("--native and --sandboxed exclude each other; without them both are built");
+	}
+	b->keep = v[KEEP] != NULL;
 	status = find_input(b, args->words[0]);
 	if (!status && b->wasm[0] && v[NATIVE])
 		status = td__cli_usage("%s: of a .wasm file there is only the sandboxed form", args->words[0]);
 	if (!status)
 		status = find_output(b, v[OUTPUT]);
 	if (!status)
-		status = td__build_find_kit(b);
-	if (!status)
-		status = make_work(b);
-	if (!status)
-		status = make(b, !v[SANDBOXED] && !b->wasm[0], !v[NATIVE]);
-	end_work(b);
+		status = run(b, !v[SANDBOXED] && !b->wasm[0], !v[NATIVE]);
+	free(b);
 	return status;
 }

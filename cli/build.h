@@ -13,6 +13,7 @@
 
 #include <limits.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { TD__BUILD_SOURCES = 256, TD__BUILD_ARGS = 64 };
 
@@ -26,6 +27,11 @@ struct td__build {
 	int nsources;
 	int keep;             /* the folder where it is made stays */
 };
+
+/* ---- build.c */
+
+/* FILE.sandboxed of FILE.wasm, made unless it is there and was made of the same binary. 0, or an exit status after telling why. */
+int td__build_wasm(const char *file, char form[PATH_MAX]);
 
 /* ---- build_kit.c: what the forms are made of. 0, or an exit status after telling what is wrong. */
 
@@ -55,6 +61,9 @@ const char *td__build_cc(void);
 const char *td__build_path(const char *folder, const char *name, const char *ending);
 
 /* ---- build_sandboxed.c */
+
+/* A whole file, which the caller frees; NULL after telling what is wrong. */
+uint8_t *td__build_load(const char *path, size_t *size);
 
 /* 0, or what is missing, as the end of a sentence with a remedy. */
 const char *td__build_lacks_tools(const struct td__build *b);

@@ -78,8 +78,7 @@ static int compile(struct td__build *b, const char *wasm)
 	return td__command_run(&c);
 }
 
-/* A whole file. The caller frees it. */
-static uint8_t *load(const char *path, size_t *size)
+uint8_t *td__build_load(const char *path, size_t *size)
 {
 	FILE *f = fopen(path, "re");
 	uint8_t *bytes = NULL;
@@ -104,7 +103,7 @@ static uint8_t *load(const char *path, size_t *size)
 static int take(const char *given, const char *wasm)
 {
 	size_t size;
-	uint8_t *bytes = load(given, &size);
+	uint8_t *bytes = td__build_load(given, &size);
 	FILE *f = bytes ? fopen(wasm, "wxe") : NULL;
 	int err = !f || fwrite(bytes, 1, size, f) != size;
 
@@ -150,7 +149,7 @@ static int translate(const struct td__build *b, const char *wasm)
 	const char *plain = td__build_path(b->work, "module.c", ""), *marked = td__build_path(b->work, "translated.c", "");
 	struct td__command c = { 0 };
 	size_t size;
-	uint8_t *bytes = load(wasm, &size);
+	uint8_t *bytes = td__build_load(wasm, &size);
 	int err = !bytes || verify(b, bytes, size);
 
 	td__command_add(&c, "wasm2c", "--module-name=module", wasm, "-o", plain, NULL);
@@ -180,7 +179,7 @@ static int seal(const char *form)
 	char why[TD__CLI_WHY];
 	struct td__sfi_seal s;
 	size_t size;
-	uint8_t *bytes = load(form, &size);
+	uint8_t *bytes = td__build_load(form, &size);
 	FILE *f = bytes ? fopen(form, "ae") : NULL;
 	int err = !f;
 

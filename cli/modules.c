@@ -39,9 +39,10 @@ static void add(struct td__cli_files *f, const char *name, size_t len, const cha
 		f->n++;
 }
 
-/* FOLDER/NAME.so or FOLDER/NAME/NAME.so */
-static void look_in(struct td__cli_files *f, const char *folder)
+/* FOLDER/NAME and ending, or FOLDER/NAME/NAME and ending */
+static void look_for(struct td__cli_files *f, const char *folder, const char *ending)
 {
+	size_t n = strlen(ending);
 	DIR *dir = opendir(folder);
 	struct dirent *d;
 
@@ -51,18 +52,25 @@ static void look_in(struct td__cli_files *f, const char *folder)
 
 		if (d->d_name[0] == '.')
 			continue;
-		if (len > 3 && !strcmp(d->d_name + len - 3, ".so")) {
+		if (len > n && !strcmp(d->d_name + len - n, ending)) {
 			if (snprintf(path, sizeof(path), "%s/%s", folder, d->d_name) < PATH_MAX &&
 			    is_file(path))
-				add(f, d->d_name, len - 3, path);
-		} else if (snprintf(path, sizeof(path), "%s/%s/%s.so", folder, d->d_name,
-				    d->d_name) < PATH_MAX &&
+				add(f, d->d_name, len - n, path);
+		} else if (snprintf(path, sizeof(path), "%s/%s/%s%s", folder, d->d_name,
+				    d->d_name, ending) < PATH_MAX &&
 			   is_file(path)) {
 			add(f, d->d_name, len, path);
 		}
 	}
 	if (dir)
 		closedir(dir);
+}
+
+/* What has a native form is named by that. */
+static void look_in(struct td__cli_files *f, const char *folder)
+{
+	look_for(f, folder, ".so");
+	look_for(f, folder, ".sandboxed");
 }
 
 static void look_in_environment(struct td__cli_files *f)

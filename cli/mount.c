@@ -6,6 +6,7 @@
  * messages until then go to the caller's standard error. The parent passes on its exit status, and signals.
  */
 #include "server.h"
+#include "build.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,9 +87,17 @@ static int check_source(const struct td__cli_args *args, const struct td__server
 	return 0;
 }
 
+/* What somebody else compiled for a sandbox runs in one and nowhere else. */
+static int is_wasm(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 5 && !strcmp(name + len - 5, ".wasm");
+}
+
 static int read_options(const struct td__cli_args *args, struct td__server *s)
 {
-	const char *const *v = args->values, *level = v[LEVEL] ? v[LEVEL] : default_level;
+	const char *const *v = args->values, *level = v[LEVEL] ? v[LEVEL] : is_wasm(args->words[0]) ? "sandboxed" : default_level;
 	char why[TD__CLI_WHY];
 	int err = 0;
 
@@ -217,14 +226,19 @@ static int check_mounted(const char *dir)
 int td__cli_mount(const struct td__cli_args *args)
 {
 	static struct td__server s = { .told = -1 };
+	static char form[PATH_MAX];
 	int err = read_options(args, &s);
 
 	if (!err)
 		err = make_absolute(&s, args->words[args->nwords - 1]);
 	if (!err)
 		err = check_mounted(s.dir);
+	s.module_name = args->words[0];
+	if (!err && is_wasm(s.module_name)) {
+		err = td__build_wasm(s.module_name, form);
+		s.module_name = form;
+	}
 	if (err)
 		return err;
-	s.module_name = args->words[0];
 	return s.foreground ? td__serve(&s) : serve_in_background(&s);
 }

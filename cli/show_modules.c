@@ -24,7 +24,7 @@ static json_t *walls(const struct td__module *m)
 	json_t *list = json_array();
 
 	for (uint32_t kind = 0; kind < TD_WALL_KINDS; kind++)
-		if (td__walls[kind] && may_have(m, kind) &&
+		if (td__walls[kind] && may_have(m, kind) && !td__module_has_form(m, kind, why, sizeof(why)) &&
 		    !td__walls[kind]->available(why, sizeof(why)))
 			json_array_append_new(list, json_string(td_wall_names[kind]));
 	return list;

@@ -34,16 +34,20 @@ static int is_file(const char *path)
 	return !stat(path, &st) && S_ISREG(st.st_mode);
 }
 
-/* FOLDER/NAME.so or FOLDER/NAME/NAME.so. 1: found, its path is in `path`. */
+/* FOLDER/NAME.so or FOLDER/NAME/NAME.so; else the same of what has a sandboxed form only. 1: found, its path is in `path`. */
 static int in_folder(const char *folder, int len, const char *name, char path[PATH_MAX])
 {
-	if (!len)
-		return 0;
-	snprintf(path, PATH_MAX, "%.*s/%s.so", len, folder, name);
-	if (is_file(path))
-		return 1;
-	snprintf(path, PATH_MAX, "%.*s/%s/%s.so", len, folder, name, name);
-	return is_file(path);
+	static const char *const endings[] = { ".so", TD__SFI_ENDING };
+
+	for (size_t i = 0; len && i < sizeof(endings) / sizeof(endings[0]); i++) {
+		snprintf(path, PATH_MAX, "%.*s/%s%s", len, folder, name, endings[i]);
+		if (is_file(path))
+			return 1;
+		snprintf(path, PATH_MAX, "%.*s/%s/%s%s", len, folder, name, name, endings[i]);
+		if (is_file(path))
+			return 1;
+	}
+	return 0;
 }
 
 static int in_environment(const char *name, char path[PATH_MAX])
@@ -189,7 +193,7 @@ static uint64_t build_number(const char *id)
 	return n;
 }
 
-static int open_file(const char *path, struct td__module *m, char *why, size_t size)
+static int open_native(const char *path, struct td__module *m, char *why, size_t size)
 {
 	char reason[TD__ELF_WHY] = "";
 	struct td__elf *e;
@@ -204,23 +208,67 @@ static int open_file(const char *path, struct td__module *m, char *why, size_t s
 		snprintf(why, size, "%s %s", path, reason);
 		return err;
 	}
-	memcpy(m->path, path, strlen(path) + 1); /* it fits: td__module_open() has looked */
 	m->build = build_number(td__elf_id(e));
 	m->file = e;
 	return 0;
 }
 
-/* The sandboxed form of DIR/NAME.so is DIR/NAME.sandboxed. */
-static int place_sandboxed(struct td__module *m)
+/* There is no native form beside it. */
+static int open_sandboxed(struct td__module *m, char *why, size_t size)
 {
-	char path[sizeof(m->path) + sizeof(".sandboxed")];
-	size_t len = strlen(m->path);
+	struct td__sfi_content form;
+	const char *wrong;
+	int err = td__sfi_form_get(m->sandboxed, &form, why, size);
 
-	if (len > 3 && !strcmp(m->path + len - 3, ".so"))
+	if (err)
+		return err;
+	wrong = wrong_info(&form.report->info);
+	if (wrong) {
+		snprintf(why, size, "%s %s", m->path, wrong);
+		return -ENOEXEC;
+	}
+	m->info = form.report->info;
+	m->build = build_number(td__elf_id(form.elf));
+	return 0;
+}
+
+/* DIR/NAME.so and DIR/NAME.sandboxed are two forms of one module, whichever is named. */
+static int open_forms(const char *path, struct td__module *m, char *why, size_t size)
+{
+	char other[sizeof(m->path) + sizeof(TD__SFI_ENDING)];
+	size_t len = strlen(path), ending = strlen(TD__SFI_ENDING);
+	int sandboxed = len > ending && !strcmp(path + len - ending, TD__SFI_ENDING);
+
+	memcpy(m->path, path, len + 1); /* it fits: td__module_open() has looked */
+	if (sandboxed)
+		len -= ending;
+	else if (len > 3 && !strcmp(path + len - 3, ".so"))
 		len -= 3;
-	snprintf(path, sizeof(path), "%.*s.sandboxed", (int)len, m->path);
-	m->sandboxed = td__sfi_form_make(path);
-	return m->sandboxed ? 0 : -ENOMEM;
+	snprintf(other, sizeof(other), "%.*s%s", (int)len, path, sandboxed ? ".so" : TD__SFI_ENDING);
+	m->sandboxed = td__sfi_form_make(sandboxed ? path : other);
+	if (!m->sandboxed) {
+		snprintf(why, size, "not enough memory");
+		return -ENOMEM;
+	}
+	if (!sandboxed)
+		return open_native(path, m, why, size);
+	if (!is_file(other))
+		return open_sandboxed(m, why, size);
+	memcpy(m->path, other, strlen(other) + 1);
+	return open_native(other, m, why, size);
+}
+
+int td__module_has_form(const struct td__module *m, uint32_t wall, char *why, size_t size)
+{
+	struct td__sfi_content form;
+
+	if (wall == TD_WALL_SFI)
+		return td__sfi_form_get(m->sandboxed, &form, why, size);
+	if (m->file)
+		return 0;
+	snprintf(why, size, "%s: of this module there is the sandboxed form only; use --level sandboxed, or build it from its sources",
+		 m->path);
+	return -EOPNOTSUPP;
 }
 
 int td__module_open(const char *name, struct td__module **out, char *why, size_t size)
@@ -241,14 +289,9 @@ int td__module_open(const char *name, struct td__module **out, char *why, size_t
 		snprintf(why, size, "not enough memory");
 		return -ENOMEM;
 	}
-	err = open_file(path, m, why, size);
-	if (!err && place_sandboxed(m)) {
-		td__elf_close(m->file);
-		snprintf(why, size, "not enough memory");
-		err = -ENOMEM;
-	}
+	err = open_forms(path, m, why, size);
 	if (err) {
-		free(m);
+		td__module_close(m);
 		return err;
 	}
 	*out = m;

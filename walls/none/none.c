@@ -166,9 +166,12 @@ static void release(struct none *n)
 
 static int none_start(struct td__domain *d, char *why, size_t size)
 {
-	struct none *n = aligned_alloc(_Alignof(struct none), sizeof(*n));
-	int err;
+	struct none *n;
+	int err = td__module_has_form(d->module, TD_WALL_NONE, why, size);
 
+	if (err)
+		return err;
+	n = aligned_alloc(_Alignof(struct none), sizeof(*n));
 	snprintf(why, size, "not enough memory");
 	if (!n)
 		return -ENOMEM;

@@ -228,6 +228,8 @@ static int pkey_start(struct td__domain *d, char *why, size_t size)
 	int err = pkey_available(why, size);
 
 	if (!err)
+		err = td__module_has_form(d->module, TD_WALL_PKEY, why, size);
+	if (!err)
 		err = td__trap_install(why, size);
 	if (err)
 		return err;

@@ -243,6 +243,8 @@ static int start(struct td__domain *d, char *why, size_t size)
 			 d->module->info.name);
 		return -TD_EOPNOTSUPP;
 	}
+	if (td__module_has_form(d->module, TD_WALL_PROCESS, why, size))
+		return -TD_EOPNOTSUPP;
 	p = aligned_alloc(_Alignof(struct td__process), sizeof(*p));
 	if (!p)
 		return -TD_ENOMEM;
