@@ -15,12 +15,13 @@
 #include "../walls/sfi/form.h"
 #include "../walls/walls.h"
 
-enum option { OUTPUT, NATIVE, SANDBOXED, KEEP };
+enum option { OUTPUT, NATIVE, SANDBOXED, YIELDS, KEEP };
 
 const struct td__cli_option td__cli_build_options[] = {
 	[OUTPUT] = { "output", 'o', "FOLDER", "where the forms go (beside the sources, or the .wasm file)" },
 	[NATIVE] = { "native", 0, NULL, "the native form only" },
 	[SANDBOXED] = { "sandboxed", 0, NULL, "the sandboxed form only" },
+	[YIELDS] = { "yields", 0, NULL, "code that looks by itself whether its time is over (needs GCC and its plugin)" },
 	[KEEP] = { "keep", 0, NULL, "keep what was made on the way, and say where" },
 	{ 0 },
 };
@@ -155,13 +156,12 @@ static int build_native(struct td__build *b)
 		td__cli_error("there is no C compiler %s: install gcc (or let CC name one)", td__build_cc());
 		return -1;
 	}
-	td__command_add(&c, td__build_cc(), "-std=gnu11", "-O2", "-g", "-Wall", "-fno-strict-aliasing",
-			td__build_args(b, "native.args"), "-I", b->kit, "-I", td__build_path(b->kit, "runtime", ""), "-shared", NULL);
+	/* Of the runtime stays what is used: a module without the network does not ask for its services. */
+	td__command_add(&c, td__build_cc(), "-std=gnu11", "-O2", "-g", "-Wall", "-fno-strict-aliasing", "-ffunction-sections",
+			"-Wl,--gc-sections", td__build_args(b, "native.args"), "-I", b->kit, "-I",
+			td__build_path(b->kit, "runtime", ""), "-shared", "-o", td__build_path(b->work, b->name, ".so"), b->plugin, NULL);
 	for (int i = 0; i < b->nsources; i++)
 		td__command_add(&c, b->sources[i], NULL);
-	td__command_add(&c, td__build_path(b->kit, "runtime/start.c", ""), td__build_path(b->kit, "runtime/bufs.c", ""),
-			td__build_path(b->kit, "runtime/memory.c", ""), td__build_path(b->kit, "runtime/fs_dispatch.c", ""),
-			"-o", td__build_path(b->work, b->name, ".so"), NULL);
 	return td__command_run(&c);
 }
 
@@ -234,11 +234,29 @@ static int is_made_of(const char *path, const char *wasm)
 	return same;
 }
 
+static int find_plugin(struct td__build *b)
+{
+	const char *file = td__build_path(b->kit, "tadan-yield.so", "");
+
+	if (access(file, R_OK)) {
+		td__cli_error("modules that yield need the compiler's plugin, which this build of Tadan lacks: install g++ and "
+			      "gcc-12-plugin-dev, and build Tadan again");
+		return TD__CLI_FAILED;
+	}
+	if (asprintf((char **)&b->plugin, "-fplugin=%s", file) < 0)
+		return TD__CLI_FAILED;
+	return 0;
+}
+
 /* A build from an input that is known, in a folder of its own. */
-static int run(struct td__build *b, int native, int sandboxed)
+static int run(struct td__build *b, int native, int sandboxed, int yields)
 {
 	int status = td__build_find_kit(b);
 
+	if (!status && !b->wasm[0])
+		status = td__build_find_sources(b, td__build_path(b->kit, "runtime", ""));
+	if (!status && yields)
+		status = find_plugin(b);
 	if (!status)
 		status = make_work(b);
 	if (!status)
@@ -255,7 +273,7 @@ int td__build_wasm(const char *file, char form[PATH_MAX])
 	if (!status && snprintf(form, PATH_MAX, "%s/%s%s", b->to, b->name, TD__SFI_ENDING) >= PATH_MAX)
 		status = TD__CLI_FAILED;
 	if (!status && !is_made_of(form, b->wasm))
-		status = run(b, 0, 1);
+		status = run(b, 0, 1, 0);
 	free(b);
 	return status;
 }
@@ -279,7 +297,7 @@ int td__cli_build(const struct td__cli_args *args)
 	if (!status)
 		status = find_output(b, v[OUTPUT]);
 	if (!status)
-		status = run(b, !v[SANDBOXED] && !b->wasm[0], !v[NATIVE]);
+		status = run(b, !v[SANDBOXED] && !b->wasm[0], !v[NATIVE], v[YIELDS] != NULL);
 	free(b);
 	return status;
 }

@@ -23,8 +23,9 @@ struct td__build {
 	char work[PATH_MAX];  /* where it is made */
 	char to[PATH_MAX];    /* where the forms go */
 	char wasm[PATH_MAX];  /* "": from sources */
-	char *sources[TD__BUILD_SOURCES];
+	char *sources[TD__BUILD_SOURCES]; /* the module's own, then the runtime's */
 	int nsources;
+	const char *plugin;   /* of GCC, for a module that yields; NULL: it does not */
 	int keep;             /* the folder where it is made stays */
 };
 
@@ -36,6 +37,7 @@ int td__build_wasm(const char *file, char form[PATH_MAX]);
 /* ---- build_kit.c: what the forms are made of. 0, or an exit status after telling what is wrong. */
 
 int td__build_find_kit(struct td__build *b);
+/* Those of a folder are added to what there is, in the order of their names. */
 int td__build_find_sources(struct td__build *b, const char *folder);
 
 /* "@KIT/NAME", as compilers take a file of options. */

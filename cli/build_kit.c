@@ -73,6 +73,7 @@ static int by_name(const void *a, const void *b)
 int td__build_find_sources(struct td__build *b, const char *folder)
 {
 	DIR *dir = opendir(folder);
+	int before = b->nsources;
 	struct dirent *d;
 
 	if (!dir) {
@@ -92,10 +93,10 @@ int td__build_find_sources(struct td__build *b, const char *folder)
 		b->sources[b->nsources++] = (char *)td__build_path(folder, d->d_name, "");
 	}
 	closedir(dir);
-	if (!b->nsources) {
+	if (b->nsources == before) {
 		td__cli_error("%s: no sources (*.c) in it; give the folder of a module, or a .wasm file", folder);
 		return TD__CLI_FAILED;
 	}
-	qsort(b->sources, (size_t)b->nsources, sizeof(*b->sources), by_name);
+	qsort(b->sources + before, (size_t)(b->nsources - before), sizeof(*b->sources), by_name);
 	return 0;
 }

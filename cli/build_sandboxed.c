@@ -70,9 +70,7 @@ static int compile(struct td__build *b, const char *wasm)
 			td__build_path(b->kit, "runtime/atomic.h", ""), NULL);
 	for (int i = 0; i < b->nsources; i++)
 		td__command_add(&c, b->sources[i], NULL);
-	td__command_add(&c, td__build_path(b->kit, "runtime/start.c", ""), td__build_path(b->kit, "runtime/bufs.c", ""),
-			td__build_path(b->kit, "runtime/memory.c", ""), td__build_path(b->kit, "runtime/fs_dispatch.c", ""),
-			"-Wl,--no-entry", "-Wl,--export=td__enter", "-Wl,--export=td_module_info", "-Wl,--export=__stack_pointer",
+	td__command_add(&c, "-Wl,--no-entry", "-Wl,--export=td__enter", "-Wl,--export=td_module_info", "-Wl,--export=__stack_pointer",
 			"-Wl,--allow-undefined", "-Wl,--global-base=65536", "-Wl,-z,stack-size=16", "-Wl,--no-check-features",
 			"-Wl,--lto-O2", "-o", wasm, NULL);
 	return td__command_run(&c);
@@ -121,8 +119,12 @@ static int verify(const struct td__build *b, const uint8_t *bytes, size_t size)
 	struct td__sfi_report report;
 	char line[256];
 
-	if (!td__sfi_verify(bytes, size, &td__sfi_default_policy, &report))
-		return 0;
+	if (!td__sfi_verify(bytes, size, &td__sfi_default_policy, &report)) {
+		if (!(report.info.flags & TD_MODULE_HOSTED))
+			return 0;
+		td__cli_error("no sandboxed form: the module is hosted: it needs libc, which does not follow it there");
+		return -1;
+	}
 	if (td__sfi_line(bytes, size, report.offset, line, sizeof(line)))
 		snprintf(line, sizeof(line), "offset 0x%zx", report.offset);
 	td__cli_error("%s is refused (%s), at %s: %s", b->wasm[0] ? b->wasm : "what clang made of it", td__sfi_rules[report.rule],
@@ -169,7 +171,7 @@ static int assemble(struct td__build *b, const char *form)
 	td__command_add(&c, td__build_cc(), "-std=gnu11", "-O2", "-g", "-DNDEBUG", "-fno-strict-aliasing", "-fno-math-errno", "-w",
 			td__build_args(b, "translated.args"), "-I", b->kit, "-I", td__build_path(b->kit, "runtime", ""), "-I",
 			td__build_path(b->kit, "sandbox", ""), "-I", b->work, "-shared", td__build_path(b->kit, "sandbox/unit.c", ""),
-			"-o", form, NULL);
+			"-o", form, b->plugin, b->plugin ? td__build_path(b->kit, "runtime/yield.c", "") : NULL, NULL);
 	c.folder = b->work;
 	return td__command_run(&c);
 }

@@ -13,6 +13,8 @@ from pathlib import Path
 
 
 def place(path):
+    if path.suffix == ".so":
+        return "."
     if path.name == "fs_if.h" or path.parent.name == "tadan":
         return "tadan"
     return "sandbox" if path.parent.name == "unit" or path.name == "fs_sandbox_imports.h" else "runtime"

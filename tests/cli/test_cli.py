@@ -147,7 +147,7 @@ class Case(unittest.TestCase):
 class Words(Case):
     """What needs no mount."""
 
-    COMMANDS = ["mount", "umount", "status", "level", "faults", "levels", "modules", "demo", "bench", "version"]
+    COMMANDS = ["mount", "umount", "status", "level", "faults", "levels", "modules", "build", "demo", "bench", "version"]
 
     def test_help(self):
         for command in self.COMMANDS:
@@ -847,13 +847,12 @@ class Control(Case):
         os.chmod(self.path("run"), 0o700)
 
 
-def main():
+def main(module):
     global TADAN, NAUGHTY
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     TADAN, NAUGHTY = map(os.path.abspath, sys.argv[1:3])
     loader = unittest.defaultTestLoader
-    module = sys.modules[__name__]
     tests = loader.loadTestsFromNames(sys.argv[3:], module) if sys.argv[3:] else loader.loadTestsFromModule(module)
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(tests)
     failed = len(result.failures) + len(result.errors)
@@ -865,4 +864,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.modules[__name__]))

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -72,19 +71,30 @@ static const char *call_file(Dwarf_Die *unit, Dwarf_Die *call)
 	return dwarf_filesrc(files, (size_t)index, NULL, NULL);
 }
 
-/*
- * The scopes around `pc`, innermost first, as the code stands and not as the
- * source does: libdw's first answer goes from an inlined function straight to
- * the file that defines it.  The caller frees them, also if there are none.
- */
-static int find_scopes(Dwarf_Die *unit, Dwarf_Addr pc, Dwarf_Die **scopes)
-{
-	Dwarf_Die *nearest = NULL;
-	int n = dwarf_getscopes(unit, pc, &nearest);
+/* Deeper than people nest; what lies deeper is not told. */
+enum { SCOPES = 64 };
 
-	if (n > 0)
-		n = dwarf_getscopes_die(&nearest[0], scopes);
-	free(nearest);
+/* The entry below `die` whose code covers `pc`. */
+static int find_below(Dwarf_Die *die, Dwarf_Addr pc, Dwarf_Die *found)
+{
+	int rc = dwarf_child(die, found);
+
+	while (rc == 0 && dwarf_haspc(found, pc) <= 0)
+		rc = dwarf_siblingof(found, found);
+	return rc == 0;
+}
+
+/*
+ * The scopes around `pc`, outermost first, as the code stands and not as the source does. libdw's own search goes from an
+ * inlined function to where it is defined, which after optimization of a whole program may be another unit: then it fails.
+ */
+static int find_scopes(Dwarf_Die *unit, Dwarf_Addr pc, Dwarf_Die scopes[SCOPES])
+{
+	Dwarf_Die *above = unit;
+	int n = 0;
+
+	while (n < SCOPES && find_below(above, pc, &scopes[n]))
+		above = &scopes[n++];
 	return n;
 }
 
@@ -95,11 +105,11 @@ static int find_scopes(Dwarf_Die *unit, Dwarf_Addr pc, Dwarf_Die **scopes)
 static void describe(Dwarf_Die *unit, Dwarf_Addr pc, Dwarf_Line *line, char *buf, size_t len)
 {
 	const char *file = dwarf_linesrc(line, NULL, NULL), *before = "";
-	Dwarf_Die *scopes = NULL;
-	int number = 0, i, tag, n = find_scopes(unit, pc, &scopes);
+	Dwarf_Die scopes[SCOPES];
+	int number = 0, i, tag;
 
 	dwarf_lineno(line, &number);
-	for (i = 0; i < n; i++) {
+	for (i = find_scopes(unit, pc, scopes) - 1; i >= 0; i--) {
 		tag = dwarf_tag(&scopes[i]);
 		if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)
 			continue;
@@ -112,7 +122,6 @@ static void describe(Dwarf_Die *unit, Dwarf_Addr pc, Dwarf_Line *line, char *buf
 	}
 	if (!buf[0])
 		add(buf, len, "", file, number, NULL);
-	free(scopes);
 }
 
 int td__elf_line_of(struct Dwarf *dwarf, uint64_t offset, char *buf, size_t len)
@@ -161,17 +170,16 @@ int td__elf_line(const char *path, uint64_t offset, char *buf, size_t len)
 static int line_in(Dwarf_Die *unit, Dwarf_Addr pc, Dwarf_Line *line, const char *source, int *number)
 {
 	const char *file = dwarf_linesrc(line, NULL, NULL);
-	Dwarf_Die *scopes = NULL;
-	int i, n = find_scopes(unit, pc, &scopes);
+	Dwarf_Die scopes[SCOPES];
+	int i;
 
 	dwarf_lineno(line, number);
-	for (i = 0; i < n && strcmp(base_name(file), source); i++) {
+	for (i = find_scopes(unit, pc, scopes) - 1; i >= 0 && strcmp(base_name(file), source); i--) {
 		if (dwarf_tag(&scopes[i]) != DW_TAG_inlined_subroutine)
 			continue;
 		file = call_file(unit, &scopes[i]);
 		*number = attribute(&scopes[i], DW_AT_call_line);
 	}
-	free(scopes);
 	return strcmp(base_name(file), source) ? -ENOENT : 0;
 }
 

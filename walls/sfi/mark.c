@@ -35,6 +35,7 @@ static const char *in_c(uint32_t opcode)
 		return accesses[opcode - 0x28];
 	switch (opcode) {
 	case 0x00: return "UNREACHABLE;";
+	case 0x0c: case 0x0d: case 0x0f: return "goto w2c_";
 	case 0x10: return "(instance";
 	case 0x11: return "CALL_INDIRECT(";
 	case 0x40: return "wasm_rt_grow_memory(";
@@ -50,9 +51,12 @@ static const char *in_c(uint32_t opcode)
 	}
 }
 
-/* Does a line of C hold any of them? */
-static int can_fault(const char *line)
+/* Does a line of C hold any of them? The branches of a table are one instruction, which is passed over. */
+static int is_mark(const char *line)
 {
+	line += strspn(line, " ");
+	if (!strncmp(line, "case ", 5) || !strncmp(line, "default:", 8))
+		return 0;
 	for (uint32_t opcode = 0; opcode < BULK + 12; opcode++)
 		if (in_c(opcode) && strstr(line, in_c(opcode)))
 			return 1;
@@ -120,28 +124,39 @@ static const char *next(struct walk *w, uint32_t *offset)
 	return NULL;
 }
 
+static void put_mark(FILE *to, uint32_t offset)
+{
+	fprintf(to, "#line %u \"" TD__SFI_MARKED "\"\n", offset);
+}
+
 /* The body of one function, up to its end in C. */
 static int mark_body(const struct td__wasm *w, const struct td__wasm_function *f, FILE *from, FILE *to, char **line, size_t *room)
 {
 	struct walk walk = { .c = { w->data, f->code, f->end, 0 }, .depth = 1 };
+	uint32_t offset = f->code;
 	const char *wanted;
-	uint32_t offset;
 	int in_step = 1;
 
-	fprintf(to, "#line %u \"" TD__SFI_MARKED "\"\n", f->code);
 	while (getline(line, room, from) > 0 && strncmp(*line, "}", 1)) {
-		if (in_step && can_fault(*line)) {
+		if (in_step && is_mark(*line)) {
 			wanted = next(&walk, &offset);
 			in_step = wanted && strstr(*line, wanted);
-			if (in_step)
-				fprintf(to, "#line %u \"" TD__SFI_MARKED "\"\n", offset);
-			else
+			if (!in_step)
 				fputs("#line 1 \"translated.c\"\n", to);
 		}
+		/* What follows an instruction belongs to it, until the next. */
+		if (in_step)
+			put_mark(to, offset);
 		fputs(*line, to);
 	}
 	fputs("}\n#line 1 \"translated.c\"\n", to);
 	return ferror(from) || ferror(to) ? -EIO : 0;
+}
+
+/* The head of a function's definition, which is at least two lines before its FUNC_PROLOGUE. */
+static int is_head(const char *line)
+{
+	return !strncmp(line, "static ", 7) && strstr(line, " w2c_") && strstr(line, ") {\n");
 }
 
 static int mark_all(const struct td__wasm *w, FILE *from, FILE *to)
@@ -152,6 +167,8 @@ static int mark_all(const struct td__wasm *w, FILE *from, FILE *to)
 	int err = 0;
 
 	while (!err && getline(&line, &room, from) > 0) {
+		if (is_head(line) && function < w->nfunctions)
+			put_mark(to, w->functions[function].code);
 		fputs(line, to);
 		if (strcmp(line, "  FUNC_PROLOGUE;\n"))
 			continue;

@@ -60,6 +60,16 @@ static _Noreturn void trap(uint32_t number)
 	td__sfi_end_call(g, __builtin_return_address(0), fp);
 }
 
+/* A form that was built with yields asks by itself, from wherever it is. */
+static int32_t serve_yield(void)
+{
+	struct td__gate *g = td__gate_current;
+	int32_t err = td__svc_do_yield(td__sfi_begin(g, __builtin_return_address(0), __builtin_frame_address(0)));
+
+	td__sfi_end(g, __builtin_return_address(0), __builtin_frame_address(0));
+	return err;
+}
+
 /* ---- Start and stop */
 
 static int sfi_available(char *why, size_t size)
@@ -74,11 +84,26 @@ static struct td__range range(const void *start, uint64_t size)
 	return (struct td__range){ (uintptr_t)start, (uintptr_t)start + size };
 }
 
+/* The word of a form that yields is in the form's data, not in the module's. */
+static void find_yields(struct td__sfi *s, const struct td__elf *e)
+{
+	void *base = (void *)s->place.base, *word = td__elf_symbol(e, base, "td_module_yield", 0);
+	size_t size = 0;
+	void *stub = td__elf_symbol(e, base, "td_module_yielder", &size);
+	struct td__range data;
+
+	td__elf_data(e, base, &data.start, &data.end);
+	if (!word || !stub || !td__within(data, (uintptr_t)word))
+		return;
+	s->yields.wanted = word;
+	s->place.yielder = range(stub, size);
+}
+
 /* Address space for the form's own code and data, which are the host's to the module. */
 static int load(struct td__sfi *s, const struct td__elf *e, char *why, size_t size)
 {
 	size_t n = td__sfi_nservices, span = td__elf_span(e), align = td__elf_align(e);
-	struct td__import *imports = calloc(n + 1, sizeof(*imports));
+	struct td__import *imports = calloc(n + 2, sizeof(*imports));
 	uintptr_t base;
 	int err;
 
@@ -86,6 +111,7 @@ static int load(struct td__sfi *s, const struct td__elf *e, char *why, size_t si
 		return -ENOMEM;
 	memcpy(imports, td__sfi_services, n * sizeof(*imports));
 	imports[n] = (struct td__import){ "td__sandbox_trap", (void *)trap };
+	imports[n + 1] = (struct td__import){ "td__svc_yield", (void *)serve_yield };
 	s->image_size = span + align;
 	s->image = mmap(0, s->image_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (s->image == MAP_FAILED) {
@@ -94,13 +120,14 @@ static int load(struct td__sfi *s, const struct td__elf *e, char *why, size_t si
 		return -ENOMEM;
 	}
 	base = ((uintptr_t)s->image + align - 1) & ~(uintptr_t)(align - 1);
-	err = td__elf_map(e, (void *)base, imports, n + 1, why, size);
+	err = td__elf_map(e, (void *)base, imports, n + 2, why, size);
 	free(imports);
 	if (err)
 		return err;
 	s->place.base = base;
 	s->place.module = range((void *)base, span);
 	td__elf_text(e, (void *)base, &s->place.text.start, &s->place.text.end);
+	find_yields(s, e);
 	return 0;
 }
 
@@ -344,7 +371,10 @@ static int sfi_enter(struct td__call *c)
 
 static void sfi_interrupt(struct td__domain *d, struct td__call *c)
 {
-	td__trap_interrupt(&((struct td__sfi *)d->private)->slots[c->slot].gate);
+	struct td__sfi *s = d->private;
+
+	if (!td__yields_ask(&s->yields))
+		td__trap_interrupt(&s->slots[c->slot].gate);
 }
 
 const struct td__wall td__wall_sfi = {

@@ -68,6 +68,7 @@ struct td__sfi_slot {
 struct td__sfi {
 	struct td__sfi_memory memory;
 	struct td__place place;
+	struct td__yields yields;
 	int32_t (*enter)(struct td_frame *); /* takes the slot's env */
 	void *image;   /* the form */
 	size_t image_size;

@@ -206,6 +206,54 @@ int memcmp(const void *a, const void *b, size_t n)
 	return n ? (*x < *y ? -1 : 1) : 0;
 }
 
+/* ---- Rounding, of which not every processor has an instruction. From 2^52 on all numbers are whole. */
+
+static const double whole = 4503599627370496.0;
+
+double trunc(double x)
+{
+	return fabs(x) < whole ? copysign((double)(int64_t)x, x) : x;
+}
+
+double floor(double x)
+{
+	double t = trunc(x);
+
+	return t > x ? t - 1 : t;
+}
+
+double ceil(double x)
+{
+	return -floor(-x);
+}
+
+double nearbyint(double x)
+{
+	volatile double up = fabs(x) + whole; /* rounds, and the compiler must not undo it */
+
+	return fabs(x) < whole ? copysign(up - whole, x) : x;
+}
+
+float truncf(float x)
+{
+	return (float)trunc(x);
+}
+
+float floorf(float x)
+{
+	return (float)floor(x);
+}
+
+float ceilf(float x)
+{
+	return (float)ceil(x);
+}
+
+float nearbyintf(float x)
+{
+	return (float)nearbyint(x);
+}
+
 /* ---- Imports that need no kernel */
 
 u32 Z_envZ_td__svc_context(struct td__sandbox_env *env)

@@ -13,6 +13,12 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define wasm_rt_memcpy __builtin_memcpy
+#define fabs __builtin_fabs
+#define fabsf __builtin_fabsf
+#define sqrt __builtin_sqrt
+#define sqrtf __builtin_sqrtf
+#define copysign __builtin_copysign
+#define copysignf __builtin_copysignf
 #define wasm_rt_unreachable __builtin_unreachable
 
 /* Loads and stores are bounded by where they lie: any place and offset of 32 bits is within what the wall reserved. */
