@@ -26,10 +26,11 @@ enum option {
 	WRITEBACK,
 	NO_XATTRS,
 	MAX_FILES,
+	COMMIT,
 	OPTIONS
 };
 static const char default_level[] = "isolated";
-enum { DEFAULT_SIZE = 1 << 30, SMALLEST = 64 << 10 };
+enum { DEFAULT_SIZE = 1 << 30, SMALLEST = 64 << 10, DEFAULT_COMMIT = 5, LONGEST_COMMIT = 3600 };
 
 const struct td__cli_option td__cli_mount_options[] = {
 	[SIZE] = { "size", 's', "SIZE", "how much it holds, as in 512M (1G, or as the image)" },
@@ -41,6 +42,7 @@ const struct td__cli_option td__cli_mount_options[] = {
 	[WRITEBACK] = { "writeback", 'w', NULL, "Linux gathers writes in its cache" },
 	[NO_XATTRS] = { "no-xattrs", 'x', NULL, "no extended attributes; fewer requests" },
 	[MAX_FILES] = { "max-files", 'n', "N", "at most N files (the module decides)" },
+	[COMMIT] = { "commit", 'c', "SECONDS", "write changes to the image that often (5)" },
 	[OPTIONS] = { "options", 'O', "A,B=C", "of a mount on a SERVER, as in soft,timeo=50" },
 	{ 0 },
 };
@@ -71,10 +73,23 @@ static int read_max_files(const char *text, struct td__server *s)
 	return 0;
 }
 
+static int read_commit(const char *text, struct td__server *s)
+{
+	char *end;
+
+	errno = 0;
+	s->commit_s = (unsigned)strtoul(text, &end, 10);
+	if (errno || *end || end == text || *text == '-' || !s->commit_s || s->commit_s > LONGEST_COMMIT)
+		return td__cli_usage("--commit %s is no number of seconds; give one from 1 to %d", text, LONGEST_COMMIT);
+	if (!s->image.path)
+		return td__cli_usage("--commit needs --image: what is in memory is written nowhere");
+	return 0;
+}
+
 /* A server has what a device would have. */
 static int check_source(const struct td__cli_args *args, const struct td__server *s)
 {
-	static const enum option for_devices[] = { SIZE, IMAGE, MAX_FILES, WRITEBACK };
+	static const enum option for_devices[] = { SIZE, IMAGE, MAX_FILES, WRITEBACK, COMMIT };
 
 	if (!s->url)
 		return args->values[OPTIONS] ? td__cli_usage("--options are of a mount on a SERVER, as in tadan mount "
@@ -110,11 +125,14 @@ static int read_options(const struct td__cli_args *args, struct td__server *s)
 	s->no_xattrs = v[NO_XATTRS];
 	s->url = args->nwords > 2 ? args->words[1] : NULL;
 	s->options = v[OPTIONS];
+	s->commit_s = DEFAULT_COMMIT;
 	err = check_source(args, s);
 	if (!err && v[SIZE])
 		err = read_size(v[SIZE], s);
 	if (!err && v[MAX_FILES])
 		err = read_max_files(v[MAX_FILES], s);
+	if (!err && v[COMMIT])
+		err = read_commit(v[COMMIT], s);
 	if (!err && s->read_only && !s->image.path && !s->url)
 		err = td__cli_usage(
 			"--read-only needs --image: in memory there is nothing to read");

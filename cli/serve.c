@@ -18,7 +18,7 @@
 #include "../port/user/disk.h"
 #include "../walls/walls.h"
 
-enum { BLOCK = 4096, WRITE_BACK_MS = 5000 };
+enum { BLOCK = 4096 };
 
 /* ---- Making the parts. Each returns 0, or -errno and why. */
 
@@ -160,7 +160,7 @@ static int make_threads(struct td__server *s, char *why, size_t size)
 	int err = 0;
 
 	if ((s->image.path || s->url) && !s->read_only)
-		err = td__every_start(&s->writer, WRITE_BACK_MS, write_back, s);
+		err = td__every_start(&s->writer, s->commit_s * 1000, write_back, s);
 	if (err)
 		snprintf(why, size, "no thread can be started: %s", strerror(-err));
 	return err;

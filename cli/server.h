@@ -71,6 +71,7 @@ struct td__server {
 	struct td__runtime runtime;
 	bool has_runtime;
 	struct td__image image;
+	unsigned commit_s; /* between two commits of the image */
 	struct td__every writer;
 	atomic_int write_error; /* of the last time that changes were written to the image; 0: none */
 	int64_t mounted_sec;

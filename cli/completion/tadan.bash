@@ -23,11 +23,11 @@ _tadan_mount()
 	case $2 in
 	--image | -i) _tadan_reply -f -- "$1" ;;
 	--level | -l) _tadan_reply -W "$(_tadan_names levels name)" -- "$1" ;;
-	--size | -s | --max-files | -n) ;;
+	--size | -s | --max-files | -n | --commit | -c) ;;
 	*)
 		if [[ $1 == -* ]]; then
 			_tadan_reply -W "--size --image --level --foreground --allow-other --read-only \
-				--writeback --no-xattrs --max-files --help" -- "$1"
+				--writeback --no-xattrs --max-files --commit --help" -- "$1"
 		elif [[ $3 -eq 2 && $1 != */* ]]; then
 			_tadan_reply -W "$(_tadan_names modules name)" -- "$1"
 		elif [[ $3 -eq 2 ]]; then

@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -185,6 +186,7 @@ class Words(Case):
         for size in ["", "0", "-1", "1X", "G", "1.5G", "4K", "99999999999999999999", "9000000000T", "1G 2", "0x10000"]:
             self.bad(USAGE, "--size .*(is no size|is too small)", "mount", "smfs", self.dir, "--size", size)
         for number in ["0", "-3", "many", "", "1 "]:
+            self.bad(USAGE, "--commit", "mount", "smfs", self.dir, "--image", "img", f"--commit={number}")
             self.bad(USAGE, "--max-files", "mount", "smfs", self.dir, f"--max-files={number}")
         self.assert_nothing_left()
 
@@ -511,6 +513,38 @@ class Life(Case):
         self.mount("--image", "img")
         with open(os.path.join(self.dir, "a"), "rb") as file:
             self.assertEqual(file.read(), b"y" * 3000000)
+
+    def test_kill_under_load(self):
+        """kill -9 of the server while files are written: what fsync has acknowledged is there after the next mount."""
+        known = {}
+        for round_ in range(3):
+            self.mount("--image", "img", "--size", "64M")
+            writers = [threading.Thread(target=self.write_until_it_ends, args=(round_, n, known)) for n in range(3)]
+            for writer in writers:
+                writer.start()
+            time.sleep(0.4 + 0.2 * round_)
+            os.kill(self.status()["pid"], signal.SIGKILL)
+            for writer in writers:
+                writer.join()
+            self.good("umount", self.dir)
+            self.mount("--image", "img")
+            for name, content in known.items():
+                with open(os.path.join(self.dir, name), "rb") as file:
+                    self.assertEqual(file.read(), content, f"{name}, round {round_}")
+            self.good("umount", self.dir)
+        self.assertGreater(len(known), 3)
+
+    def write_until_it_ends(self, round_, writer, known):
+        try:
+            for count in range(100000):
+                name = f"file-{round_}-{writer}-{count}"
+                content = (name * (1 + count * 37 % 900)).encode()
+                with open(os.path.join(self.dir, name), "wb", buffering=0) as file:
+                    file.write(content)
+                    os.fsync(file.fileno())
+                    known[name] = content
+        except OSError:
+            pass
 
     @unittest.skipIf(os.geteuid(), "needs root to mount a small tmpfs")
     def test_full_disk(self):
