@@ -192,6 +192,7 @@ const char *state_wrong(struct world *w)
 const char *world_check(struct world *w)
 {
 	static uint8_t *copy;
+	static uint64_t blocks; /* that it holds: an image has fewer than memory */
 	const char *wrong;
 	struct state s;
 
@@ -200,8 +201,11 @@ const char *world_check(struct world *w)
 	if (td_sync(w->fs))
 		return "it cannot be written back";
 	state_take(w, &s);
-	if (!copy)
-		copy = calloc(s.nblocks, w->dev->bsize);
+	if (s.nblocks > blocks) {
+		free(copy);
+		blocks = s.nblocks;
+		copy = calloc(blocks, w->dev->bsize);
+	}
 	for (uint64_t b = 0; b < s.nblocks; b++)
 		if (s.sums[b])
 			memcpy(copy + b * w->dev->bsize, td__device_at(w->dev, b), w->dev->bsize);
