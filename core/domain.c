@@ -110,29 +110,46 @@ static void why_failed(const struct td__fs *fs, const char *reason, char *why, s
 	td__why(why + used, size - used, f->detail, 0, 0);
 }
 
+/* What is wrong with the operations that a new domain says it has; 0: nothing. A mount's operations are always the same. */
+static const char *wrong_bound(const struct td__fs *fs, uint64_t bound)
+{
+	const uint64_t least = 1ull << TD_OP_mount | 1ull << TD_OP_getvnode;
+
+	if ((bound & least) != least)
+		return "no mount or no getvnode operation";
+	return fs->root && bound != fs->bound ? "other operations than before" : 0;
+}
+
 /* The calls that only the starter makes, with the gate closed. */
 static int hello(struct td__fs *fs, char *why, size_t size)
 {
 	td__attempts tries = { 0 };
+	const char *wrong = 0;
+	uint64_t bound = 0;
 	struct td__call *c;
 	int err = td__call_begin(fs, TD_OP_HELLO, &tries, &c);
 
 	if (err)
 		return err;
 	err = td__call_enter(c);
-	if (!err)
-		fs->domain->bound = c->frame->bound & ((1ull << TD_OP_MAX) - 1);
-	td__call_end(c, &tries, &err);
-	/* Kept while a domain is replaced: whoever asks for a hook then must not find it unbound. */
-	if (!err)
-		__atomic_store_n(&fs->bound, fs->domain->bound, __ATOMIC_RELAXED);
-	if (!err && (!td__hook_bound(fs, TD_OP_mount) || !td__hook_bound(fs, TD_OP_getvnode))) {
-		td__why(why, size, "the module '", fs->module->info.name, "' has no mount or no getvnode operation");
-		err = -TD_ENOEXEC;
-	} else if (err) {
-		why_failed(fs, "the module failed in its first call", why, size);
+	if (!err) {
+		bound = c->frame->bound & ((1ull << TD_OP_MAX) - 1);
+		wrong = wrong_bound(fs, bound);
 	}
-	return err;
+	td__call_end(c, &tries, &err);
+	if (wrong) {
+		td__why(why, size, "the module '", fs->module->info.name, "' has ");
+		td__why(why + strlen(why), size - strlen(why), wrong, 0, 0);
+		return -TD_ENOEXEC;
+	}
+	if (err) {
+		why_failed(fs, "the module failed in its first call", why, size);
+		return err;
+	}
+	/* Kept while a domain is replaced: whoever asks for a hook then must not find it unbound. */
+	fs->domain->bound = bound;
+	__atomic_store_n(&fs->bound, bound, __ATOMIC_RELAXED);
+	return 0;
 }
 
 static const char *mount_remedy(int err)

@@ -176,14 +176,18 @@ PIECE void change_length(struct td_frame *f)
 		((struct td_frame_getxattr *)f)->value_len = 1u << 30;
 }
 
-/* The calls that bring a domain to life are left alone. */
+/* The calls that bring a domain to life are left alone, but for an act that is about them. */
 PIECE int32_t do_act(struct td_frame *f, struct lab_act_params *p, uint32_t act)
 {
 	int32_t (*enter)(struct td_frame *) = (int32_t(*)(struct td_frame *))((char *)p + p->enter);
 	int32_t result;
 
-	if (f->op <= TD_OP_mount)
-		return enter(f);
+	if (f->op <= TD_OP_mount) {
+		result = enter(f);
+		if (act == LAB_OTHER_OPERATIONS && f->op == TD_OP_HELLO)
+			f->bound ^= 1ull << TD_OP_update;
+		return result;
+	}
 	if (act <= LAB_LOOP && act != LAB_WRITE_SHARED && act != LAB_WRITE_FREED)
 		touch(f, p, act);
 	if ((act >= LAB_BAD_RANGE && act <= LAB_FORGOTTEN_BUFS) || act == LAB_WRITE_SHARED || act == LAB_WRITE_FREED)

@@ -115,14 +115,30 @@ static int has_services(const struct lab_image *im, uint32_t act)
 	}
 }
 
-/* Text ends somewhere within a page: what is left of the page is loaded all the same. */
-static uint64_t room_behind_text(const struct lab_image *im, uint64_t *offset)
+/*
+ * A load ends somewhere within a page, and what is left of the page is in memory all the same: room for code, behind the text itself, or
+ * behind what is only read next to it and then becomes part of the text. Which load it is, or -1.
+ */
+static int find_room(const struct lab_image *im, uint32_t want, uint64_t *offset)
 {
-	const struct td__elf_load *l = text_load(im->elf);
-	uint64_t end = (l->offset + l->filesz + 15) & ~15ull, page = (end + TD__ELF_PAGE - 1) & ~(uint64_t)(TD__ELF_PAGE - 1);
+	const struct td__elf *e = im->elf;
+	const struct td__elf_load *text = text_load(e);
+	int t = (int)(text - e->loads), order[] = { t, t + 1, t - 1 };
 
-	*offset = end;
-	return page <= im->elf->size ? page - end : 0;
+	for (int i = 0; i < 3; i++) {
+		const struct td__elf_load *l = &e->loads[order[i]];
+		uint64_t end, page;
+
+		if (order[i] < 0 || order[i] >= (int)e->nloads || l->flags & PF_W || l->vaddr - l->offset != text->vaddr - text->offset)
+			continue;
+		end = (l->offset + l->filesz + 15) & ~15ull;
+		page = (end + TD__ELF_PAGE - 1) & ~(uint64_t)(TD__ELF_PAGE - 1);
+		if (page > e->size || page - end < want)
+			continue;
+		*offset = end;
+		return order[i];
+	}
+	return -1;
 }
 
 int lab_possible(const struct lab_image *im, const struct lab_kind *k)
@@ -135,23 +151,33 @@ int lab_possible(const struct lab_image *im, const struct lab_kind *k)
 		return im->sites[k->number].n != 0;
 	if (k->number == LAB_KILLED)
 		return 1;
-	return has_services(im, k->number) && room_behind_text(im, &offset) >= needed(k->number);
+	return has_services(im, k->number) && find_room(im, needed(k->number), &offset) >= 0;
 }
 
-static void lengthen_text(const struct lab_image *im, uint8_t *bytes, uint64_t by)
+/* Make the text reach to `end`; a load that it grows over is no more. */
+static void stretch_text(const struct lab_image *im, uint8_t *bytes, int load, uint64_t end)
 {
+	const struct td__elf_load *text = text_load(im->elf), *l = &im->elf->loads[load];
+	uint64_t begin = l->offset < text->offset ? l->offset : text->offset, last = text->offset + text->filesz;
 	Elf64_Ehdr h;
 	Elf64_Phdr p;
 
+	if (last < end)
+		last = end;
 	memcpy(&h, bytes, sizeof(h));
 	for (unsigned i = 0; i < h.e_phnum; i++) {
 		uint8_t *at = bytes + h.e_phoff + i * sizeof(p);
 
 		memcpy(&p, at, sizeof(p));
-		if (p.p_type != PT_LOAD || !(p.p_flags & PF_X))
+		if (p.p_type != PT_LOAD)
 			continue;
-		p.p_filesz += by;
-		p.p_memsz += by;
+		if (p.p_offset == text->offset) {
+			p.p_vaddr = p.p_paddr = text->vaddr - (text->offset - begin);
+			p.p_offset = begin;
+			p.p_filesz = p.p_memsz = last - begin;
+		} else if (l != text && p.p_offset == l->offset) {
+			p.p_type = PT_NULL;
+		}
 		memcpy(at, &p, sizeof(p));
 	}
 }
@@ -189,9 +215,10 @@ int lab_plant(const struct lab_image *im, uint32_t act, const struct lab_act_par
 	size_t len = (size_t)(c->stop - c->start), at = sizeof(prologue) + len;
 	struct lab_act_params p = *params;
 	uint64_t offset, address, where;
+	int load = find_room(im, needed(act), &offset);
 	int32_t distance;
 
-	if (room_behind_text(im, &offset) < needed(act))
+	if (load < 0)
 		return -ENOSPC;
 	at = (at + 7) & ~(size_t)7;
 	address = l->vaddr + (offset - l->offset);
@@ -206,7 +233,7 @@ int lab_plant(const struct lab_image *im, uint32_t act, const struct lab_act_par
 	if (act == LAB_SYSCALL)
 		make_syscall(bytes + offset + sizeof(prologue), len);
 	memcpy(bytes + offset + at, &p, sizeof(p));
-	lengthen_text(im, bytes, offset + at + sizeof(p) - (l->offset + l->filesz));
+	stretch_text(im, bytes, load, offset + at + sizeof(p));
 	move_entry(im, bytes, address);
 	return 0;
 }

@@ -45,6 +45,7 @@ const struct lab_kind lab_kinds[] = {
 	PLANTED(EXTENT_COUNT, "extent-count", "more extents than there is room for"),
 	PLANTED(EXTENT_STATE, "extent-state", "a state of blocks that does not exist"),
 	PLANTED(BYTES_LENGTH, "bytes-length", "more bytes than there is room for"),
+	PLANTED(OTHER_OPERATIONS, "other-operations", "a restarted module has other operations than before"),
 	PLANTED(BAD_RANGE, "bad-range", "writes over the end of a block"),
 	PLANTED(BAD_BLOCK, "bad-block", "opens blocks beyond the device"),
 	PLANTED(STALE_HANDLE, "stale-handle", "uses a buf that is not open"),
