@@ -132,7 +132,7 @@ static int setattr_locked(struct td__vnode *v, const struct td_cred *cred, uint3
 		return err;
 	wanted = v->rec;
 	change(cred, &wanted, want, set);
-	if (td__check_vnode(&wanted))
+	if (td__check_vnode(&wanted, &v->fs->limits))
 		return -TD_EINVAL;
 	if (td__hook_bound(v->fs, TD_OP_setattr))
 		err = td__fs_setattr(v->fs, v, &wanted, want);

@@ -168,6 +168,14 @@ static const char *mount_remedy(int err)
 	}
 }
 
+/* What a mount has said of itself bounds what it can say of its files. */
+static void set_limits(struct td__fs *fs)
+{
+	fs->limits.maxsize = fs->info.maxsize;
+	fs->limits.maxlink = fs->info.maxlink;
+	fs->limits.units = fs->remote ? ~0ull >> 10 : fs->device->blocks * (fs->device->bsize / 512);
+}
+
 static int mount(struct td__fs *fs, uint32_t format, char *why, size_t size)
 {
 	struct td_device dev = { fs->device->blocks, fs->device->bsize, fs->device->flags, fs->maxfiles, 0 };
@@ -188,6 +196,7 @@ static int mount(struct td__fs *fs, uint32_t format, char *why, size_t size)
 	if (!fs->root) /* later it is read without a lock, and has not changed */
 		fs->info = info;
 	fs->remote = fs->info.flags & TD_FS_REMOTE;
+	set_limits(fs);
 	return 0;
 }
 
@@ -380,6 +389,7 @@ static int move(struct td__fs *fs, const struct td_level *level, uint64_t *close
 		return err;
 	}
 	uint32_t nsec;
+	__atomic_store_n(&fs->eio_believed, 0, __ATOMIC_RELAXED);
 	td__mutex_lock(&fs->tick_mutex);
 	td__port_now(&fs->since_sec, &nsec);
 	fs->level_changes++;

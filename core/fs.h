@@ -135,6 +135,8 @@ struct td__fs {
 	const struct td__module *module;
 	const struct td__wall *const *walls;
 	struct td_fsinfo info;
+	struct td__limits limits;
+	uint32_t eio_believed; /* see is_doubtful() in gateway.c; until the level changes */
 	uint64_t maxfiles;
 	struct td__call *calls; /* TD__SLOTS */
 	struct td__names *names;

@@ -5,6 +5,11 @@
 
 enum { REPEATS_MAX = 1000 };
 
+const struct td__limits *td__limits_of(const struct td__fs *fs)
+{
+	return &fs->limits;
+}
+
 int td__hook_bound(const struct td__fs *fs, uint32_t op)
 {
 	return (int)(__atomic_load_n(&fs->bound, __ATOMIC_RELAXED) >> op & 1);
@@ -94,6 +99,7 @@ int td__call_begin(struct td__fs *fs, uint32_t op, td__attempts *tries, struct t
 	c->gave_way = tries->gave_way;
 	c->uio = 0;
 	c->fresh = 0;
+	c->io_failed = 0;
 	c->mbuf_uses = 0;
 	if (!tries->tag && fs->net.has_server)
 		tries->tag = td__net_tags(&fs->net);
@@ -106,7 +112,16 @@ int td__call_begin(struct td__fs *fs, uint32_t op, td__attempts *tries, struct t
 
 /* ---- Packing */
 
-void td__put_vnode(struct td__call *c, int64_t *at, struct td_vnode *rec, struct td__vnode *v, uint32_t mode)
+/* A record that stands for two vnodes of a call may change as either of them. */
+static void allow(struct td__may *to, const struct td__may *more)
+{
+	to->fields |= more->fields;
+	to->least = to->least < more->least ? to->least : more->least;
+	to->most = to->most > more->most ? to->most : more->most;
+}
+
+void td__put_vnode(struct td__call *c, int64_t *at, struct td_vnode *rec, struct td__vnode *v, uint32_t mode,
+		   const struct td__may *may)
 {
 	struct td__call_vnode *cv;
 
@@ -116,20 +131,26 @@ void td__put_vnode(struct td__call *c, int64_t *at, struct td_vnode *rec, struct
 	for (uint32_t i = 0; i < c->nvnodes; i++)
 		if (c->vnodes[i].v == v) {
 			*at = (char *)c->vnodes[i].rec - (char *)c->frame;
+			if (may)
+				allow(&c->vnodes[i].may, may);
 			return;
 		}
 	TD__ASSERT(c->nvnodes < TD__CALL_VNODES);
 	cv = &c->vnodes[c->nvnodes++];
 	cv->v = v;
 	cv->mode = mode;
+	cv->may = (struct td__may){ 0 };
+	if (may)
+		cv->may = *may;
 	cv->rec = c->in_place ? &v->rec : rec;
 	if (!c->in_place)
 		*rec = v->rec;
 	*at = (char *)cv->rec - (char *)c->frame;
 }
 
-void td__put_new(struct td__call *c, int64_t *at, struct td_vnode *rec, struct td_vnode *v)
+void td__put_new(struct td__call *c, int64_t *at, struct td_vnode *rec, struct td_vnode *v, const struct td__may *may)
 {
+	c->fresh_may = may;
 	*rec = *v;
 	*at = (char *)rec - (char *)c->frame;
 	c->fresh = v;
@@ -236,19 +257,48 @@ static int checks(const struct td__call *c)
 	return c->domain->level.check != TD_CHECK_OFF || c->domain->remote;
 }
 
+/*
+ * EIO of a call in which no device has failed: the module has found its data inconsistent, which may be its own memory. It is doubted
+ * once, so that a new domain answers; if that one says so, too, the mount believes it from then on.
+ */
+static int is_doubtful(struct td__call *c)
+{
+	if (c->result != -TD_EIO || c->io_failed || c->fs->remote || __atomic_load_n(&c->fs->eio_believed, __ATOMIC_RELAXED))
+		return 0;
+	if (!c->again)
+		return 1;
+	__atomic_store_n(&c->fs->eio_believed, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static void check_error(struct td__call *c)
+{
+	if (!td__op_may_fail(c->op, -c->result, c->fs->remote))
+		td__call_fault(c, TD_FAULT_RESULT, "an error that the operation cannot have", 0);
+	else if (c->op != TD_OP_mount && is_doubtful(c))
+		td__call_fault(c, TD_FAULT_RESULT, "EIO, but the device has not failed", 0);
+}
+
 static void check_result(struct td__call *c)
 {
 	if (c->result > 0 || c->result < -4095)
 		td__call_fault(c, TD_FAULT_RESULT, "neither 0 nor an error", 0);
-	else if (c->result && c->domain->level.check == TD_CHECK_DEEP && c->op != TD_OP_HELLO &&
-		 !td__op_may_fail(c->op, -c->result))
-		td__call_fault(c, TD_FAULT_RESULT, "an error that the operation cannot have", 0);
+	else if (c->result && c->domain->level.check == TD_CHECK_DEEP && c->op != TD_OP_HELLO)
+		check_error(c);
 }
 
-static const char *wrong_fresh(const struct td_vnode *was, const struct td_vnode *is)
+/* Has the operation changed what it may, and nothing else? Where others change the file system, too, anything may be new. */
+static const char *wrong_change(const struct td__call *c, const struct td__may *may, const struct td_vnode *was, const struct td_vnode *is)
 {
-	const char *wrong = td__check_vnode(is);
+	return c->domain->level.check == TD_CHECK_DEEP && !c->fs->remote ? td__change_vnode(may, was, is) : 0;
+}
 
+static const char *wrong_fresh(const struct td__call *c, const struct td_vnode *was, const struct td_vnode *is)
+{
+	const char *wrong = td__check_vnode(is, &c->fs->limits);
+
+	if (!wrong)
+		wrong = wrong_change(c, c->fresh_may, was, is);
 	if (wrong)
 		return wrong;
 	if (was->fid ? is->fid != was->fid : !is->fid)
@@ -285,13 +335,15 @@ static int take_records(struct td__call *c)
 		if (checks(c)) {
 			err = td__call_check(c, "vnode", td__fixed_vnode(&cv->v->rec, &cv->back));
 			if (!err)
-				err = td__call_check(c, "vnode", td__check_vnode(&cv->back));
+				err = td__call_check(c, "vnode", td__check_vnode(&cv->back, &c->fs->limits));
+			if (!err)
+				err = td__call_check(c, "vnode", wrong_change(c, &cv->may, &cv->v->rec, &cv->back));
 		}
 	}
 	if (c->fresh && !err) {
 		struct td_vnode back = *c->fresh_rec;
 
-		err = td__call_check(c, "vnode", wrong_fresh(c->fresh, &back));
+		err = td__call_check(c, "vnode", wrong_fresh(c, c->fresh, &back));
 		if (!err)
 			*c->fresh = back;
 	}

@@ -58,6 +58,23 @@ struct td__journal {
 	uint32_t entries;
 };
 
+/* ---- What a good answer keeps to */
+
+/* Of the mount: what the ranges of records refer to. */
+struct td__limits {
+	uint64_t blocks;  /* of the device */
+	uint64_t units;   /* of 512 bytes, that a file can occupy */
+	uint64_t maxsize; /* bytes of a file */
+	uint64_t maxlink; /* names of a file */
+};
+
+/* What an operation may change in a record: fields as bits, in their order without the fixed ones; the links by least to most. */
+struct td__may {
+	uint32_t fields;
+	int8_t least, most; /* -128, 127: no limit */
+	uint8_t gone;       /* the links become 0 */
+};
+
 /* ---- One call */
 
 /* A buf that the call has open. */
@@ -79,6 +96,7 @@ struct td__call_vnode {
 	struct td__vnode *v;
 	struct td_vnode *rec; /* where the module's copy is: in the frame, or the kernel's own */
 	struct td_vnode back; /* the copy that came back, checked */
+	struct td__may may;   /* what the operation may change in it */
 	uint32_t mode;        /* TD_SHARED or TD_EXCLUSIVE */
 };
 
@@ -115,6 +133,7 @@ struct td__call {
 	uint32_t out_at, out_size; /* the call's out bytes, within the window */
 	uint32_t mistakes;         /* of this call */
 	uint32_t lines;            /* that the call has written to the log */
+	uint32_t io_failed;        /* the device has failed in this call */
 	uint64_t discarded;        /* blocks that it has discarded */
 	uint32_t granted;          /* lock granted with the call and not asked for as yet, plus 1 */
 	uint32_t first_lock;       /* the first that the module asked for, as in the frame's `granted` */
@@ -129,6 +148,7 @@ struct td__call {
 	uint64_t clean[TD_LOCK_MAX / 64]; /* of these, under which nothing has been changed */
 	struct td_vnode *fresh;     /* record of a `new` vnode: the kernel's private copy, in and out */
 	struct td_vnode *fresh_rec; /* the module's copy of it */
+	const struct td__may *fresh_may;
 	struct td__journal journal;
 	struct td__call_vnode vnodes[TD__CALL_VNODES];
 	struct td__open_buf bufs[TD_BUF_MAX];
@@ -154,6 +174,8 @@ typedef struct {
 	uint64_t gave_way; /* see struct td__call */
 } td__attempts;
 
+const struct td__limits *td__limits_of(const struct td__fs *fs);
+
 /* Is the operation there? One load and a test. */
 int td__hook_bound(const struct td__fs *fs, uint32_t op);
 
@@ -164,8 +186,9 @@ int td__hook_bound(const struct td__fs *fs, uint32_t op);
 int td__call_begin(struct td__fs *fs, uint32_t op, td__attempts *tries, struct td__call **c);
 
 /* Pack arguments. Records are copies, or the kernel's own where c->in_place. One vnode given twice is one record. */
-void td__put_vnode(struct td__call *c, int64_t *at, struct td_vnode *rec, struct td__vnode *v, uint32_t mode);
-void td__put_new(struct td__call *c, int64_t *at, struct td_vnode *rec, struct td_vnode *v);
+void td__put_vnode(struct td__call *c, int64_t *at, struct td_vnode *rec, struct td__vnode *v, uint32_t mode,
+		   const struct td__may *may);
+void td__put_new(struct td__call *c, int64_t *at, struct td_vnode *rec, struct td_vnode *v, const struct td__may *may);
 uint32_t td__put_name(uint8_t to[256], struct td_name name);
 uint32_t td__put_uio(struct td__call *c, struct td__uio *uio);
 int td__put_bytes(struct td__call *c, int64_t *at, uint32_t *len, struct td_in in);

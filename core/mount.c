@@ -86,6 +86,7 @@ int td_mount(const struct td_mount_params *p, struct td__fs **out, char *why, si
 	fs->module = p->module;
 	fs->walls = p->walls;
 	fs->maxfiles = p->maxfiles;
+	fs->limits = (struct td__limits){ p->device->blocks, ~0ull >> 10, ~0ull >> 1, ~0u >> 1 };
 	fs->source = p->source;
 	fs->options = p->options;
 	td__net_init(&fs->net, fs, p->server);

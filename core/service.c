@@ -65,6 +65,7 @@ int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t 
 	}
 	if (!err && fresh && c->domain->level.journal == TD_JOURNAL_ALL)
 		err = td__journal_block(c, blkno);
+	c->io_failed |= err == -TD_EIO;
 	if (err)
 		return err == -TD_EIO ? err : -TD_EMFILE;
 	if (b->blkno != blkno)

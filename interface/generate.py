@@ -19,6 +19,7 @@ class Block:
     def __init__(self, kind, number, name, doc, extra):
         self.kind, self.number, self.name, self.doc, self.extra = kind, number, name, doc, extra
         self.args, self.errors, self.default, self.verify = [], [], None, False
+        self.remote_errors, self.changes = [], {}
 
 
 class Arg:
@@ -59,11 +60,34 @@ def parse(path):
     return blocks
 
 
+# By how much the links of a record may change: [at least, at most]; without a number in the word, at will.
+DELTAS = {"nlink+1": (1, 1), "nlink-1": (-1, -1), "nlink~1": (-1, 1), "nlink-": (-128, 0), "nlink": (-128, 127)}
+
+
+def read_change(number, words):
+    """Fields that an operation may change in a record: (names, least, most, the links become 0)."""
+    fields, delta, gone = [], (0, 0), False
+    for word in words:
+        if word in DELTAS:
+            delta = DELTAS[word]
+        elif word == "nlink=0":
+            gone = True
+        elif re.match(r"^[a-z]+$", word):
+            fields.append(word)
+        else:
+            fail(number, f"'{word}' is no field and none of {', '.join(DELTAS)}, nlink=0")
+    return fields, *delta, gone
+
+
 def expand_sets(blocks):
     sets = {b.name: b.errors for b in blocks if b.kind == "set"}
     for b in blocks:
         if b.kind != "set":
-            b.errors = list(dict.fromkeys(e for name in b.errors for e in sets.get(name, [name])))
+            whole = list(dict.fromkeys(e for name in b.errors for e in sets.get(name, [name])))
+            at = min([b.errors.index(n) for n in sets if n in b.errors], default=len(b.errors))
+            near = b.errors[:at]
+            b.remote_errors = [e for e in whole if e not in near]
+            b.errors = near
 
 
 def parse_head(number, words, doc):
@@ -83,15 +107,18 @@ def parse_field(number, words, doc):
         return Arg("field", ctype, name, doc, lo=None, hi=None, fixed=False)
     if words[2] == "fixed":
         return Arg("field", ctype, name, doc, lo=None, hi=None, fixed=True)
-    m = re.match(r"^(-?\d+)\.\.(-?\d+)$", words[2])
+    m = re.match(r"^(-?\d+)\.\.(-?\d+|@?[a-z]+)$", words[2])
     if not m:
         fail(number, f"field {name} needs a range min..max or 'fixed'")
-    return Arg("field", ctype, name, doc, lo=int(m.group(1)), hi=int(m.group(2)), fixed=False)
+    hi = int(m.group(2)) if m.group(2)[-1].isdigit() else m.group(2)
+    return Arg("field", ctype, name, doc, lo=int(m.group(1)), hi=hi, fixed=False)
 
 
 def parse_line(number, block, words, doc):
     if words[0] == "errors":
         block.errors = words[1:]
+    elif words[0] == "change":
+        block.changes[words[1]] = read_change(number, words[2:])
     elif words[0] == "verify":
         block.verify = True
     elif words[0] == "default":
@@ -242,7 +269,7 @@ def emit_sdk(blocks):
         for a in op.args:
             if a.doc:
                 print(wrap(f"{a.name}: {a.doc}.", "\t * "))
-        print(wrap("Errors: " + (", ".join(op.errors) or "none") + f". Default: {op.default}. May sleep.", "\t * "))
+        print(wrap("Errors: " + errors_text(op) + f". Default: {op.default}. May sleep.", "\t * "))
         print("\t */")
         print(f"\tint (*{op.name})({op_params(op)});\n")
     print("};\n")
@@ -272,6 +299,18 @@ def emit_sdk(blocks):
 
 
 # ---- The module's side: unpack a frame, call the operation
+
+def errors_text(op):
+    near = ", ".join(op.errors) or "none"
+    return near + ("; with TD_FS_REMOTE also " + ", ".join(op.remote_errors) if op.remote_errors else "")
+
+
+def changes_text(change):
+    fields, least, most, gone = change
+    links = {(0, 0): [], (-128, 127): ["nlink"], (-128, 0): ["nlink, down"]}.get(
+        (least, most), [f"nlink by {least}" if least == most else f"nlink by {least} to {most}"])
+    return ", ".join(fields + (["nlink to 0"] if gone else links)) or "nothing"
+
 
 def dispatch_args(op):
     out = []
@@ -379,22 +418,24 @@ def emit_gateway_h(blocks):
     print("extern const uint16_t td__frame_sizes[TD_OP_MAX];")
     for r in of(blocks, "record"):
         print(f"\n/* 0, or the name of the first field of the record whose value no good {r.name} can have. */")
-        print(f"const char *td__check_{r.name}(const struct td_{r.name} *r);")
+        print(f"const char *td__check_{r.name}(const struct td_{r.name} *r, const struct td__limits *l);")
     fixed = [(r, [f for f in r.args if f.fixed]) for r in of(blocks, "record")]
     for r, fields in fixed:
         if fields:
             print(f"\n/* 0, or the name of the first field that a module changed though it is the kernel's. */")
             print(f"const char *td__fixed_{r.name}(const struct td_{r.name} *was, const struct td_{r.name} *is);")
-    print("\n/* May the operation give this error (a positive TD_E value)? */")
-    print("int td__op_may_fail(uint32_t op, int error);")
+    print("\n/* 0, or the name of the first field of a vnode's record that an operation changed without being allowed to. */")
+    print("const char *td__change_vnode(const struct td__may *may, const struct td_vnode *was, const struct td_vnode *is);")
+    print("\n/* May the operation give this error (a positive TD_E value)? remote: others change the file system, too. */")
+    print("int td__op_may_fail(uint32_t op, int error, uint32_t remote);")
     print("\n#endif")
 
 
 def emit_check(r):
-    print(f"const char *td__check_{r.name}(const struct td_{r.name} *r)\n{{")
+    print(f"const char *td__check_{r.name}(const struct td_{r.name} *r, const struct td__limits *l)\n{{\n\t(void)l;")
     for f in r.args:
         if f.ctype not in SCALAR:
-            print(f"\tif (td__check_{f.ctype}(&r->{f.name}))\n\t\treturn \"{f.name}\";")
+            print(f"\tif (td__check_{f.ctype}(&r->{f.name}, l))\n\t\treturn \"{f.name}\";")
         elif not f.fixed:
             tests = []
             if f.ctype == "i64":
@@ -402,7 +443,9 @@ def emit_check(r):
             else:
                 if f.lo > 0:
                     tests.append(f"r->{f.name} < {f.lo}u")
-                if f.hi < (1 << 8 * SCALAR[f.ctype]) - 1:
+                if isinstance(f.hi, str):
+                    tests.append(f"r->{f.name} > {'l->' + f.hi[1:] if f.hi[0] == '@' else 'r->' + f.hi}")
+                elif f.hi < (1 << 8 * SCALAR[f.ctype]) - 1:
                     tests.append(f"r->{f.name} > {f.hi}u")
             if tests:
                 print(f"\tif ({' || '.join(tests)})\n\t\treturn \"{f.name}\";")
@@ -421,6 +464,40 @@ def emit_fixed(r):
     print("\treturn 0;\n}\n")
 
 
+def emit_change_check():
+    """The check of a record against what the operation may change in it."""
+    free = [f for f in RECORDS["vnode"].args if not f.fixed]
+    bit = {f.name: i for i, f in enumerate(free)}
+    print("const char *td__change_vnode(const struct td__may *may, const struct td_vnode *was, const struct td_vnode *is)\n{")
+    print("\tint64_t more = (int64_t)is->nlink - (int64_t)was->nlink;\n")
+    print("\tif (may->gone ? is->nlink != 0 : (may->least > -128 && more < may->least) || (may->most < 127 && more > may->most))")
+    print("\t\treturn \"nlink\";")
+    for f in free:
+        if f.name == "nlink":
+            continue
+        differs = (f"was->{f.name} != is->{f.name}" if f.ctype in SCALAR else
+                   f"memcmp(&was->{f.name}, &is->{f.name}, sizeof(was->{f.name}))")
+        print(f"\tif (!(may->fields >> {bit[f.name]} & 1) && {differs})\n\t\treturn \"{f.name}\";")
+    print("\treturn 0;\n}\n")
+
+def emit_changes(blocks):
+    """What each operation may change in the records that it gets."""
+    free = [f for f in RECORDS["vnode"].args if not f.fixed]
+    bit = {f.name: i for i, f in enumerate(free)}
+    for op in of(blocks, "op"):
+        for a in op.args:
+            if a.way != "vnode" or a.lock == "shared":
+                continue
+            if a.name not in op.changes:
+                sys.exit(f"op {op.name}: what may it change in {a.name}? (change {a.name} ...)")
+            fields, least, most, gone = op.changes[a.name]
+            if fields == ["any"]:
+                fields, least, most = [f.name for f in free if f.name != "nlink"], -128, 127
+            mask = sum(1 << bit[f] for f in fields)
+            print(f"static const struct td__may may_{op.name}_{a.name} = {{ 0x{mask:x}, {least}, {most}, {int(gone)} }};")
+    print()
+
+
 def emit_gate_op(op):
     print(f"int td__fs_{op.name}({gate_params(op)})\n{{")
     print(f"\tif (!td__hook_bound(fs, TD_OP_{op.name}))\n\t\treturn {gate_default(op)};")
@@ -429,9 +506,10 @@ def emit_gate_op(op):
     print(f"\t\tstruct td_frame_{op.name} *f = (void *)c->frame;\n\n\t\t(void)f;")
     for a in op.args:
         if a.way == "vnode" and a.lock == "new":
-            print(f"\t\ttd__put_new(c, &f->{a.name}_at, &f->{a.name}, {a.name});")
+            print(f"\t\ttd__put_new(c, &f->{a.name}_at, &f->{a.name}, {a.name}, &may_{op.name}_{a.name});")
         elif a.way == "vnode":
-            print(f"\t\ttd__put_vnode(c, &f->{a.name}_at, &f->{a.name}, {a.name}, TD_{a.lock.upper()});")
+            may = f"&may_{op.name}_{a.name}" if a.lock == "exclusive" else "0"
+            print(f"\t\ttd__put_vnode(c, &f->{a.name}_at, &f->{a.name}, {a.name}, TD_{a.lock.upper()}, {may});")
         elif a.way == "name":
             print(f"\t\tf->{a.name}_len = td__put_name(f->{a.name}, {a.name});")
         elif a.way == "uio":
@@ -458,12 +536,12 @@ def emit_gate_op(op):
             outs.append(f"\t\t\t*{a.name} = f->{a.name};")
         elif a.way == "outrecord":
             outs.append(f"\t\t\t*{a.name} = f->{a.name};")
-            outs.append(f"\t\t\terr = td__call_check(c, \"{a.ctype}\", td__check_{a.ctype}({a.name}));")
+            outs.append(f"\t\t\terr = td__call_check(c, \"{a.ctype}\", td__check_{a.ctype}({a.name}, td__limits_of(fs)));")
         elif a.way == "outrecords":
             outs.append(f"\t\t\terr = td__take_count(c, \"{a.name}\", f->n{a.name}, {a.most}, n{a.name});")
             outs.append(f"\t\t\tfor (uint32_t i = 0; !err && i < *n{a.name}; i++) {{")
             outs.append(f"\t\t\t\t{a.name}[i] = f->{a.name}[i];")
-            outs.append(f"\t\t\t\terr = td__call_check(c, \"{a.ctype}\", td__check_{a.ctype}(&{a.name}[i]));\n\t\t\t}}")
+            outs.append(f"\t\t\t\terr = td__call_check(c, \"{a.ctype}\", td__check_{a.ctype}(&{a.name}[i], td__limits_of(fs)));\n\t\t\t}}")
         elif a.way == "outbytes":
             outs.append(f"\t\t\terr = td__take_bytes(c, f->{a.name}_len, {a.name});")
     if op.verify:
@@ -519,12 +597,18 @@ def emit_gateway(blocks):
     for r in of(blocks, "record"):
         emit_check(r)
         emit_fixed(r)
-    print("int td__op_may_fail(uint32_t op, int error)\n{\n\tswitch (op) {")
+    print("int td__op_may_fail(uint32_t op, int error, uint32_t remote)\n{\n\tswitch (op) {")
     for op in of(blocks, "op"):
         tests = " || ".join(f"error == TD_{e}" for e in op.errors) or "0"
+        if op.remote_errors:
+            # Only the answer to mount says whether it is one.
+            remote = "" if op.name == "mount" else "remote && "
+            tests += f" || ({remote}(" + " || ".join(f"error == TD_{e}" for e in op.remote_errors) + "))"
         print(f"\tcase TD_OP_{op.name}:\n\t\treturn {tests};")
     print("\tdefault:\n\t\treturn 0;\n\t}\n}\n")
+    emit_change_check()
     print("#ifndef TD__BUILTIN")
+    emit_changes(blocks)
     for op in of(blocks, "op"):
         emit_gate_op(op)
     print("#else /* for measuring what a gate costs: see bench/builtin */\n#include \"builtin.h\"\n")
@@ -726,7 +810,9 @@ def emit_page(blocks):
         for a in op.args:
             if a.doc:
                 print(f"\t_{esc(a.name)}_: {esc(a.doc)}.\n")
-        print(f"\tErrors: {esc(', '.join(op.errors) or 'none')}. Default: {esc(op.default or 'none')}.\n")
+        for name, change in op.changes.items():
+            print(f"\tMay change in _{esc(name)}_: {esc(changes_text(change))}.\n")
+        print(f"\tErrors: {esc(errors_text(op))}. Default: {esc(op.default or 'none')}.\n")
     print("# RECORDS\n")
     for r in of(blocks, "record"):
         print(f"*struct td\\_{esc(r.name)}*, {r.number} bytes\n\n\t{esc(r.doc)}\n")

@@ -258,19 +258,17 @@ static void verify(struct run *run, struct td_volume *vol, enum stage s)
 /* What is on the device now, seen by a kernel that has never seen it before. */
 static void mount_anew(struct run *run)
 {
-	struct td_volume_params p = { .module = run->t->image->path, .size = (uint64_t)BLOCKS * BSIZE, .bsize = BSIZE, .level = "guarded" };
+	struct td_volume_params p = { .module = run->t->image->path, .bsize = BSIZE, .level = "guarded" };
 	const struct td__device *dev = run->fs->device;
-	int fd = memfd_create("anew", MFD_CLOEXEC);
 	struct td_volume *vol;
-	char path[40];
 
 	stage(run, ANEW);
-	if (td_volume_sync(run->vol) || fd < 0 || write(fd, td__device_at(dev, 0), p.size) != (ssize_t)p.size) {
-		run->differences++, snprintf(run->r->evidence, LAB_TEXT, "cannot be synchronized");
+	if (td_volume_sync(run->vol) || td__device_create(dev->blocks, dev->bsize, 0, dev->flags, &p.device)) {
+		if (!run->differences++)
+			snprintf(run->r->evidence, LAB_TEXT, "cannot be synchronized");
 		return;
 	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	p.image = path;
+	memcpy(td__device_at(p.device, 0), td__device_at(dev, 0), dev->blocks * dev->bsize);
 	if (td_volume_open(&p, &vol, run->why, sizeof(run->why))) {
 		if (!run->differences++)
 			snprintf(run->r->evidence, LAB_TEXT, "cannot be mounted anew: %.150s", run->why);
@@ -278,7 +276,6 @@ static void mount_anew(struct run *run)
 		verify(run, vol, ANEW);
 		td_volume_close(vol);
 	}
-	close(fd);
 }
 
 /* Nobody but the watched kernel has changed the device. Held against it before the kernel of the next mount changes anything. */

@@ -77,6 +77,22 @@ void __wrap_td__device_changed(struct td__device *dev, uint64_t blkno, uint64_t 
 	follow(dev, blkno, count);
 }
 
+void __real_td__device_altered(struct td__device *dev, uint64_t blkno);
+void __wrap_td__device_altered(struct td__device *dev, uint64_t blkno);
+void __wrap_td__device_altered(struct td__device *dev, uint64_t blkno)
+{
+	__real_td__device_altered(dev, blkno);
+	follow(dev, blkno, 1);
+}
+
+void __real_td__device_zero(struct td__device *dev, uint64_t blkno, uint64_t count);
+void __wrap_td__device_zero(struct td__device *dev, uint64_t blkno, uint64_t count);
+void __wrap_td__device_zero(struct td__device *dev, uint64_t blkno, uint64_t count)
+{
+	__real_td__device_zero(dev, blkno, count);
+	follow(dev, blkno, count);
+}
+
 void __real_td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count);
 void __wrap_td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count);
 void __wrap_td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count)

@@ -37,6 +37,7 @@ struct td__fs;
 struct td_volume_params {
 	const char *module; /* name ("smfs") or path of the module file */
 	const char *image;  /* image file to work on; 0: memory, gone with the volume */
+	struct td__device *device; /* core/device.h: one that is there already, the volume's from now on even on an error; 0: none */
 	uint64_t size;	    /* bytes; 0: 256 MiB, or as long as the image is */
 	const char *
 		level; /* as td_level_parse() reads it: "walled", "isolated,journal=locks"; 0: "trusted" */

@@ -31,6 +31,10 @@ static int make_device(const struct td_volume_params *p, struct td__device **dev
 	if (bsize < 512 || bsize > 65536 || bsize & (bsize - 1))
 		return complain(-EINVAL, why, size,
 				"a block has 512 to 65536 bytes, a power of two");
+	if (p->device) {
+		*dev = p->device;
+		return 0;
+	}
 	if (!p->image) {
 		err = td__device_create(bytes / bsize, bsize, NULL, TD_DEV_ZEROED, dev);
 		return err ? complain(err, why, size, "no device of that size can be made") : 0;
@@ -53,7 +57,7 @@ static int mount_on(struct td_volume *vol, const struct td_volume_params *p,
 		.module = vol->module,
 		.walls = td__walls,
 		.level = *level,
-		.format = !p->image || p->format,
+		.format = (!p->image && !p->device) || p->format,
 		.maxfiles = p->maxfiles,
 	};
 	int err = 0;

@@ -160,20 +160,22 @@ static void test_threads(void **state)
 
 /* ---- Records: each field at its bounds */
 
+static const struct td__limits limits = { 1000, 8000, 1ull << 40, 32000 };
+
 #define FIELD(record, field, least, most, too_small, too_large)                                    \
 	do {                                                                                       \
 		__typeof__(r.field) keep = r.field;                                                \
 		r.field = (__typeof__(keep))(least);                                               \
-		assert_null(td__check_##record(&r));                                               \
+		assert_null(td__check_##record(&r, &limits));                                               \
 		r.field = (__typeof__(keep))(most);                                                \
-		assert_null(td__check_##record(&r));                                               \
+		assert_null(td__check_##record(&r, &limits));                                               \
 		if (too_small) {                                                                   \
 			r.field = (__typeof__(keep))((uint64_t)(least) - 1);                       \
-			assert_non_null(td__check_##record(&r));                                   \
+			assert_non_null(td__check_##record(&r, &limits));                                   \
 		}                                                                                  \
 		if (too_large) {                                                                   \
 			r.field = (__typeof__(keep))((uint64_t)(most) + 1);                        \
-			assert_non_null(td__check_##record(&r));                                   \
+			assert_non_null(td__check_##record(&r, &limits));                                   \
 		}                                                                                  \
 		r.field = keep;                                                                    \
 	} while (0)
@@ -190,10 +192,10 @@ static void test_vnode_record(void **state)
 	struct td_vnode r = { .fid = 1, .type = TD_REG };
 
 	(void)state;
-	FIELD(vnode, size, 0, 9223372036854775807ull, 0, 1);
-	FIELD(vnode, blocks, 0, 18014398509481983ull, 0, 1);
+	FIELD(vnode, size, 0, limits.maxsize, 0, 1);
+	FIELD(vnode, blocks, 0, limits.units, 0, 1);
 	FIELD(vnode, mode, 0, 4095, 0, 1);
-	FIELD(vnode, nlink, 0, 2147483647, 0, 1);
+	FIELD(vnode, nlink, 0, limits.maxlink, 0, 1);
 	FIELD(vnode, uid, 0, 0xffffffff, 0, 0);
 	FIELD(vnode, gid, 0, 0xffffffff, 0, 0);
 	FIELD(vnode, rdev, 0, 0xffffffff, 0, 0);
@@ -236,7 +238,7 @@ static void test_extent_record(void **state)
 
 	(void)state;
 	FIELD(extent, lblk, 0, 2251799813685247ull, 0, 1);
-	FIELD(extent, pblk, 0, 2251799813685247ull, 0, 1);
+	FIELD(extent, pblk, 0, limits.blocks, 0, 1);
 	FIELD(extent, count, 1, 0xffffffff, 1, 0);
 	FIELD(extent, state, 0, 2, 0, 1);
 }
