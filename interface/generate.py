@@ -704,4 +704,5 @@ def main():
     emitters[sys.argv[2]](blocks)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ the info and the exports that it wants; each test then breaks one thing.
 
 import re
 import struct
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,6 +98,38 @@ def constant(header, key):
 def operations():
     text = (ROOT / "interface/fs.if").read_text(encoding="utf-8")
     return {m[2]: int(m[1]) for m in re.finditer(r"^op (\d+) (\w+)", text, re.M)}
+
+
+def header(size):
+    """Of every frame; `end`: what comes behind it."""
+    text = re.search(r"struct td_frame \{(.*?)\}", (ROOT / "sdk/tadan/types.h").read_text(encoding="utf-8"), re.S).group(1)
+    at, out = 0, {"end": size}
+    for m in re.finditer(r"^\tu?int(\d+)_t ([\w, ]+)(?:\[|;)", text, re.M):
+        for field in m[2].split(", "):
+            out[field] = at
+            at += int(m[1]) // 8
+    return out
+
+
+def layouts():
+    """Where the fields of each operation's frame, and of each record, lie: {"lookup": {"name_len": 72, ...}, "vnode": ...}."""
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(ROOT / "interface"))
+    import generate
+    blocks = generate.parse(str(ROOT / "interface/fs.if"))
+    generate.RECORDS = {r.name: r for r in generate.of(blocks, "record")}
+    out = {"header": header(generate.FRAME_HEADER)}
+    for op in generate.of(blocks, "op"):
+        at, out[op.name] = generate.FRAME_HEADER, {}
+        for width, text in generate.frame_fields(op):
+            out[op.name][re.sub(r"\[.*", "", text.split()[-1])] = at
+            at += width
+    for record in generate.of(blocks, "record"):
+        at, out[record.name] = 0, {}
+        for field in record.args:
+            out[record.name][field.name] = at
+            at += generate.SCALAR.get(field.ctype) or generate.RECORDS[field.ctype].number
+    return out
 
 
 def info(title="handmade"):
