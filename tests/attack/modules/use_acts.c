@@ -3,7 +3,7 @@
 #include <tadan/fs.h>
 #include "use_acts.h"
 
-enum { LOCK = 1, BLOCK = 5, FIRST = 8, BLOCKS = 200, SPINS = 400000, HAD_MAX = 1024 };
+enum { LOCK = 1, BLOCK = 5, FIRST = 8, BLOCKS = 200, SPINS = 1500000, HAD_MAX = 1024 };
 
 static void *had[HAD_MAX];
 static uint32_t nhad;
@@ -124,7 +124,7 @@ static int hold_none(uint32_t off)
 
 	if (!err)
 		err = td__svc_sync();
-	spin(50);
+	spin(150);
 	return err;
 }
 
