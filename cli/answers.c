@@ -106,6 +106,7 @@ static json_t *status(struct td__server *s, json_t *request)
 	json_object_set_new(to, "file", td__cli_json_text(s->module->path));
 	json_object_set_new(to, "build", json_sprintf("%016llx", (unsigned long long)st.build));
 	put_level(to, &st.level);
+	json_object_set_new(to, "auto", td__auto_status(s));
 	json_object_set_new(to, "state", json_string(state_name(st.state)));
 	json_object_set_new(to, "since", json_string(date));
 	td__cli_show_date(s->mounted_sec, date);
@@ -155,11 +156,8 @@ static json_t *set_level(struct td__server *s, json_t *request)
 
 	if (!text)
 		return refuse(EINVAL, "the request names no level");
-	err = td__cli_level(text, &level, why, sizeof(why));
-	if (err)
-		return refuse(-err, why);
 	td_get_status(s->fs, &before);
-	err = td_set_level(s->fs, &level, &pause, why, sizeof(why));
+	err = td__auto_set_level(s, text, &level, &pause, why, sizeof(why));
 	if (err)
 		return refuse(-err, why[0] ? why : strerror(-err));
 	return json_pack("{s:b, s:s, s:s, s:o}", "ok", 1, "from",

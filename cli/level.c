@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* `tadan level`: move a mount to another level. */
 #include "ask.h"
+#include "../core/auto.h"
 
 #include <stdlib.h>
 
@@ -9,10 +10,11 @@ int td__cli_set_level(const struct td__cli_args *args)
 	struct td__runtime_entry entry = { 0 };
 	const char *text = args->words[1];
 	char why[TD__CLI_WHY], pause[32];
+	struct td_auto_rule rule;
 	struct td_level level;
 	json_t *answer = NULL;
 
-	if (td__cli_level(text, &level, why, sizeof(why)))
+	if (td_auto_is(text) ? td_auto_parse(text, &rule, why, sizeof(why)) : td__cli_level(text, &level, why, sizeof(why)))
 		return td__cli_usage("%s: %s", text, why);
 	if (!td__ask_find(args->words[0], &entry))
 		answer = td__ask(&entry, json_pack("{s:s, s:o}", "do", "level", "level",

@@ -35,7 +35,7 @@ enum { DEFAULT_SIZE = 1 << 30, SMALLEST = 64 << 10, DEFAULT_COMMIT = 5, LONGEST_
 const struct td__cli_option td__cli_mount_options[] = {
 	[SIZE] = { "size", 's', "SIZE", "how much it holds, as in 512M (1G, or as the image)" },
 	[IMAGE] = { "image", 'i', "FILE", "keep it in FILE; with --size FILE is made" },
-	[LEVEL] = { "level", 'l', "LEVEL", "as in isolated,journal=locks (isolated)" },
+	[LEVEL] = { "level", 'l', "LEVEL", "as in isolated,journal=locks, or auto (isolated)" },
 	[FOREGROUND] = { "foreground", 'f', NULL, "stay in the foreground; Ctrl-C unmounts" },
 	[ALLOW_OTHER] = { "allow-other", 'o', NULL, "let other users in as well" },
 	[READ_ONLY] = { "read-only", 'r', NULL, "change nothing; needs --image or a SERVER" },
@@ -110,6 +110,22 @@ static int is_wasm(const char *name)
 	return len > 5 && !strcmp(name + len - 5, ".wasm");
 }
 
+/* The level auto begins at the strictest one. */
+static int read_level(const char *text, struct td__server *s, char *why, size_t size)
+{
+	char strictest[TD_AUTO_TEXT + 16];
+	int err;
+
+	s->is_auto = td_auto_is(text);
+	if (!s->is_auto)
+		return td__cli_level(text, &s->level, why, size);
+	err = td_auto_parse(text, &s->automatic.rule, why, size);
+	if (err)
+		return err;
+	td_auto_level(&s->automatic.rule, 0, strictest, sizeof(strictest));
+	return td__cli_level(strictest, &s->level, why, size);
+}
+
 static int read_options(const struct td__cli_args *args, struct td__server *s)
 {
 	const char *const *v = args->values, *level = v[LEVEL] ? v[LEVEL] : is_wasm(args->words[0]) ? "sandboxed" : default_level;
@@ -139,7 +155,7 @@ static int read_options(const struct td__cli_args *args, struct td__server *s)
 	if (!err && s->read_only && v[SIZE])
 		err = td__cli_usage("--size and --read-only exclude each other: an image that is "
 				    "only read stays as long as it is");
-	if (!err && td__cli_level(level, &s->level, why, sizeof(why)))
+	if (!err && read_level(level, s, why, sizeof(why)))
 		err = td__cli_usage("--level %s: %s", level, why);
 	return err;
 }

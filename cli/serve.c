@@ -161,6 +161,8 @@ static int make_threads(struct td__server *s, char *why, size_t size)
 
 	if ((s->image.path || s->url) && !s->read_only)
 		err = td__every_start(&s->writer, s->commit_s * 1000, write_back, s);
+	if (!err)
+		err = td__auto_start(s);
 	if (err)
 		snprintf(why, size, "no thread can be started: %s", strerror(-err));
 	return err;
@@ -219,6 +221,7 @@ static int unmake_all(struct td__server *s)
 	if (s->control)
 		td__control_stop(s->control);
 	td_fuse_unmount(fuse);
+	td__every_stop(&s->mover);
 	td__every_stop(&s->writer);
 	if (s->fs)
 		err = td_unmount(s->fs);
@@ -293,6 +296,7 @@ int td__serve(struct td__server *s)
 	int err, status = TD__CLI_OK;
 
 	pthread_mutex_init(&s->mutex, NULL);
+	pthread_mutex_init(&s->auto_mutex, NULL);
 	s->mounted_sec = time(NULL);
 	err = td__signals_start(s);
 	if (err) {

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "auto.h"
 #include "cli.h"
 #include "runtime.h"
 #include "../core/mount.h"
@@ -73,6 +74,10 @@ struct td__server {
 	struct td__image image;
 	unsigned commit_s; /* between two commits of the image */
 	struct td__every writer;
+	struct td__every mover; /* moves a mount of the level auto */
+	pthread_mutex_t auto_mutex; /* guards what follows, and orders changes of level */
+	bool is_auto, auto_warned;
+	struct td_auto automatic;
 	atomic_int write_error; /* of the last time that changes were written to the image; 0: none */
 	int64_t mounted_sec;
 
@@ -88,6 +93,15 @@ int td__serve(struct td__server *s);
 
 int td__signals_start(struct td__server *s);
 void td__signals_stop(struct td__server *s);
+
+/* ---- auto.c */
+
+/* Watch the mount: it moves by itself while its level is auto. */
+int td__auto_start(struct td__server *s);
+/* Set the level that somebody asked for, which may be auto; any other one ends that. level: what it is now. */
+int td__auto_set_level(struct td__server *s, const char *text, struct td_level *level, uint64_t *pause, char *why, size_t size);
+/* How far it is on its way; null if the level is not auto. */
+json_t *td__auto_status(struct td__server *s);
 
 /* ---- control_server.c */
 

@@ -141,6 +141,22 @@ static void print_members(const char *name, json_t *from)
 	row(name, n ? line : "-");
 }
 
+static void print_auto(json_t *on_its_way)
+{
+	const char *next = json_string_value(json_object_get(on_its_way, "next"));
+
+	if (!json_is_object(on_its_way))
+		return;
+	if (next)
+		printf("  %-14s to %s after %lld of %lld calls and %lld of %lld s without a fault; floor %s\n", "auto", next,
+		       number(on_its_way, "calls_clean"), number(on_its_way, "calls_wanted"), number(on_its_way, "seconds_clean"),
+		       number(on_its_way, "seconds_wanted"), text(on_its_way, "floor"));
+	else
+		printf("  %-14s no further down; floor %s\n", "auto", text(on_its_way, "floor"));
+	if (json_object_size(json_object_get(on_its_way, "faults")))
+		print_members("  faults so far", json_object_get(on_its_way, "faults"));
+}
+
 static void print_device(json_t *status)
 {
 	const char *image =
@@ -169,6 +185,7 @@ static void print_one(json_t *status)
 	row("state", text(status, "state"));
 	row("level", text(status, "level"));
 	print_knobs(status);
+	print_auto(json_object_get(status, "auto"));
 	row("since", text(status, "since"));
 	row("mounted", text(status, "mounted"));
 	print_device(status);

@@ -22,7 +22,7 @@ _tadan_mount()
 {
 	case $2 in
 	--image | -i) _tadan_reply -f -- "$1" ;;
-	--level | -l) _tadan_reply -W "$(_tadan_names levels name)" -- "$1" ;;
+	--level | -l) _tadan_reply -W "$(_tadan_names levels name) auto" -- "$1" ;;
 	--size | -s | --max-files | -n | --commit | -c) ;;
 	*)
 		if [[ $1 == -* ]]; then
@@ -93,7 +93,7 @@ _tadan()
 	if [[ $word == -* ]]; then
 		_tadan_reply -W "$options" -- "$word"
 	elif [[ ${COMP_WORDS[1]} == level && $COMP_CWORD -eq 3 ]]; then
-		_tadan_reply -W "$(_tadan_names levels name)" -- "$word"
+		_tadan_reply -W "$(_tadan_names levels name) auto" -- "$word"
 	elif [[ ${COMP_WORDS[1]} == verify && $word != */* ]]; then
 		_tadan_reply -f -W "$(_tadan_names modules name)" -- "$word"
 	elif [[ ${COMP_WORDS[1]} == verify ]]; then

@@ -70,7 +70,7 @@ class Case(unittest.TestCase):
         self.dir = self.path("m")
         os.mkdir(self.dir)
         os.mkdir(self.path("run"), 0o700)
-        self.env = dict(os.environ, TADAN_RUNTIME_DIR=self.path("run"), LC_ALL="C")
+        self.env = dict(os.environ, TADAN_RUNTIME_DIR=self.path("run"), TADAN_STATE_DIR=self.path("state"), LC_ALL="C")
         self.started = []
 
     def tearDown(self):
@@ -710,6 +710,34 @@ class Levels(Case):
             if not level["available"]:
                 self.bad(FAILED, re.escape(level["reason"]), "level", self.dir, level["name"])
         self.assertEqual((self.status()["level"], self.status()["level_changes"]), ("guarded", 0))
+
+    def test_auto(self):
+        """Clean work moves it down to the floor and no further; a fault moves it up; the next mount knows."""
+        for wrong in ("auto,floor=cellar", "auto,clean=5", "auto,speed=high"):
+            self.bad(USAGE, r"floor is|clean is|knobs are", "mount", "smfs", self.dir, "--level", wrong)
+        levels = {level["name"]: level for level in self.json("levels")}
+        if not levels["isolated"]["available"]:
+            self.skipTest(levels["isolated"]["reason"])
+        self.good("mount", NAUGHTY, self.dir, "--level", "auto,floor=guarded,clean=20/0s,restart=1000/1s")
+        self.assertEqual(self.status()["auto"]["floor"], "guarded")
+
+        def look():
+            for i in range(20):
+                os.path.exists(os.path.join(self.dir, f"quiet{i}-{time.monotonic()}"))
+            return self.status()["level"].rstrip("*")
+
+        wait_until(lambda: look() == "guarded", "the way down", SECONDS)
+        self.assertEqual(self.status()["auto"]["next"], None)
+        os.path.exists(os.path.join(self.dir, "null"))
+        wait_until(lambda: self.status()["level"] != "guarded*", "the way up", SECONDS)
+        auto = self.status()["auto"]
+        self.assertEqual((auto["faults"]["guarded"], auto["next"]), (2, "guarded"))
+        self.assertEqual(auto["calls_wanted"], 80)
+        self.good("level", self.dir, "guarded")
+        self.assertIsNone(self.status()["auto"])
+        self.good("umount", self.dir)
+        self.good("mount", NAUGHTY, self.dir, "--level", "auto,floor=guarded,clean=20/0s")
+        self.assertEqual(self.status()["auto"]["faults"], {"guarded": 2})
 
     def test_killed_process(self):
         levels = {level["name"]: level for level in self.json("levels")}
