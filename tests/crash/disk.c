@@ -3,6 +3,7 @@
 #include "disk.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,12 +131,50 @@ static void note(struct td__disk *d, enum act act, uint64_t off, uint64_t len, c
 	}
 }
 
-/* The error that was planned for this act, or 0. */
+/* ---- Trouble */
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
+static int hanging;
+
+static void hang(void)
+{
+	pthread_mutex_lock(&mutex);
+	hanging = 1;
+	while (hanging)
+		pthread_cond_wait(&released, &mutex);
+	pthread_mutex_unlock(&mutex);
+}
+
+int disk_hangs(void)
+{
+	pthread_mutex_lock(&mutex);
+	int now = hanging;
+	pthread_mutex_unlock(&mutex);
+	return now;
+}
+
+void disk_release(void)
+{
+	pthread_mutex_lock(&mutex);
+	hanging = 0;
+	pthread_cond_broadcast(&released);
+	pthread_mutex_unlock(&mutex);
+}
+
+/* The error that was planned for act number n, or 0. */
+static int strikes_at(struct td__disk *d, uint64_t n, uint64_t at)
+{
+	if (!at || (n != at && (!d->trouble.stays || n < at)))
+		return 0;
+	if (!d->trouble.error)
+		hang();
+	return d->trouble.error;
+}
+
 static int strikes(struct td__disk *d)
 {
-	uint64_t n = ++d->acts, at = d->trouble.at;
-
-	return at && (n == at || (d->trouble.stays && n > at)) ? d->trouble.error : 0;
+	return strikes_at(d, ++d->acts, d->trouble.at);
 }
 
 /* ---- In the port's place */
@@ -145,10 +184,10 @@ static int strikes(struct td__disk *d)
 int WRAP(read)(struct td__disk *d, uint64_t off, void *data, size_t len);
 int WRAP(read)(struct td__disk *d, uint64_t off, void *data, size_t len)
 {
-	uint64_t n = ++d->reads, at = d->trouble.read_at;
+	int err = strikes_at(d, ++d->reads, d->trouble.read_at);
 
-	if (at && (n == at || (d->trouble.stays && n > at)))
-		return d->trouble.error;
+	if (err)
+		return err;
 	if (off > d->size || len > d->size - off)
 		return -EIO;
 	memcpy(data, d->bytes + off, len);

@@ -23,7 +23,7 @@ struct event {
 /* What goes wrong: the `at`th act from 1 on, and if `stays` all after it; 0: nothing. Reads are counted by themselves. */
 struct trouble {
 	uint64_t at, read_at;
-	int error; /* -errno */
+	int error; /* -errno; 0: it hangs there until disk_release() */
 	int stays;
 };
 
@@ -42,6 +42,9 @@ struct td__disk *disk_copy(const struct td__disk *disk);
 void disk_free(struct td__disk *disk);
 /* From now on what is done is noted; what was, is forgotten. */
 void disk_note(struct td__disk *disk);
+/* 1: somebody waits for the disk. */
+int disk_hangs(void);
+void disk_release(void);
 void disk_plan(struct td__disk *disk, const struct trouble *t);
 /* Do an event to another disk: all of it, or a random part of its sectors. */
 void disk_apply(struct td__disk *disk, const struct event *e);
