@@ -113,8 +113,9 @@ int conn_again(struct rpc *r, uint32_t sock, int err, uint32_t *tries)
 {
 	switch (-err) {
 	case TD_ENOTCONN:
-	case TD_ENOENT:
 		conn_lost(r->port, sock);
+		/* fallthrough */
+	case TD_ENOENT: /* sent on a connection that is no more: the one at hand is good to send it again */
 		r->resent = 1;
 		if (!(*tries)++)
 			return 0;
