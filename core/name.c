@@ -167,7 +167,7 @@ int td__name_get(struct td__vnode *dir, struct td_name name, uint64_t *fid)
 		return TD__NAME_UNKNOWN;
 	if (e.dir != h || e.len != name.len || memcmp(e.name, name.bytes, name.len))
 		return TD__NAME_UNKNOWN;
-	if ((int32_t)(e.until - now) < 0 || e.names != dir->names)
+	if (dir->fs->remote && ((int32_t)(e.until - now) <= 0 || e.names != dir->names))
 		return TD__NAME_UNKNOWN;
 	*fid = e.fid;
 	return e.fid ? TD__NAME_KNOWN : TD__NAME_ABSENT;
