@@ -60,6 +60,7 @@ static uint64_t search(uint64_t key)
 	for (uint32_t level = 0; level < LEVELS; level++) {
 		uint32_t low = 0, high = FAN;
 
+		key &= ((uint64_t)FAN << 32) - 1; /* within the keys, and nobody can foresee where */
 		while (high - low > 1) {
 			uint32_t middle = (low + high) / 2;
 

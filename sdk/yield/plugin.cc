@@ -15,6 +15,9 @@
  * that are left have one. It is a volatile load: nobody may move it out of the loop. The call is written as
  * assembly, because td__yield() keeps all registers: the code around it loses none to it.
  *
+ * A small loop that counts is made twice: one goes on without a test where the count, known before it begins, is low; so the
+ * tight loops that a test would cost most have none where they are short, and one where they are not.
+ *
  * Code that is compiled with the plugin has the macro TD__YIELDS, by which a module's file says that it yields.
  */
 #include "gcc-plugin.h"
@@ -31,6 +34,17 @@
 #include "cfganal.h"
 #include "cfghooks.h"
 #include "cfgloop.h"
+#include "cfgloopmanip.h"
+#include "fold-const.h"
+#include "tree-cfg.h"
+#include "tree-ssa-loop-manip.h"
+#include "tree-ssa-loop.h"
+#include "tree-ssa-loop-niter.h"
+#include "tree-scalar-evolution.h"
+#include "tree-chrec.h"
+#include "gimplify.h"
+#include "gimplify-me.h"
+#include "tree-into-ssa.h"
 #include "dominance.h"
 #include "c-family/c-pragma.h"
 #include "cpplib.h"
@@ -135,7 +149,81 @@ static bool calls_others(function *fn)
 	return false;
 }
 
-static void find_heads(function *fn, auto_vec<basic_block> *heads)
+/* ---- Loops that count */
+
+enum { FEW = 4096, SMALL = 40 /* statements */ };
+
+static bool is_small(class loop *loop)
+{
+	basic_block *body = get_loop_body(loop);
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < loop->num_nodes; i++)
+		for (gimple_stmt_iterator at = gsi_start_nondebug_bb(body[i]); !gsi_end_p(at); gsi_next_nondebug(&at))
+			n += is_call(gsi_stmt(at)) || gimple_code(gsi_stmt(at)) == GIMPLE_ASM ? SMALL : 1;
+	free(body);
+	return n < SMALL;
+}
+
+/* "It goes round a few times", as an expression before the loop; 0: it cannot be told. */
+static tree goes_few_times(class loop *loop)
+{
+	class tree_niter_desc count;
+	edge exit = single_exit(loop);
+	gcond *test = NULL;
+	tree few;
+
+	if (!exit || !is_small(loop) || !number_of_iterations_exit_assumptions(loop, exit, &count, &test))
+		return NULL_TREE;
+	if (!count.niter || chrec_contains_undetermined(count.niter) || integer_zerop(count.assumptions))
+		return NULL_TREE;
+	few = fold_build2(LE_EXPR, boolean_type_node, unshare_expr(count.niter), build_int_cst(TREE_TYPE(count.niter), FEW));
+	if (!integer_onep(count.assumptions))
+		few = fold_build2(TRUTH_AND_EXPR, boolean_type_node, unshare_expr(count.assumptions), few);
+	return few;
+}
+
+/* The copy is the one that is tested. */
+static void split_loop(class loop *loop, tree few)
+{
+	basic_block condition;
+	gimple_seq before = NULL;
+	tree value = force_gimple_operand(few, &before, true, NULL_TREE);
+
+	if (before)
+		gsi_insert_seq_on_edge_immediate(loop_preheader_edge(loop), before);
+	initialize_original_copy_tables();
+	loop_version(loop, build2(NE_EXPR, boolean_type_node, value, boolean_false_node), &condition, profile_probability::very_likely(), profile_probability::very_unlikely(),
+		     profile_probability::very_likely(), profile_probability::very_unlikely(), true);
+	free_original_copy_tables();
+}
+
+static void excuse_short_loops(function *fn, auto_vec<basic_block> *excused)
+{
+	auto_vec<class loop *> all;
+
+	loop_optimizer_init(LOOPS_NORMAL | LOOPS_HAVE_RECORDED_EXITS);
+	if (number_of_loops(fn) > 1) {
+		rewrite_into_loop_closed_ssa(NULL, TODO_update_ssa);
+		scev_initialize();
+		for (auto loop : loops_list(fn, LI_ONLY_INNERMOST))
+			all.safe_push(loop);
+		for (unsigned int i = 0; i < all.length(); i++) {
+			tree few = can_duplicate_loop_p(all[i]) ? goes_few_times(all[i]) : NULL_TREE;
+
+			if (!few || integer_zerop(few))
+				continue;
+			if (!integer_onep(few))
+				split_loop(all[i], few);
+			excused->safe_push(all[i]->header);
+		}
+		scev_finalize();
+		update_ssa(TODO_update_ssa);
+	}
+	loop_optimizer_finalize();
+}
+
+static void find_heads(function *fn, const auto_vec<basic_block> *excused, auto_vec<basic_block> *heads)
 {
 	basic_block bb;
 	edge_iterator i;
@@ -144,10 +232,23 @@ static void find_heads(function *fn, auto_vec<basic_block> *heads)
 	mark_dfs_back_edges(fn);
 	FOR_EACH_BB_FN(bb, fn)
 		FOR_EACH_EDGE(e, i, bb->preds)
-			if (e->flags & EDGE_DFS_BACK) {
+			if (e->flags & EDGE_DFS_BACK && !excused->contains(bb)) {
 				heads->safe_push(bb);
 				break;
 			}
+}
+
+/* Who passes such a head passes the next one at once: both need no test. It would stand between the arms of an if, too. */
+static void drop_followed(auto_vec<basic_block> *heads)
+{
+	for (unsigned int i = 0; i < heads->length();) {
+		basic_block bb = (*heads)[i];
+
+		if (single_succ_p(bb) && single_succ(bb) != bb && heads->contains(single_succ(bb)))
+			heads->ordered_remove(i);
+		else
+			i++;
+	}
 }
 
 static const pass_data data = { GIMPLE_PASS, "yields", OPTGROUP_NONE, TV_NONE, PROP_cfg | PROP_ssa, 0, 0, 0,
@@ -161,11 +262,14 @@ struct yields : gimple_opt_pass {
 
 	unsigned int execute(function *fn) final override
 	{
-		auto_vec<basic_block> heads;
+		auto_vec<basic_block> heads, excused;
 
 		if (!flag)
 			flag = declare_flag();
-		find_heads(fn, &heads);
+		if (optimize > 1)
+			excuse_short_loops(fn, &excused);
+		find_heads(fn, &excused, &heads);
+		drop_followed(&heads);
 		if (calls_others(fn))
 			heads.safe_push(split_edge(single_succ_edge(ENTRY_BLOCK_PTR_FOR_FN(fn))));
 		for (unsigned int i = 0; i < heads.length(); i++)

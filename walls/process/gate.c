@@ -21,7 +21,7 @@
 enum {
 	WATCH_MS = 2,
 	PATIENCE = 1000,  /* rounds of spinning at most: some 20 us */
-	YIELD_TICKS = 4,  /* for so many ticks over its time a module that yields is waited for */
+	YIELD_TICKS = 10, /* for so many ticks over its time a module that yields is waited for */
 	ASK_STOP = 1,     /* at the first tick from then on it is asked where it is ... */
 	FORCE_STOP = 3,   /* ... and at the third it ends without having said so */
 };
