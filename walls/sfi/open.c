@@ -169,14 +169,14 @@ static int read_table(struct td__wasm *w, struct td__cursor *c)
 		return type == 0x6f ? REFUSE(FEATURE, at, "a table of references is not taken") :
 				      REFUSE(MALFORMED, at, "there is no type 0x%02x of tables", type);
 	if (++w->ntables > 1)
-		return REFUSE(TABLE, at, "more than one table");
+		return REFUSE(INVALID, at, "more than one table");
 	return read_limits(w, c, UINT32_MAX, &w->table);
 }
 
 static int read_memory(struct td__wasm *w, struct td__cursor *c)
 {
 	if (++w->nmemories > 1)
-		return REFUSE(MEMORY, c->at, "more than one memory");
+		return REFUSE(INVALID, c->at, "more than one memory");
 	return read_limits(w, c, 1 << 16, &w->memory);
 }
 
