@@ -6,7 +6,6 @@
 enum {
 	PATIENCE_MS = 20, MOST_PATIENCE_MS = 2000, /* how long the gate stays closed for an operation under way */
 	DATA_BYTES = 256 << 20,                    /* not yet in place, before who changes more has to write */
-	FEW = 32,                                  /* as in log.c: not worth writing before the snapshot */
 };
 
 /* ---- The gate */
@@ -172,10 +171,10 @@ static int write_early(struct td__device *dev)
 {
 	int err = 0;
 
-	if (__atomic_load_n(&dev->data_blocks, __ATOMIC_RELAXED) <= FEW)
+	if (__atomic_load_n(&dev->data_blocks, __ATOMIC_RELAXED) <= TD__FEW)
 		return 0;
 	err = td__device_write_data(dev, 0, dev->blocks);
-	if (dev->log->live && __atomic_load_n(&dev->data_blocks, __ATOMIC_RELAXED) > FEW && !td__log_retire(dev->log))
+	if (dev->log->live && __atomic_load_n(&dev->data_blocks, __ATOMIC_RELAXED) > TD__FEW && !td__log_retire(dev->log))
 		err = td__device_write_data(dev, 0, dev->blocks);
 	return err;
 }
@@ -245,22 +244,39 @@ int td__commit(struct td__fs *fs)
 	return err;
 }
 
+static int write_runs(struct td__device *dev, const struct td__run *runs, uint64_t n)
+{
+	int first = 0;
+
+	td__mutex_lock(&dev->writing);
+	for (uint64_t i = 0; i < n; i++) {
+		int err = td__device_write_data(dev, runs[i].blkno, runs[i].count);
+
+		first = first ? first : err;
+	}
+	td__mutex_unlock(&dev->writing);
+	return first;
+}
+
+/*
+ * A commit passes over data that cannot be put in place, so that one file's trouble is not everybody's. So where the disk had
+ * errors meanwhile, another try shows whether these blocks are among it.
+ */
 int td__commit_data(struct td__fs *fs, const struct td__run *runs, uint64_t n)
 {
 	struct td__device *dev = fs->device;
+	uint64_t errors = __atomic_load_n(&dev->errors, __ATOMIC_RELAXED);
 	int err = 0, err2;
 
 	if (!dev->log)
 		return 0;
-	if (__atomic_load_n(&dev->data_blocks, __ATOMIC_RELAXED) > FEW) {
-		td__mutex_lock(&dev->writing);
-		for (uint64_t i = 0; i < n; i++) {
-			err2 = td__device_write_data(dev, runs[i].blkno, runs[i].count);
-			err = err ? err : err2;
-		}
-		td__mutex_unlock(&dev->writing);
-	}
+	if (__atomic_load_n(&dev->data_blocks, __ATOMIC_RELAXED) > TD__FEW)
+		err = write_runs(dev, runs, n);
 	err2 = td__commit(fs);
+	if (!err && !err2 && errors != __atomic_load_n(&dev->errors, __ATOMIC_RELAXED)) {
+		err = write_runs(dev, runs, n);
+		err2 = td__commit(fs);
+	}
 	return err ? err : err2;
 }
 
@@ -315,7 +331,8 @@ int td__commits_init(struct td__fs *fs)
 
 int td__commits_last(struct td__fs *fs)
 {
-	int err = td__commit(fs), err2 = fs->device->log ? td__log_close(fs->device->log) : 0;
+	struct td__run all = { 0, fs->device->blocks };
+	int err = td__commit_data(fs, &all, 1), err2 = fs->device->log ? td__log_close(fs->device->log) : 0;
 
 	return err ? err : err2;
 }

@@ -3,7 +3,6 @@
 #include "log.h"
 
 enum {
-	RUN_BLOCKS = 256,         /* written at a time */
 	RUNS = 4096,              /* discarded runs remembered */
 	IDLE_BYTES = 64 << 20,    /* kept in memory though discarded */
 	IDLE_RUN_BYTES = 1 << 20, /* a longer run is given back at once */
@@ -436,7 +435,7 @@ int td__device_write_data(struct td__device *dev, uint64_t blkno, uint64_t count
 		uint64_t n = 0;
 		int err;
 
-		while (n < RUN_BLOCKS && b + n < end && claim(dev, b + n))
+		while (n < TD__RUN_BLOCKS && b + n < end && claim(dev, b + n))
 			n++;
 		if (!n) {
 			b++;

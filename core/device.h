@@ -74,7 +74,7 @@ struct td__device {
 	uint64_t idle_blocks;
 };
 
-enum { TD__SPAN = 1024 };
+enum { TD__SPAN = 1024, TD__RUN_BLOCKS = 256 /* written at a time */ };
 
 /*
  * A device of `blocks` blocks of bsize bytes in memory (disk 0) or over a disk, which belongs to the

@@ -3,8 +3,6 @@
 #include "image.h"
 
 enum {
-	RUN_BLOCKS = 256, /* written at a time */
-	FEW = 32,        /* blocks of data that go through the log, too: cheaper than to flush twice */
 	CHANGES = TD__DATA | TD__LOG | TD__FREED,
 };
 
@@ -108,7 +106,7 @@ static void fill(struct td__log *log, struct td__tx *tx, int few)
 	struct parts p = parts_of(log, tx);
 	uint64_t copies = 0, zeros = 0;
 
-	for (uint64_t b = td__device_next(dev, 0, dev->blocks, CHANGES); b < dev->blocks; b = td__device_next(dev, b + 1, dev->blocks, CHANGES))
+	for (uint64_t b = 0; (b = td__device_next(dev, b, dev->blocks, CHANGES)) < dev->blocks; b++)
 		switch (fate_of(td__device_state(dev, b), few)) {
 		case COPIED:
 			p.copies[copies] = b;
@@ -138,11 +136,11 @@ int td__log_snapshot(struct td__log *log, const uint64_t *orphans, uint64_t norp
 {
 	struct td__device *dev = log->dev;
 	struct tally t = { 0, 0, TD_TO_END };
-	int few = dev->data_blocks <= FEW, any = 0;
+	int few = dev->data_blocks <= TD__FEW, any = 0;
 	struct td__tx *tx;
 
 	*out = 0;
-	for (uint64_t b = td__device_next(dev, 0, dev->blocks, CHANGES); b < dev->blocks; b = td__device_next(dev, b + 1, dev->blocks, CHANGES)) {
+	for (uint64_t b = 0; (b = td__device_next(dev, b, dev->blocks, CHANGES)) < dev->blocks; b++) {
 		count(&t, b, fate_of(td__device_state(dev, b), few));
 		any = 1;
 	}
@@ -288,21 +286,24 @@ static void end_spills(struct td__log *log, uint64_t spilt)
 		td__port_disk_resize(log->dev->disk, log->end);
 }
 
-static int note_orphans(struct td__log *log, const struct td__tx *tx)
+static int copy_orphans(const struct td__log *log, const struct td__tx *tx, uint64_t **orphans)
 {
-	uint64_t *orphans = 0;
+	uint64_t bytes = tx->orphans * sizeof(**orphans);
 
-	if (tx->orphans) {
-		orphans = td__port_alloc(tx->orphans * sizeof(*orphans));
-		if (!orphans)
-			return -TD_ENOMEM;
-		memcpy(orphans, parts_of(log, tx).orphans, tx->orphans * sizeof(*orphans));
-	}
+	*orphans = bytes ? td__port_alloc(bytes) : 0;
+	if (bytes && !*orphans)
+		return -TD_ENOMEM;
+	if (bytes)
+		memcpy(*orphans, parts_of(log, tx).orphans, bytes);
+	return 0;
+}
+
+static void set_orphans(struct td__log *log, uint64_t *orphans, uint64_t n)
+{
 	if (log->norphans)
 		td__port_free(log->orphans, log->norphans * sizeof(*orphans));
 	log->orphans = orphans;
-	log->norphans = tx->orphans;
-	return 0;
+	log->norphans = n;
 }
 
 /* Write the record and make it last. */
@@ -341,27 +342,29 @@ static void write_ordered(struct td__log *log, const struct td__runs *r)
 
 	for (uint64_t i = 0; i < r->n; i++)
 		for (uint64_t done = 0, n; done < r->run[i].count; done += n) {
-			n = r->run[i].count - done < RUN_BLOCKS ? r->run[i].count - done : RUN_BLOCKS;
+			n = r->run[i].count - done < TD__RUN_BLOCKS ? r->run[i].count - done : TD__RUN_BLOCKS;
 			td__device_write_claimed(log->dev, r->run[i].blkno + done, n, bad);
 		}
 }
 
 int td__log_commit(struct td__log *log, struct td__tx *tx)
 {
-	int err;
+	uint64_t *orphans;
+	int err, none = copy_orphans(log, tx, &orphans);
 
 	write_ordered(log, &tx->ordered);
-	err = td__log_begin(log);
+	err = none ? none : td__log_begin(log);
 	if (!err && log->dev->written.n)
 		err = flush(log, tx);
-	if (!err && note_orphans(log, tx))
-		err = -TD_ENOMEM;
 	if (!err)
 		err = append(log, tx);
 	if (err) {
+		if (orphans)
+			td__port_free(orphans, tx->orphans * sizeof(*orphans));
 		give_back(log, tx);
 		return err;
 	}
+	set_orphans(log, orphans, tx->orphans);
 	checkpoint(log, tx);
 	log->live = tx;
 	return 0;
@@ -421,7 +424,6 @@ void td__log_free(struct td__log *log)
 		log->live = tx->next;
 		tx_free(tx);
 	}
-	if (log->norphans)
-		td__port_free(log->orphans, log->norphans * sizeof(*log->orphans));
+	set_orphans(log, 0, 0);
 	td__port_free(log, sizeof(*log));
 }

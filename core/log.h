@@ -14,7 +14,10 @@
 
 #include "device.h"
 
-enum { TD__LOG_SLOTS = 3 };
+enum {
+	TD__LOG_SLOTS = 3,
+	TD__FEW = 32, /* so few blocks of data go through the log, too: cheaper than to flush twice */
+};
 
 /* A transaction in memory, as it lies on the disk: the record's block, descriptors, copies of blocks. */
 struct td__tx {
