@@ -167,16 +167,15 @@ int td__op_open(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint
 
 	if (!v)
 		return -TD_ESTALE;
-	if (fs->remote) /* before the server is asked: who removes the file now keeps it for us */
+	if (fs->remote) { /* before the server is asked: who removes the file from now on keeps it for us */
+		td__rwlock_shared(&v->lock);
 		td__vnode_opened(v, 1);
-	err = flags & TD_OPEN_NEW ? 0 : td__vnode_refresh(v, 1);
-	if (err) {
-		td__vnode_opened(v, 0);
-		td__vnode_put(v, 1);
-		return err;
+		td__rwlock_unlock(&v->lock);
 	}
+	err = flags & TD_OPEN_NEW ? 0 : td__vnode_refresh(v, 1);
 	td__rwlock_shared(&v->lock);
-	err = flags & TD_OPEN_NEW ? 0 : td__may(cred, &v->rec, (flags & TD_OPEN_READ ? 4 : 0) | (flags & TD_OPEN_WRITE ? 2 : 0));
+	if (!err)
+		err = flags & TD_OPEN_NEW ? 0 : td__may(cred, &v->rec, (flags & TD_OPEN_READ ? 4 : 0) | (flags & TD_OPEN_WRITE ? 2 : 0));
 	if (!err && td__hook_bound(fs, TD_OP_open))
 		err = td__fs_open(fs, v, flags & (TD_OPEN_READ | TD_OPEN_WRITE));
 	if (fs->remote && err)

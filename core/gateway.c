@@ -142,6 +142,8 @@ void td__put_vnode(struct td__call *c, int64_t *at, struct td_vnode *rec, struct
 	cv->may = (struct td__may){ 0 };
 	if (may)
 		cv->may = *may;
+	if (c->fs->remote && mode == TD_EXCLUSIVE) /* who opens or closes holds the lock */
+		v->rec.flags = __atomic_load_n(&v->opens, __ATOMIC_RELAXED) ? TD_VNODE_OPEN : 0;
 	cv->rec = c->in_place ? &v->rec : rec;
 	if (!c->in_place)
 		*rec = v->rec;

@@ -84,9 +84,7 @@ int td__vnode_refresh(struct td__vnode *v, int now)
 
 void td__vnode_opened(struct td__vnode *v, int more)
 {
-	uint32_t opens = __atomic_add_fetch(&v->opens, more ? 1u : ~0u, __ATOMIC_RELAXED);
-
-	__atomic_store_n(&v->rec.flags, opens ? TD_VNODE_OPEN : 0, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&v->opens, more ? 1u : ~0u, __ATOMIC_RELAXED);
 }
 
 int td__vnode_is_new_content(struct td__vnode *v)

@@ -32,6 +32,7 @@ struct td__fuse_worker {
 	struct fuse_buf request;
 	void *room; /* TD__FUSE_MAX_IO bytes, once needed */
 	char answer[512] __attribute__((aligned(512)));
+	uint32_t groups[TD_GROUPS_MAX]; /* of who made the request */
 };
 
 struct td_fuse {
@@ -110,12 +111,22 @@ static inline struct td_name td__fuse_name(const char *name)
 	return (struct td_name){ (const uint8_t *)name, (uint32_t)__builtin_strlen(name) };
 }
 
-/* Linux has checked permissions by the mode, or it is root who asks: see session.c. */
+/*
+ * Linux has checked permissions by the mode, or it is root who asks: see session.c. Only a server that checks again wants to
+ * know the groups, which Linux does not send along; they are looked up in /proc, and good until the next request.
+ */
 static inline struct td_cred td__fuse_cred(fuse_req_t req)
 {
 	const struct fuse_ctx *c = fuse_req_ctx(req);
+	struct td_cred cred = { .uid = c->uid, .gid = c->gid, .checked = 1 };
 
-	return (struct td_cred){ .uid = c->uid, .gid = c->gid, .checked = 1 };
+	if (td__fuse_of(req)->remote && c->uid) {
+		int n = fuse_req_getgroups(req, TD_GROUPS_MAX, td__fuse_me->groups);
+
+		cred.ngroups = n < 0 ? 0 : n < TD_GROUPS_MAX ? (uint32_t)n : TD_GROUPS_MAX;
+		cred.groups = td__fuse_me->groups;
+	}
+	return cred;
 }
 
 /* The arguments of the request that this worker answers, as Linux wrote them. */

@@ -29,7 +29,7 @@ struct options {
 	const char *also; /* with --inproc: move between the two levels all the time; 0: stay */
 	bool on_image;	  /* with --inproc: the device is a file, not memory */
 	const char *server, *mount_options; /* with --inproc: of a module that is mounted on a server; 0: none */
-	const char *differs; /* file with lines "SUBJECT.NAME why": tests of what this file system does in another way, by design */
+	const char *differs; /* file with lines "[mounted:]SUBJECT.NAME why": tests of what this file system does in another way, by design */
 	const char *filter;
 	uint64_t seed;
 };

@@ -225,8 +225,11 @@ static const char *difference(const struct test *t)
 	bool found = false;
 
 	snprintf(name, sizeof(name), "%s.%s ", t->subject, t->name);
-	while (f && !found && fgets(line, sizeof(line), f))
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		if (fs->mounted && !strncmp(line, "mounted:", 8))
+			memmove(line, line + 8, strlen(line + 8) + 1);
 		found = !strncmp(line, name, strlen(name));
+	}
 	if (f)
 		fclose(f);
 	line[strcspn(line, "\n")] = 0;
