@@ -179,6 +179,8 @@ json_t *td__answer(struct td__server *s, json_t *request, bool *leave)
 		return set_level(s, request);
 	if (!strcmp(what, "leave")) {
 		*leave = true;
+		if (json_is_true(json_object_get(request, "force")))
+			td_cut(s->fs);
 		return json_pack("{s:b, s:i}", "ok", 1, "pid", (int)getpid());
 	}
 	return refuse(EINVAL, "the request is none that this server knows");

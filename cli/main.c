@@ -27,7 +27,7 @@ const struct td__cli_command td__cli_commands[] = {
 	  "The file system lives in memory and is gone after the unmount, unless --image names a "
 	  "file.",
 	  td__cli_mount_options, 2, 3, td__cli_mount },
-	{ "umount", "DIR", "unmount, and wait until all is written back",
+	{ "umount", "DIR [--force]", "unmount, and wait until all is written back",
 	  "Unmount DIR and wait until everything is written back and the server has ended. Clears "
 	  "a mount\n"
 	  "whose server was killed, too. Fails and changes nothing while a program uses DIR.",

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -24,7 +25,10 @@ extern char **environ;
 
 enum { PATIENCE = 10 }; /* seconds, before a word that it takes longer */
 
-const struct td__cli_option td__cli_umount_options[] = { { 0 } };
+const struct td__cli_option td__cli_umount_options[] = {
+	{ "force", 'f', NULL, "give up a network server that does not answer, and what it lacks" },
+	{ 0 },
+};
 
 /* ---- Unmounting: 0 or -errno, and in why what fusermount3 said. */
 
@@ -138,10 +142,10 @@ static int wait_for_end(const char *dir, const char *device, const struct end *e
 	return status;
 }
 
-static void announce(const struct td__runtime_entry *entry, struct end *end)
+static void announce(const struct td__runtime_entry *entry, bool force, struct end *end)
 {
 	char why[TD__CLI_WHY];
-	int fd = td__control_open(entry->socket, json_pack("{s:s}", "do", "leave"), why,
+	int fd = td__control_open(entry->socket, json_pack("{s:s, s:b}", "do", "leave", "force", force), why,
 				  sizeof(why));
 	json_t *answer =
 		fd < 0 ? NULL : td__control_take(fd, TD__CONTROL_SECONDS, why, sizeof(why));
@@ -158,15 +162,15 @@ static void announce(const struct td__runtime_entry *entry, struct end *end)
 }
 
 /* Without a server that can be asked it is just unmounted. */
-static int leave(const char *dir, const char *device, const struct td__runtime_entry *entry)
+static int leave(const char *dir, const char *device, const struct td__runtime_entry *entry, bool force)
 {
 	struct end end = { -1, -1 };
 	char why[TD__CLI_WHY] = "";
 	int err, status;
 
 	if (entry->alive)
-		announce(entry, &end);
-	err = detach(dir, 0, why, sizeof(why));
+		announce(entry, force, &end);
+	err = detach(dir, force, why, sizeof(why));
 	status = err ? say_why(dir, err, why) : wait_for_end(dir, device, &end);
 	if (end.socket >= 0)
 		close(end.socket);
@@ -193,7 +197,7 @@ static int is_dead(const char *dir)
 	return access(dir, F_OK) && errno == ENOTCONN;
 }
 
-static int unmount(const char *dir)
+static int unmount(const char *dir, bool force)
 {
 	struct td__runtime_entry entry = { 0 };
 	struct td__cli_mounted m;
@@ -210,9 +214,9 @@ static int unmount(const char *dir)
 		return TD__CLI_FAILED;
 	}
 	if (td__runtime_find(dir, &entry))
-		status = entry.alive ? leave(dir, m.device, &entry) : clear(dir);
+		status = entry.alive ? leave(dir, m.device, &entry, force) : clear(dir);
 	else
-		status = is_dead(dir) ? clear(dir) : leave(dir, m.device, &entry);
+		status = is_dead(dir) ? clear(dir) : leave(dir, m.device, &entry, force);
 	free(entry.dir);
 	return status;
 }
@@ -226,7 +230,7 @@ int td__cli_umount(const struct td__cli_args *args)
 		td__cli_error("%s: %s", args->words[0], strerror(errno));
 		return TD__CLI_FAILED;
 	}
-	status = unmount(dir);
+	status = unmount(dir, args->values[0] != NULL);
 	free(dir);
 	return status;
 }

@@ -145,6 +145,8 @@ void td__put_vnode(struct td__call *c, int64_t *at, struct td_vnode *rec, struct
 	if (c->fs->remote && mode == TD_EXCLUSIVE) /* who opens or closes holds the lock */
 		v->rec.flags = __atomic_load_n(&v->opens, __ATOMIC_RELAXED) ? TD_VNODE_OPEN : 0;
 	cv->rec = c->in_place ? &v->rec : rec;
+	if (c->fs->remote && mode == TD_EXCLUSIVE)
+		v->rec.flags = __atomic_load_n(&v->opens, __ATOMIC_RELAXED) ? TD_VNODE_OPEN : 0;
 	if (!c->in_place)
 		*rec = v->rec;
 	*at = (char *)cv->rec - (char *)c->frame;

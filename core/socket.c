@@ -518,7 +518,7 @@ static struct td__socket *socket_for(struct td__net *net, uint32_t port)
 
 		td__mutex_lock(&s->mutex);
 		if (!s->port || s->port == port) {
-			s->port = port;
+			__atomic_store_n(&s->port, port, __ATOMIC_RELEASE);
 			return s;
 		}
 		td__mutex_unlock(&s->mutex);
@@ -615,7 +615,7 @@ static int is_posted(const struct td__pending *p, uint32_t arg)
 
 static void remove_everywhere(struct td__net *net, int (*which)(const struct td__pending *p, uint32_t arg), uint32_t arg)
 {
-	for (uint32_t i = 0; i < TD_SOCK_MAX && net->sockets[i].port; i++) {
+	for (uint32_t i = 0; i < TD_SOCK_MAX && __atomic_load_n(&net->sockets[i].port, __ATOMIC_ACQUIRE); i++) {
 		struct td__socket *s = &net->sockets[i];
 
 		td__mutex_lock(&s->mutex);
@@ -656,7 +656,7 @@ void td__net_interrupt(struct td__net *net)
 	td__mutex_lock(&net->mutex);
 	td__cond_broadcast(&net->sleepers);
 	td__mutex_unlock(&net->mutex);
-	for (uint32_t i = 0; i < TD_SOCK_MAX && net->sockets[i].port; i++) {
+	for (uint32_t i = 0; i < TD_SOCK_MAX && __atomic_load_n(&net->sockets[i].port, __ATOMIC_ACQUIRE); i++) {
 		struct td__socket *s = &net->sockets[i];
 
 		td__mutex_lock(&s->mutex);

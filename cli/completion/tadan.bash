@@ -23,11 +23,11 @@ _tadan_mount()
 	case $2 in
 	--image | -i) _tadan_reply -f -- "$1" ;;
 	--level | -l) _tadan_reply -W "$(_tadan_names levels name) auto" -- "$1" ;;
-	--size | -s | --max-files | -n | --commit | -c) ;;
+	--size | -s | --max-files | -n | --commit | -c | --options | -O) ;;
 	*)
 		if [[ $1 == -* ]]; then
 			_tadan_reply -W "--size --image --level --foreground --allow-other --read-only \
-				--writeback --no-xattrs --max-files --commit --help" -- "$1"
+				--writeback --no-xattrs --max-files --commit --options --help" -- "$1"
 		elif [[ $3 -eq 2 && $1 != */* ]]; then
 			_tadan_reply -W "$(_tadan_names modules name)" -- "$1"
 		elif [[ $3 -eq 2 ]]; then
@@ -89,6 +89,7 @@ _tadan()
 		return
 		;;
 	faults) options="--json --follow --help" ;;
+	umount) options="--force --help" ;;
 	esac
 	if [[ $word == -* ]]; then
 		_tadan_reply -W "$options" -- "$word"

@@ -52,10 +52,13 @@ class World:
     def status(self):
         return json.loads(self.tadan("status", self.dir, "--json").stdout)[0]
 
-    @contextlib.contextmanager
-    def mounted(self, options="timeo=10"):
+    def mount(self, options):
         self.proxy.calm()
         self.tadan("mount", "snfs", f"nfs://127.0.0.1:{PORT}/export", self.dir, "--level", self.args.level, "--options", options)
+
+    @contextlib.contextmanager
+    def mounted(self, options="timeo=10"):
+        self.mount(options)
         try:
             yield
         finally:
@@ -266,6 +269,22 @@ def test_server_gone(world):
         finally:
             world.server("start")
         assert reader.wait(20) == 0, "ls failed though the server came back"
+
+
+def test_force(world):
+    """A server that stays away: the unmount works by force, and who waits hears so."""
+    world.mount("hard,timeo=5")
+    world.server("kill")
+    try:
+        reader = subprocess.Popen(["ls", world.dir], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.3)
+        assert reader.poll() is None, "ls did not wait for the server"
+        world.tadan("umount", "--force", world.dir, timeout=10)
+        assert reader.wait(5), "ls succeeded without a server"
+        assert not os.path.ismount(world.dir)
+    finally:
+        world.server("start")
+        subprocess.run(["umount", "-l", world.dir], check=False, stderr=subprocess.DEVNULL)
 
 
 def test_stale(world):
