@@ -9,6 +9,7 @@
 #   make fuzz          the fuzzers, FUZZ_SECONDS each (needs clang)
 #   make lab           10,000 machine-made faults at every level that this machine has (LAB_TRIALS)
 #   make crash         crash the machine at every write: all of it (CRASH_SEEDS rounds)
+#   make soak          work, faults and changes of level for SECONDS, with an eye on memory
 #   make bench         measure (QUICK=1: a first look)
 #   make install       into /usr/local (PREFIX=/elsewhere)
 #   make packages      install the Debian packages that building and testing need
@@ -67,6 +68,14 @@ LAB_TRIALS ?= 10000
 lab: all
 	@tests/lab/campaigns --build $(BUILD) --trials $(LAB_TRIALS) --out $(BUILD)/lab
 
+SECONDS ?= 60
+soak: all
+	@$(BUILD)/tadan lab smfs --soak $(SECONDS)
+
+# The table of CAVEATS.md, from trials.
+caveats: all
+	@tests/lab/matrix --build $(BUILD) --caveats CAVEATS.md --write
+
 bench: all
 	@scripts/install-packages bench
 	@for what in gates hook yields protection levels; do \
@@ -82,4 +91,4 @@ packages:
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
 
-.PHONY: all crash test test-asan test-tsan test-nfs fuzz demo lab bench install packages clean
+.PHONY: all crash test test-asan test-tsan test-nfs fuzz demo lab soak caveats bench install packages clean

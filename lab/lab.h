@@ -191,8 +191,6 @@ uint64_t lab_watch_diverged(const char **what);
 uint64_t lab_watch_shadow(void);
 /* Time passes. */
 void lab_watch_tick(void);
-/* The oracle's mount, 0: there is none. */
-const struct td__fs *lab_watch_oracle(void);
 
 /* ---- trial.c */
 
@@ -244,6 +242,13 @@ struct lab_trial {
 /* In a process of its own; does not return. */
 _Noreturn void lab_trial_run(const struct lab_trial *t, struct lab_result *r);
 
+/* 0 or -errno. */
+int lab_write_file(const char *path, const uint8_t *bytes, size_t size);
+
+/* ---- soak.c: 0, or it ends the process with 1 after saying what was wrong */
+
+int lab_soak(const struct lab_image *im, const char *folder, uint64_t seed, uint64_t seconds);
+
 /* ---- report.c */
 
 enum { LAB_HUNG = 1000 };
@@ -260,9 +265,10 @@ struct lab_campaign {
  * trials. refused: detected before it ran. breached: what is not the module's was changed.
  */
 struct lab_row {
-	uint64_t trials, survived, detected, recovered, wrong, lost, nothing, ended, refused, diverged, breached;
+	uint64_t trials, survived, detected, recovered, wrong, lost, nothing, ended, refused, diverged, breached, mistakes;
 	uint64_t by_fault[TD_FAULT_KINDS];
-	uint64_t *calls; /* until detection, of each detected one */
+	uint64_t *calls;    /* until detection, of each detected one */
+	uint64_t *recovery; /* ns until calls were let in again */
 	uint64_t ncalls, room;
 };
 

@@ -24,7 +24,7 @@ enum { JOBS_MAX = 64, TRIAL_SECONDS = 30, IDS = 200 };
 
 struct options {
 	const char *module, *level, *kinds, *replay;
-	uint64_t trials, seed;
+	uint64_t trials, seed, soak;
 	uint32_t jobs;
 	int json, quiet;
 };
@@ -265,6 +265,7 @@ static void usage(FILE *to)
 {
 	fprintf(to, "usage: tadan lab MODULE [--level LEVEL] [--trials N] [--seed N] [--kinds LIST] [--jobs N] [--json] [--quiet]\n"
 		    "       tadan lab MODULE --replay ID\n"
+		    "       tadan lab MODULE --soak SECONDS [--seed N]\n"
 		    "       tadan lab --kinds list\n");
 }
 
@@ -282,7 +283,7 @@ static void read_options(struct options *o, int argc, char **argv)
 {
 	static const struct option options[] = { { "level", 1, 0, 'l' }, { "trials", 1, 0, 'n' }, { "seed", 1, 0, 's' },
 						 { "kinds", 1, 0, 'k' }, { "jobs", 1, 0, 'j' },   { "json", 0, 0, 'J' },
-						 { "quiet", 0, 0, 'q' }, { "replay", 1, 0, 'r' }, { "help", 0, 0, 'h' },
+						 { "quiet", 0, 0, 'q' }, { "replay", 1, 0, 'r' }, { "soak", 1, 0, 'S' }, { "help", 0, 0, 'h' },
 						 { 0, 0, 0, 0 } };
 	int c;
 
@@ -297,6 +298,7 @@ static void read_options(struct options *o, int argc, char **argv)
 		case 'j': o->jobs = (uint32_t)number(optarg, "--jobs"); break;
 		case 'J': o->json = 1; break;
 		case 'q': o->quiet = 1; break;
+		case 'S': o->soak = number(optarg, "--soak"); break;
 		case 'r': o->replay = optarg; break;
 		case 'h': usage(stdout); exit(0);
 		default: usage(stderr); exit(2);
@@ -368,7 +370,10 @@ int main(int argc, char **argv)
 	read_options(&c.o, argc, argv);
 	open_module(&c);
 	prepare(&c);
-	if (c.o.replay) {
+	if (c.o.soak) {
+		setvbuf(stdout, 0, _IOLBF, 0);
+		status = lab_soak(&c.image, c.folder, c.o.seed, c.o.soak);
+	} else if (c.o.replay) {
 		status = replay(&c);
 	} else {
 		set_level(&c);

@@ -20,18 +20,22 @@ void lab_row_add(struct lab_row *row, const struct lab_result *r)
 	row->refused += r->refused;
 	row->diverged += r->diverged != 0;
 	row->breached += r->breached;
+	row->mistakes += r->careless;
 	if (!r->detected)
 		return;
 	if (r->fault < TD_FAULT_KINDS)
 		row->by_fault[r->fault]++;
 	if (row->ncalls == row->room) {
-		uint64_t room = row->room ? 2 * row->room : 64, *calls = realloc(row->calls, room * sizeof(*calls));
+		uint64_t room = row->room ? 2 * row->room : 64, *calls = realloc(row->calls, room * sizeof(*calls)),
+			 *recovery = realloc(row->recovery, room * sizeof(*recovery));
 
-		if (!calls)
-			return;
+		if (!calls || !recovery)
+			exit(1);
 		row->calls = calls;
+		row->recovery = recovery;
 		row->room = room;
 	}
+	row->recovery[row->ncalls] = r->recovery_ns;
 	row->calls[row->ncalls++] = r->calls;
 }
 
@@ -43,12 +47,12 @@ static int by_number(const void *a, const void *b)
 }
 
 /* The value that this part of them (in hundredths) does not exceed. */
-static uint64_t quantile(const struct lab_row *row, uint32_t hundredths)
+static uint64_t quantile(uint64_t *list, uint64_t n, uint32_t hundredths)
 {
-	if (!row->ncalls)
+	if (!n)
 		return 0;
-	qsort(row->calls, row->ncalls, sizeof(*row->calls), by_number);
-	return row->calls[(row->ncalls - 1) * hundredths / 100];
+	qsort(list, n, sizeof(*list), by_number);
+	return list[(n - 1) * hundredths / 100];
 }
 
 /* ---- Text */
@@ -59,7 +63,7 @@ static void text_row(const char *name, const struct lab_row *r, FILE *to)
 		(unsigned long long)r->survived, (unsigned long long)r->detected, (unsigned long long)r->recovered,
 		(unsigned long long)r->nothing, (unsigned long long)r->wrong, (unsigned long long)r->lost, (unsigned long long)r->breached);
 	if (r->ncalls)
-		fprintf(to, " %6llu %6llu", (unsigned long long)quantile(r, 50), (unsigned long long)quantile(r, 99));
+		fprintf(to, " %6llu %6llu", (unsigned long long)quantile(r->calls, r->ncalls, 50), (unsigned long long)quantile(r->calls, r->ncalls, 99));
 	fprintf(to, "\n");
 }
 
@@ -106,12 +110,13 @@ static json_t *json_row(const struct lab_row *r)
 	for (uint32_t f = 0; f < TD_FAULT_KINDS; f++)
 		if (r->by_fault[f])
 			json_object_set_new(faults, f ? td_fault_names[f] : "not started", json_integer((json_int_t)r->by_fault[f]));
-	return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:o s:{s:I s:I}}", "trials", (json_int_t)r->trials, "survived",
+	return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:o s:{s:I s:I} s:{s:I s:I}}", "trials", (json_int_t)r->trials, "survived",
 			 (json_int_t)r->survived, "detected", (json_int_t)r->detected, "recovered", (json_int_t)r->recovered, "wrong",
 			 (json_int_t)r->wrong, "lost", (json_int_t)r->lost, "nothing", (json_int_t)r->nothing, "ended",
 			 (json_int_t)r->ended, "refused", (json_int_t)r->refused, "diverged", (json_int_t)r->diverged, "breached",
-			 (json_int_t)r->breached, "found_as", faults, "calls_until_detection", "median", (json_int_t)quantile(r, 50), "p99",
-			 (json_int_t)quantile(r, 99));
+			 (json_int_t)r->breached, "mistakes", (json_int_t)r->mistakes, "found_as", faults, "calls_until_detection", "median", (json_int_t)quantile(r->calls, r->ncalls, 50), "p99",
+			 (json_int_t)quantile(r->calls, r->ncalls, 99), "recovery_ns", "median",
+			 (json_int_t)quantile(r->recovery, r->ncalls, 50), "p99", (json_int_t)quantile(r->recovery, r->ncalls, 99));
 }
 
 void lab_report_json(const struct lab_campaign *c, const struct lab_row *rows, const struct lab_row *sum, FILE *to)

@@ -39,6 +39,7 @@ struct run {
 	struct lab_work work;
 	uint64_t calls_then; /* when the fault went in */
 	uint64_t faults_then, careless_then;
+	const volatile uint64_t *foreign; /* a word of another domain's memory that is 0; 0: none */
 	uint64_t breach; /* block that changed past the interface, plus 1 */
 	uint32_t differences;
 	char why[300];
@@ -68,10 +69,20 @@ static uint64_t unmapped_address(void)
 	return (uint64_t)(uintptr_t)p;
 }
 
+/* A word of the memory of another mount's domain, at the same level in the same host. */
+static uint64_t other_domain(struct run *run)
+{
+	struct td_volume_params p = { .module = run->t->image->path, .size = (uint64_t)BLOCKS * BSIZE, .bsize = BSIZE, .level = run->t->level };
+	struct td_volume *other;
+
+	if (td_volume_open(&p, &other, run->why, sizeof(run->why)))
+		give_up(run, "there is no other domain");
+	run->foreign = td_volume_fs(other)->domain->slots[7].window;
+	return (uint64_t)(uintptr_t)run->foreign;
+}
+
 static void act_params(struct run *run, struct lab_act_params *p)
 {
-	const struct td__fs *other = lab_watch_oracle();
-
 	memset(p, 0, sizeof(*p));
 	p->bsize = BSIZE;
 	p->blocks = BLOCKS;
@@ -80,7 +91,7 @@ static void act_params(struct run *run, struct lab_act_params *p)
 		p->address = unmapped_address();
 		break;
 	case LAB_WRITE_DOMAIN:
-		p->address = (uint64_t)(uintptr_t)(other ? (void *)other->domain->slots[7].window : (void *)precious);
+		p->address = other_domain(run);
 		break;
 	case LAB_JUMP_KERNEL:
 		p->address = (uint64_t)(uintptr_t)never;
@@ -90,7 +101,7 @@ static void act_params(struct run *run, struct lab_act_params *p)
 	}
 }
 
-static int write_file(const char *path, const uint8_t *bytes, size_t size)
+int lab_write_file(const char *path, const uint8_t *bytes, size_t size)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), err = fd < 0 ? -errno : 0;
 
@@ -123,7 +134,7 @@ static int make_bad(struct run *run)
 	}
 	snprintf(path, sizeof(path), "%s/%d.so", run->t->folder, (int)getpid());
 	if (!err)
-		err = write_file(path, bytes, im->elf->size);
+		err = lab_write_file(path, bytes, im->elf->size);
 	free(bytes);
 	if (err)
 		return err;
@@ -296,7 +307,7 @@ static uint32_t judge(struct run *run)
 	snprintf(r->divergence, LAB_TEXT, "%s", r->diverged ? divergence : "");
 	r->operations = run->work.operations;
 	r->failed = run->work.failed;
-	r->breached = run->breach || precious[17] || reached;
+	r->breached = run->breach || precious[17] || reached || (run->foreign && *run->foreign);
 	if (run->work.wrong && !run->differences)
 		snprintf(r->evidence, LAB_TEXT, "%.190s", run->work.first_wrong);
 	if (run->differences || run->work.wrong) {

@@ -457,8 +457,3 @@ uint64_t lab_watch_diverged(const char **what)
 		*what = watch.what;
 	return watch.diverged;
 }
-
-const struct td__fs *lab_watch_oracle(void)
-{
-	return watch.oracle;
-}
