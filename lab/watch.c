@@ -390,6 +390,8 @@ int __wrap_td__call_end(struct td__call *c, td__attempts *tries, int *err)
 		return __real_td__call_end(c, tries, err);
 	if (c->op == TD_OP_HELLO && committed)
 		restart();
+	else if (watch.packed && c->op == TD_OP_mount && committed)
+		compare_blocks(c, &watch.sides[0]); /* the oracle was mounted when it was started again */
 	else if (watch.packed && c->op > TD_OP_mount)
 		consult(c, committed, faulted);
 	watch.packed = 0;

@@ -216,6 +216,12 @@ static void write_fd(struct lab_work *w, int fd, struct lab_node *n, const char 
 	end = off + len;
 	fill(w, transfer, len);
 	int64_t rc = td_fd_pwrite(&w->task, fd, transfer, len, (int64_t)off);
+	/* The module failed on the way: what was written before that is acknowledged, and the rest is not. */
+	if (rc > 0 && rc < (int64_t)len && excused(w, faults_now)) {
+		w->failed++;
+		len = (uint32_t)rc;
+		end = off + len;
+	}
 	if (settle(w, "write", path, rc, len)) {
 		memcpy(n->data + off, transfer, len);
 		if (end > n->size)
