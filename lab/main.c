@@ -79,6 +79,9 @@ static void set_level(struct campaign *c)
 
 	if (td_level_parse(c->o.level, &level, why, sizeof(why)))
 		fail(2, "%s", why);
+	if (level.wall == TD_WALL_SFI)
+		fail(1, "faults are made in native code, and a sandboxed module has none of its own: take another level (--soak moves "
+			"through this one, too)");
 	snprintf(c->level, sizeof(c->level), "%s%s", c->o.level, level.time_ms && !strstr(c->o.level, "time=") ? ",time=100ms" : "");
 	if (td__walls[level.wall] && !td__walls[level.wall]->available(why, sizeof(why)))
 		return;

@@ -21,7 +21,7 @@
 enum { VAGUE_MAX = 6, KILLED_EVERY_US = 7000, STORM_ROUNDS = 60, SLACK_KB = 16 << 10 };
 
 #define KNOBS ",time=100ms,restart=1000000/1s"
-static const char *const levels[] = { "guarded" KNOBS, "walled" KNOBS, "isolated" KNOBS, "debug" KNOBS };
+static const char *const levels[] = { "guarded" KNOBS, "walled" KNOBS, "isolated" KNOBS, "debug" KNOBS, "sandboxed" KNOBS };
 
 struct soak {
 	const struct lab_image *image;
