@@ -243,6 +243,44 @@ static void test_extent_record(void **state)
 	FIELD(extent, state, 0, 2, 0, 1);
 }
 
+/* A call may change what its operation's description names, and no more. Bit 1 is `blocks`, the second field that is not fixed. */
+static void changes_of_records(void **state)
+{
+	const struct td__may blocks = { 2, 0, 0, 0 }, link = { 0, 1, 1, 0 }, gone = { 0, 0, 0, 1 }, any = { ~0u, -128, 127, 0 };
+	struct td_vnode was = { .nlink = 2 }, is = was;
+
+	(void)state;
+	assert_null(td__change_vnode(&blocks, &was, &is));
+	is.blocks = 8;
+	assert_null(td__change_vnode(&blocks, &was, &is));
+	assert_string_equal(td__change_vnode(&link, &was, &is), "nlink");
+	is.mtime.nsec = 1;
+	assert_string_equal(td__change_vnode(&blocks, &was, &is), "mtime");
+	is = was;
+	is.nlink = 3;
+	assert_null(td__change_vnode(&link, &was, &is));
+	assert_string_equal(td__change_vnode(&blocks, &was, &is), "nlink");
+	assert_string_equal(td__change_vnode(&gone, &was, &is), "nlink");
+	is.nlink = 0;
+	assert_null(td__change_vnode(&gone, &was, &is));
+	assert_string_equal(td__change_vnode(&link, &was, &is), "nlink");
+	is.uid = 7;
+	is.size = 1;
+	assert_null(td__change_vnode(&any, &was, &is));
+}
+
+/* Some errors are for file systems only that others change, too. */
+static void errors_of_operations(void **state)
+{
+	(void)state;
+	assert_true(td__op_may_fail(TD_OP_create, TD_ENOSPC, 0));
+	assert_false(td__op_may_fail(TD_OP_unlink, TD_ENOENT, 0));
+	assert_true(td__op_may_fail(TD_OP_unlink, TD_ENOENT, 1));
+	assert_false(td__op_may_fail(TD_OP_read, TD_EACCES, 0));
+	assert_true(td__op_may_fail(TD_OP_read, TD_EACCES, 1));
+	assert_false(td__op_may_fail(TD_OP_reclaim, TD_EIO, 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -254,6 +292,8 @@ int main(void)
 		cmocka_unit_test(test_vnode_record),
 		cmocka_unit_test(test_fixed),
 		cmocka_unit_test(test_extent_record),
+		cmocka_unit_test(changes_of_records),
+		cmocka_unit_test(errors_of_operations),
 	};
 
 	return cmocka_run_group_tests(tests, 0, 0);
