@@ -193,9 +193,10 @@ static int mount(struct td__fs *fs, uint32_t format, char *why, size_t size)
 		td__why(why, size, "the module names another root directory than before", 0, 0);
 		return -TD_EUCLEAN;
 	}
-	if (!fs->root) /* later it is read without a lock, and has not changed */
+	if (!fs->root) { /* later these are read without a lock, and have not changed */
 		fs->info = info;
-	fs->remote = fs->info.flags & TD_FS_REMOTE;
+		fs->remote = info.flags & TD_FS_REMOTE;
+	}
 	set_limits(fs);
 	return 0;
 }

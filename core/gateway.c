@@ -88,7 +88,7 @@ int td__call_begin(struct td__fs *fs, uint32_t op, td__attempts *tries, struct t
 	c->frame = c->domain->slots[c->slot].frame;
 	c->in_place = c->domain->level.check == TD_CHECK_OFF && c->domain->level.wall == TD_WALL_NONE &&
 		      c->domain->level.journal != TD_JOURNAL_ALL;
-	c->op = op;
+	__atomic_store_n(&c->op, op, __ATOMIC_RELAXED);
 	c->result = 0;
 	__atomic_store_n(&c->doomed, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&c->aborted, 0, __ATOMIC_RELAXED);

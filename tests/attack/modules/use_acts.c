@@ -181,7 +181,7 @@ static int seek(struct td_vnode *v, uint64_t off, uint32_t act, uint64_t *found)
 static int mount(const struct td_device *dev, uint32_t format, struct td_fsinfo *info)
 {
 	(void)format;
-	*info = (struct td_fsinfo){ .root = 1, .maxsize = 1 << 20, .blocks = dev->blocks, .bsize = dev->bsize, .namemax = 255, .maxlink = 1 };
+	*info = (struct td_fsinfo){ .root = 1, .maxsize = 1 << 20, .blocks = dev->blocks, .bsize = dev->bsize, .namemax = 255, .maxlink = 100 };
 	return 0;
 }
 
