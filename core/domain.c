@@ -117,7 +117,7 @@ static const char *wrong_bound(const struct td__fs *fs, uint64_t bound)
 
 	if ((bound & least) != least)
 		return "no mount or no getvnode operation";
-	return fs->root && bound != fs->bound ? "other operations than before" : 0;
+	return fs->root && bound != fs->hooks.bound ? "other operations than before" : 0;
 }
 
 /* The calls that only the starter makes, with the gate closed. */
@@ -146,9 +146,9 @@ static int hello(struct td__fs *fs, char *why, size_t size)
 		why_failed(fs, "the module failed in its first call", why, size);
 		return err;
 	}
-	/* Kept while a domain is replaced: whoever asks for a hook then must not find it unbound. */
 	fs->domain->bound = bound;
-	__atomic_store_n(&fs->bound, bound, __ATOMIC_RELAXED);
+	if (!fs->root) /* the mount has just begun: nobody reads it as yet, and it is never another */
+		fs->hooks.bound = bound;
 	return 0;
 }
 

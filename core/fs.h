@@ -124,8 +124,8 @@ struct td__ahead {
 /* Grouped by who writes: what every call reads shares no cache line with what some calls change. */
 struct td__fs {
 	/* Read on every call, changed only while the gate is closed. */
+	struct td__hooks hooks;
 	struct td__domain *domain;
-	uint64_t bound;
 	uint32_t state;  /* enum td_state */
 	uint32_t closed; /* not 0: calls must wait; bits of enum td__closed */
 	uint32_t starter; /* td__port_thread() + 1 of who may call nevertheless */

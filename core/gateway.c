@@ -10,11 +10,6 @@ const struct td__limits *td__limits_of(const struct td__fs *fs)
 	return &fs->limits;
 }
 
-int td__hook_bound(const struct td__fs *fs, uint32_t op)
-{
-	return (int)(__atomic_load_n(&fs->bound, __ATOMIC_RELAXED) >> op & 1);
-}
-
 /* ---- Slots */
 
 static struct td__call *claim(struct td__fs *fs)

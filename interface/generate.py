@@ -251,6 +251,10 @@ def gate_names(op):
     return ", ".join(out)
 
 
+def forward_names(op):
+    return ", ".join(re.findall(r"(\w+)(?=,|$)", gate_params(op)))
+
+
 def verify_params(op):
     """As gate_params, but results are read."""
     out = gate_params(op)
@@ -275,8 +279,15 @@ def emit_gateway_h(blocks):
     print("/*\n * Each takes its arguments from the kernel, never from the module; results are copies, already checked.\n"
           " * Returns 0, an error that the operation may give, its default where the module leaves it out\n"
           " * (-TD_ENOSYS where the default is the kernel's to supply), or -TD_EIO after a fault that came again.\n */")
+    print("#ifdef TD__BUILTIN /* the module is linked to the kernel */")
     for op in of(blocks, "op"):
         print(f"int td__fs_{op.name}({gate_params(op)});")
+    print("#else")
+    for op in of(blocks, "op"):
+        print(f"int td__cross_{op.name}({gate_params(op)});")
+        print(f"static inline int td__fs_{op.name}({gate_params(op)})\n{{")
+        print(f"\treturn td__hook_bound(fs, TD_OP_{op.name}) ? td__cross_{op.name}({forward_names(op)}) : {gate_default(op)};\n}}\n")
+    print("#endif")
     for op in of(blocks, "op"):
         if op.verify:
             print(f"\n/* Written by hand: 0, or what is wrong with an answer whose records are each possible. */")
@@ -368,8 +379,7 @@ def emit_changes(blocks):
 
 
 def emit_gate_op(op):
-    print(f"int td__fs_{op.name}({gate_params(op)})\n{{")
-    print(f"\tif (!td__hook_bound(fs, TD_OP_{op.name}))\n\t\treturn {gate_default(op)};")
+    print(f"int td__cross_{op.name}({gate_params(op)})\n{{")
     print("\tstruct td__call *c;\n\tint err;\n\n\ttd__attempts tries = { 0 };\n\tdo {")
     print(f"\t\terr = td__call_begin(fs, TD_OP_{op.name}, &tries, &c);\n\t\tif (err)\n\t\t\treturn err;")
     print(f"\t\tstruct td_frame_{op.name} *f = (void *)c->frame;\n\n\t\t(void)f;")

@@ -62,7 +62,7 @@ static const struct attack attacks[] = {
 	/* The device */
 	{ "write through a view", ACT_VIEW_WRITE, 3, { TD_FAULT_WALL, OK, OK }, "buf of block 3" },
 	{ "change, then fault", ACT_CHANGE, 0x4242, ALL(TD_FAULT_ILLEGAL), "undefined" },
-	{ "block beyond the device", ACT_LOOK, ~0ull >> 12, ALL(-EIO), 0 },
+	{ "block beyond the device", ACT_LOOK, ~0ull >> 12, ALL(TD_FAULT_RESULT), "has not failed" },
 	{ "write outside a block", ACT_BAD_RANGE, 0, ALL(TD_FAULT_SERVICE), "buf_write" },
 	{ "a few mistakes", ACT_MISTAKES, 5, ALL(OK), 0 },
 	{ "many mistakes", ACT_MISTAKES, 100, ALL(TD_FAULT_SERVICE), "unlock" },

@@ -23,7 +23,7 @@ enum {
 	PATIENCE = 1000,  /* rounds of spinning at most: some 20 us */
 	YIELD_TICKS = 10, /* for so many ticks over its time a module that yields is waited for */
 	ASK_STOP = 1,     /* at the first tick from then on it is asked where it is ... */
-	FORCE_STOP = 3,   /* ... and at the third it ends without having said so */
+	FORCE_STOP = 10,  /* ... and at the tenth it ends without having said so: on a busy machine it may not have run meanwhile */
 };
 
 void td__process_sleep(uint32_t *word, uint32_t value, uint32_t ms)
