@@ -171,8 +171,9 @@ int call_end(struct call *c, int err)
 	if (err && !c->err)
 		c->err = err;
 	group_close(c);
-	for (uint32_t s = 0; c->held; s++, c->held >>= 1)
-		if (c->held & 1)
-			td_unlock(s);
+	for (uint64_t held = c->held, s = 0; held; s++, held >>= 1)
+		if (held & 1)
+			td_unlock((uint32_t)s);
+	c->held = 0;
 	return c->err;
 }

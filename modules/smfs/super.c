@@ -169,7 +169,7 @@ int smfs_statfs(struct td_fsinfo *info)
 {
 	uint64_t all = 0, used = 0, files = 0, room;
 
-	for (uint32_t s = 0; s < fs.shards; s++) {
+	for (uint32_t s = 0; s < SHARDS_MAX && s < fs.shards; s++) {
 		struct shard sh;
 		int err = shard_load(s, &sh);
 		if (err)

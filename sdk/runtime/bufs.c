@@ -13,11 +13,19 @@
  */
 #include "runtime.h"
 
+enum { LARGEST = 65536 };
+
+/* Bytes of a block. Said so that the compiler, and the verifier of sandboxed modules, see that it is not more. */
+static uint32_t block_size(const struct td__context *ctx)
+{
+	return ctx->bsize < LARGEST ? ctx->bsize : LARGEST;
+}
+
 static struct td_buf *find(struct td__context *ctx, uint64_t blkno)
 {
 	if (ctx->views == TD_VIEW_LIVE)
 		return 0;
-	for (uint32_t i = 0; i < ctx->top; i++)
+	for (uint32_t i = 0; i < TD_BUF_MAX && i < ctx->top; i++)
 		if (ctx->bufs[i].blkno == blkno && (ctx->bufs[i].refs || ctx->bufs[i].copied))
 			return &ctx->bufs[i];
 	return 0;
@@ -25,7 +33,7 @@ static struct td_buf *find(struct td__context *ctx, uint64_t blkno)
 
 static struct td_buf *unused(struct td__context *ctx)
 {
-	for (uint32_t i = 0; i < ctx->top; i++)
+	for (uint32_t i = 0; i < TD_BUF_MAX && i < ctx->top; i++)
 		if (!ctx->bufs[i].refs && !ctx->bufs[i].copied)
 			return &ctx->bufs[i];
 	return ctx->top < TD_BUF_MAX ? &ctx->bufs[ctx->top++] : 0;
@@ -38,7 +46,7 @@ static struct td_buf *vacant(struct td__context *ctx)
 
 	if (b || td__svc_sync())
 		return b;
-	for (uint32_t i = 0; i < ctx->top; i++)
+	for (uint32_t i = 0; i < TD_BUF_MAX && i < ctx->top; i++)
 		if (!ctx->bufs[i].refs)
 			ctx->bufs[i].copied = 0;
 	return unused(ctx);
@@ -52,11 +60,11 @@ static int take_copy(struct td__context *ctx, struct td_buf *b, const void *from
 	uint8_t **copy = &ctx->pool[b - ctx->bufs];
 
 	if (!*copy)
-		*copy = td__heap_take(ctx->bsize);
+		*copy = td__heap_take(block_size(ctx));
 	if (!*copy)
 		return -TD_EMFILE;
 	if (from)
-		memcpy(*copy, from, ctx->bsize);
+		memcpy(*copy, from, block_size(ctx));
 	b->view = *copy;
 	b->copied = COPY_CLEAN;
 	return 0;
@@ -73,7 +81,7 @@ static int open_buf(uint64_t blkno, uint32_t fresh, struct td_buf **out)
 	if (b && b->refs) {
 		b->refs++;
 		*out = b;
-		return fresh ? td_buf_fill(b, 0, ctx->bsize, 0) : 0;
+		return fresh ? td_buf_fill(b, 0, block_size(ctx), 0) : 0;
 	}
 	if (!b)
 		b = vacant(ctx);
@@ -90,10 +98,10 @@ static int open_buf(uint64_t blkno, uint32_t fresh, struct td_buf **out)
 		if (ctx->views == TD_VIEW_SNAPSHOT && (fresh || !view))
 			err = take_copy(ctx, b, 0);
 		if (!err && !view && !fresh)
-			err = td__svc_buf_read(b->handle, 0, (void *)b->view, ctx->bsize);
+			err = td__svc_buf_read(b->handle, 0, (void *)b->view, block_size(ctx));
 	}
 	if (!err && fresh && b->copied) {
-		memset((void *)b->view, 0, ctx->bsize);
+		memset((void *)b->view, 0, block_size(ctx));
 		b->copied = COPY_WRITTEN;
 	}
 	if (err) {
@@ -134,11 +142,12 @@ void td_brelse(struct td_buf *b)
 static int writable(struct td_buf *b, uint32_t off, uint32_t len, uint8_t **copy)
 {
 	struct td__context *ctx = td__svc_context();
+	uint32_t size = block_size(ctx);
 
 	*copy = 0;
 	if (ctx->views == TD_VIEW_LIVE)
 		return 0;
-	if (off > ctx->bsize || len > ctx->bsize - off)
+	if (off > size || len > size - off)
 		return 0; /* the service says so */
 	if (!b->copied) {
 		int err = take_copy(ctx, b, b->view);
