@@ -7,7 +7,7 @@
  */
 #include "snfs.h"
 
-enum { PER_ENTRY = 40, PLUS_PER_ENTRY = 240, COUNT_MIN = 4096, FOUND_MAX = 4096 };
+enum { PER_ENTRY = 40, PLUS_PER_ENTRY = 240, COUNT_MIN = 4096, KERNELS = 16 /* cookies */ };
 
 static uint32_t no_plus; /* the server has no READDIRPLUS */
 
@@ -97,23 +97,34 @@ static int is_dots(struct td_name n)
 	return n.bytes[0] == '.' && (n.len == 1 || (n.len == 2 && n.bytes[1] == '.'));
 }
 
+static uint32_t count_entries(const struct listing *l)
+{
+	struct xdr_in look = l->in;
+	struct nfs_entry e;
+	uint32_t n = 0;
+
+	while (nfs_get_entry(&look, l->plus, &e))
+		n++;
+	return n;
+}
+
 /* Decode all entries, for names lie in the reply. */
 static int take(struct listing *l)
 {
+	uint32_t most = count_entries(l);
 	struct nfs_entry e;
-	uint32_t least = 16;
 
-	l->found = td_alloc(FOUND_MAX * sizeof(*l->found));
+	l->found = td_alloc((most + 1) * sizeof(*l->found));
 	if (!l->found)
 		return -TD_EIO;
-	while (l->n < FOUND_MAX && nfs_get_entry(&l->in, l->plus, &e)) {
-		if (!e.cookie || e.cookie > TD_TO_END - least) /* the kernel's own come before */
+	while (nfs_get_entry(&l->in, l->plus, &e)) {
+		if (!e.cookie || e.cookie > TD_TO_END - KERNELS) /* the kernel's own come before */
 			return conn_senseless(l->r.proc);
 		l->cookie = e.cookie;
 		if (!is_dots(e.name))
 			l->found[l->n++].e = e;
 	}
-	l->end = l->n < FOUND_MAX && !l->in.bad && nfs_get_listing_end(&l->in);
+	l->end = !l->in.bad && nfs_get_listing_end(&l->in);
 	return l->in.bad ? conn_senseless(l->r.proc) : 0;
 }
 
