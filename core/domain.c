@@ -168,11 +168,11 @@ static const char *mount_remedy(int err)
 	}
 }
 
-/* What a mount has said of itself bounds what it can say of its files. */
+/* What a mount has said of itself bounds what it can say of its files; a server's limits are of what clients may ask for. */
 static void set_limits(struct td__fs *fs)
 {
-	fs->limits.maxsize = fs->info.maxsize;
-	fs->limits.maxlink = fs->info.maxlink;
+	fs->limits.maxsize = fs->remote ? 0x7fffffffffffffffull : fs->info.maxsize;
+	fs->limits.maxlink = fs->remote ? 0x7fffffff : fs->info.maxlink;
 	fs->limits.units = fs->remote ? ~0ull >> 10 : fs->device->blocks * (fs->device->bsize / 512);
 }
 
