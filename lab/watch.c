@@ -27,6 +27,9 @@ struct side {
 static struct {
 	struct td__fs *fs, *oracle;
 	uint8_t *shadow;
+	uint8_t *marks;     /* a byte for each block: the kernel has changed it since the shadow was last brought up to date */
+	uint64_t *changed;  /* these blocks */
+	uint64_t nchanged;
 	uint64_t calls, started, diverged; /* started: when the last domain began */
 	char what[LAB_TEXT];
 	int64_t now;
@@ -38,6 +41,8 @@ static struct {
 	int32_t result;
 	int packed; /* `in` is the call's */
 } watch;
+
+static void update_shadow(void);
 
 /* ---- Time */
 
@@ -51,6 +56,7 @@ void __wrap_td__port_now(int64_t *sec, uint32_t *nsec)
 void lab_watch_tick(void)
 {
 	watch.now++;
+	update_shadow();
 }
 
 /* What a bad module has to say would fill the screen. */
@@ -63,10 +69,28 @@ void __wrap_td__port_log(uint32_t priority, const char *line)
 
 /* ---- The shadow */
 
+/* One call can change a block a million times, and undo that: the shadow gets it when the call is over. */
 static void follow(const struct td__device *dev, uint64_t blkno, uint64_t count)
 {
-	if (watch.fs && dev == watch.fs->device)
-		memcpy(watch.shadow + blkno * dev->bsize, td__device_at(dev, blkno), count * dev->bsize);
+	if (!watch.fs || dev != watch.fs->device)
+		return;
+	for (uint64_t b = blkno; b < blkno + count; b++)
+		if (!watch.marks[b]) {
+			watch.marks[b] = 1;
+			watch.changed[watch.nchanged++] = b;
+		}
+}
+
+static void update_shadow(void)
+{
+	const struct td__device *dev = watch.fs ? watch.fs->device : 0;
+
+	while (watch.nchanged) {
+		uint64_t b = watch.changed[--watch.nchanged];
+
+		watch.marks[b] = 0;
+		memcpy(watch.shadow + b * dev->bsize, td__device_at(dev, b), dev->bsize);
+	}
 }
 
 void __real_td__device_changed(struct td__device *dev, uint64_t blkno, uint64_t count);
@@ -105,6 +129,7 @@ uint64_t lab_watch_shadow(void)
 {
 	const struct td__device *dev = watch.fs->device;
 
+	update_shadow();
 	for (uint64_t b = 0; b < dev->blocks; b++)
 		if (memcmp(td__device_at(dev, b), watch.shadow + b * dev->bsize, dev->bsize))
 			return b + 1;
@@ -253,6 +278,7 @@ int __wrap_td__call_enter(struct td__call *c)
 	if (!is_watched(c))
 		return __real_td__call_enter(c);
 	watch.calls++;
+	update_shadow();
 	if (c->op == TD_OP_HELLO)
 		watch.started = watch.calls;
 	if (watch.oracle && !watch.diverged && c->op != TD_OP_HELLO)
@@ -428,7 +454,9 @@ int lab_watch_start(struct td__fs *fs, const struct td__module *good)
 	watch.out = calloc(1, TD_FRAME_SIZE);
 	watch.window = malloc(TD_WINDOW);
 	watch.shadow = malloc(size);
-	if (!watch.in || !watch.out || !watch.window || !watch.shadow)
+	watch.marks = calloc(fs->device->blocks, 1);
+	watch.changed = calloc(fs->device->blocks, sizeof(*watch.changed));
+	if (!watch.in || !watch.out || !watch.window || !watch.shadow || !watch.marks || !watch.changed)
 		return -ENOMEM;
 	memcpy(watch.shadow, td__device_at(fs->device, 0), size);
 	watch.fs = fs;
