@@ -100,7 +100,7 @@ static int answer(int fd, struct message *m)
 	static const uint8_t strange[] = { 0xde, 0xad, 0xbe, 0xef, 1, 2, 3 };
 	uint32_t mark;
 
-	switch (server.manner) {
+	switch (__atomic_load_n(&server.manner, __ATOMIC_SEQ_CST)) {
 	case SILENT:
 		wait_to_speak();
 		return send_fragment(fd, m->data, m->len, 1);
@@ -153,7 +153,7 @@ static void *connection(void *arg)
 	while (!bad) {
 		struct message m = { 0 };
 
-		if (server.manner == REVERSED) {
+		if (__atomic_load_n(&server.manner, __ATOMIC_SEQ_CST) == REVERSED) {
 			bad = reversed(fd);
 			continue;
 		}
@@ -429,7 +429,7 @@ static void test_time_limit(void **state)
 	assert_int_equal(faults(), 0);
 	/* What is left in flight ends with the call. */
 	assert_int_equal(fs->net.sockets[0].npending, 0);
-	server.speak = 1;
+	__atomic_store_n(&server.speak, 1, __ATOMIC_SEQ_CST);
 	end_all();
 }
 
@@ -448,7 +448,7 @@ static int until_it_breaks(struct td__call *c)
 		return -TD_EIO;
 	if (open_socket(c, &again) || again == socket)
 		return -TD_EINVAL;
-	server.manner = ECHO;
+	__atomic_store_n(&server.manner, ECHO, __ATOMIC_SEQ_CST);
 	call_once(c, again, c->tag, length, 5000); /* to one that was accepted before the change */
 	if (open_socket(c, &again))
 		return -TD_EINVAL;
@@ -458,7 +458,7 @@ static int until_it_breaks(struct td__call *c)
 static void bad(enum manner manner, int error)
 {
 	start_server(manner);
-	server.speak = 1;
+	__atomic_store_n(&server.speak, 1, __ATOMIC_SEQ_CST);
 	mount_at("guarded");
 	broken_error = error;
 	length = 100;
