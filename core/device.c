@@ -287,6 +287,16 @@ void td__device_altered(struct td__device *dev, uint64_t blkno)
 		td__device_mark(dev, blkno, TD__ZERO, TD__LOG);
 }
 
+void td__device_forget(struct td__device *dev, uint64_t blkno)
+{
+	uint8_t old;
+
+	td__port_pages_drop(&dev->data, blkno * dev->bsize, dev->bsize);
+	old = __atomic_exchange_n(state_of(dev, blkno), 0, __ATOMIC_ACQ_REL);
+	__atomic_sub_fetch(&dev->data_blocks, in_place(old), __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&dev->log_blocks, in_log(old), __ATOMIC_RELAXED);
+}
+
 static void drop(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
 	td__device_dirty(dev, blkno, count);

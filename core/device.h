@@ -96,6 +96,8 @@ void td__device_zero(struct td__device *dev, uint64_t blkno, uint64_t count);
 
 /* The module's: a block has changed, after td__device_dirty(). */
 void td__device_altered(struct td__device *dev, uint64_t blkno);
+/* A block that was absent before it was changed as a whole is so again. */
+void td__device_forget(struct td__device *dev, uint64_t blkno);
 /* The blocks become zeroes and cost no memory; they may be nobody's now. */
 void td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count);
 

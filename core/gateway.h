@@ -33,7 +33,7 @@ struct td__uio {
 
 enum td__entry_kind {
 	TD__ENTRY_BYTES = 1, /* bytes of a block: the old ones follow */
-	TD__ENTRY_ZEROED,    /* a whole block was overwritten: the old one follows, unless it was all zero (len 0) */
+	TD__ENTRY_ZEROED,    /* a whole block was overwritten: the old one follows, unless it was all zero (len 0) or absent (count 1) */
 	TD__ENTRY_DISCARD,   /* to be done at commit */
 	TD__ENTRY_LOCK,      /* a lock was taken */
 	TD__ENTRY_REF,       /* a vnode reference was taken */

@@ -133,6 +133,10 @@ static void undo_entry(struct td__call *c, const struct td__entry *e)
 	struct td__device *dev = c->fs->device;
 	int block = e->kind == TD__ENTRY_BYTES || e->kind == TD__ENTRY_ZEROED;
 
+	if (e->kind == TD__ENTRY_ZEROED && e->count) {
+		td__device_forget(dev, e->blkno);
+		return;
+	}
 	if (block)
 		td__device_dirty(dev, e->blkno, 1);
 	switch (e->kind) {

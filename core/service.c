@@ -46,7 +46,7 @@ int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t 
 	struct td__device *dev = c->fs->device;
 	uint32_t index = buf & 255;
 	struct td__open_buf *b = &c->bufs[index & (TD_BUF_MAX - 1)];
-	int err = 0;
+	int err = 0, absent;
 
 	if (over(c))
 		return -TD_EDEADLK;
@@ -58,13 +58,14 @@ int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t 
 		return td__careless(c, TD_EINVAL, "bread: a handle that is in use or out of turn");
 	if (blkno >= dev->blocks)
 		return td__careless(c, TD_EINVAL, "bread: a block beyond the device");
-	if (!td__device_present(dev, blkno)) {
+	absent = !td__device_present(dev, blkno);
+	if (absent && !fresh) {
 		__atomic_store_n(&c->asleep, 1, __ATOMIC_RELEASE);
 		err = td__device_load(dev, blkno, 1);
 		__atomic_store_n(&c->asleep, 0, __ATOMIC_RELEASE);
 	}
 	if (!err && fresh && c->domain->level.journal == TD_JOURNAL_ALL)
-		err = td__journal_block(c, blkno);
+		err = absent ? td__journal_mark(c, TD__ENTRY_ZEROED, blkno, 1) : td__journal_block(c, blkno);
 	c->io_failed |= err == -TD_EIO;
 	if (err)
 		return err == -TD_EIO ? err : -TD_EMFILE;
