@@ -201,3 +201,65 @@ void bench_sqlite(const struct bench *b)
 		sqlite_check(b->workfd, "test.db", r.n);
 	report(b, &r);
 }
+
+/* A program of a header and `files` sources, each with a few functions. */
+static void program_write(int dirfd, unsigned files)
+{
+	char name[32];
+	int fd = open_in(dirfd, "all.h", O_WRONLY | O_CREAT, 0644);
+
+	for (unsigned i = 0; i < files; i++)
+		dprintf(fd, "int f%u(int n);\n", i);
+	close_fd(fd);
+	for (unsigned i = 0; i < files; i++) {
+		snprintf(name, sizeof(name), "f%u.c", i);
+		fd = open_in(dirfd, name, O_WRONLY | O_CREAT, 0644);
+		dprintf(fd, "#include \"all.h\"\n\nint f%u(int n)\n{\n\tint sum = 0;\n\n", i);
+		for (unsigned line = 0; line < 50; line++)
+			dprintf(fd, "\tfor (int i = 0; i < n; i++)\n\t\tsum += i * %u + sum %% 7;\n", line + i);
+		dprintf(fd, "\treturn sum%s;\n}\n", i ? " + f0(n)" : "");
+		close_fd(fd);
+	}
+	fd = open_in(dirfd, "main.c", O_WRONLY | O_CREAT, 0644);
+	dprintf(fd, "#include \"all.h\"\n\nint main(void)\n{\n\treturn f%u(3) == 0;\n}\n", files - 1);
+	close_fd(fd);
+}
+
+static void program_build(int dirfd, unsigned files)
+{
+	char source[32], object[32];
+	char *argv[files + 6];
+	char names[files][32];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < files; i++) {
+		snprintf(source, sizeof(source), "f%u.c", i);
+		snprintf(object, sizeof(object), "f%u.o", i);
+		run(dirfd, -1, -1, (char *[]){ "cc", "-O1", "-c", source, "-o", object, NULL });
+	}
+	argv[n++] = "cc";
+	argv[n++] = "main.c";
+	for (unsigned i = 0; i < files; i++) {
+		snprintf(names[i], sizeof(names[i]), "f%u.o", i);
+		argv[n++] = names[i];
+	}
+	argv[n++] = "-o";
+	argv[n++] = "program";
+	argv[n] = NULL;
+	run(dirfd, -1, -1, argv);
+}
+
+void bench_compile(const struct bench *b)
+{
+	struct result r = { .name = "compile", .n = b->count ? b->count : 10 };
+
+	need(b, "cc");
+	program_write(b->workfd, r.n);
+	setenv("TMPDIR", ".", 1); /* what the compiler puts aside is work for the file system, too */
+	lap_start(&r.lap);
+	program_build(b->workfd, r.n);
+	lap_stop(&r.lap);
+	if (b->verify)
+		run(b->workfd, -1, -1, (char *[]){ "./program", NULL });
+	report(b, &r);
+}

@@ -47,6 +47,7 @@ static const struct workload {
 	{ "seqread128k", bench_seqread128k, "read a file that is not cached, by calls of 128 KiB" },
 	{ "seqwrite128k", bench_seqwrite128k, "write a file by calls of 128 KiB" },
 	{ "git", bench_git, "git init, add, commit and status of 1,000 files" },
+	{ "compile", bench_compile, "cc: 10 files and a program of them" },
 	{ "sqlite", bench_sqlite, "sqlite3: 2,000 inserts in transactions of 10, and queries" },
 };
 enum { WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };

@@ -82,5 +82,6 @@ void bench_seqread128k(const struct bench *b);
 void bench_seqwrite128k(const struct bench *b);
 void bench_git(const struct bench *b);
 void bench_sqlite(const struct bench *b);
+void bench_compile(const struct bench *b);
 
 #endif

@@ -19,6 +19,7 @@
  *   lookup, create_unlink, warm_read, warm_write, copy64k              (a file system that can be written)
  */
 #include <pthread.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,8 @@ struct job {
 static const struct td_cred root = { .checked = 1 };
 static const struct td_in nothing;
 static struct volume volumes[VOLUMES];
+static jmp_buf next_command;
+static int alone; /* no other thread of ours runs: an operation that fails ends its command only */
 
 static uint64_t now_ns(void)
 {
@@ -74,8 +77,12 @@ static void must(int64_t result, const char *what)
 {
 	if (result >= 0)
 		return;
-	fprintf(stderr, "inproc: %s failed: %s\n", what, strerror((int)-result));
-	exit(1);
+	if (!alone) {
+		fprintf(stderr, "inproc: %s failed: %s\n", what, strerror((int)-result));
+		exit(1);
+	}
+	printf("{\"error\": \"%s failed: %s\"}\n", what, strerror((int)-result));
+	longjmp(next_command, 1);
 }
 
 /* ---- What can be done; each does `n` of them. */
@@ -312,6 +319,7 @@ static void run(struct volume *v, const struct what *w, uint64_t n, unsigned thr
 	for (unsigned i = 0; i < threads; i++)
 		jobs[i] = (struct job){ .v = v, .p = w->writes ? place_of(v, i) : NULL, .n = n, .run = w->run };
 	if (threads > 1) {
+		alone = 0;
 		ns = on_threads(jobs, threads);
 	} else {
 		work(&jobs[0]);
@@ -395,17 +403,19 @@ static int obey(const char *line)
 
 int main(void)
 {
-	char line[1024];
+	static unsigned at; /* outlives a jump */
+	static char line[1024];
 
 	while (fgets(line, sizeof(line), stdin)) {
-		if (obey(line)) {
+		alone = 1;
+		if (!setjmp(next_command) && obey(line)) {
 			fprintf(stderr, "inproc: cannot do '%s'\n", strtok(line, "\n") ? line : "");
 			return 2;
 		}
 		fflush(stdout);
 	}
-	for (unsigned i = 0; i < VOLUMES; i++)
-		if (volumes[i].vol)
-			close_volume(&volumes[i]);
+	for (at = 0; at < VOLUMES; at++)
+		if (volumes[at].vol && !setjmp(next_command))
+			close_volume(&volumes[at]);
 	return 0;
 }

@@ -103,6 +103,7 @@ def run(bench, args):
             if values:
                 row["ratio"][base] = method.summary(values)
         work.append(row)
+    work.sort(key=lambda r: list(dict.fromkeys(w for w, _ in times)).index(r["workload"]))
     goals += fuse_goals(times)
     if not args.workload:
         with bench.section("threads"):

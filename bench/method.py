@@ -53,7 +53,10 @@ class Worker:
         if not answer:
             words = self.process.stderr.read().strip().splitlines() or [f"status {self.process.wait()}"]
             raise Failed(f"{os.path.basename(self.process.args[0])} ended at '{line}': {words[-1]}")
-        return json.loads(answer)
+        answer = json.loads(answer)
+        if "error" in answer:
+            raise Failed(f"'{line}': {answer['error']}")
+        return answer
 
     def open(self, module, level, url=""):
         number, self.next = self.next, self.next + 1

@@ -131,7 +131,9 @@ def in_process(bench, module, wanted):
     worker, arms, lacks = bench.worker("inproc"), {}, {}
     for level in levels_of(wanted):
         try:
-            arms[level] = method.Operation(worker, worker.open(module, level, bench.server_of(module)), "copy64k")
+            arm = method.Operation(worker, worker.open(module, level, bench.server_of(module)), "copy64k")
+            arm.calibrate()
+            arms[level] = arm
         except Skip as why:
             lacks[level] = str(why)
     if "trusted" not in arms:
