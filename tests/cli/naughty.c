@@ -15,7 +15,7 @@ static int naughty_mount(const struct td_device *dev, uint32_t format, struct td
 	info->maxsize = 1;
 	info->files = 1;
 	info->namemax = TD_NAME_MAX;
-	info->maxlink = 1;
+	info->maxlink = 2;
 	return 0;
 }
 
