@@ -11,6 +11,7 @@
  *   close N
  *
  *   null      the gate: into the module and back, nothing else         (nullfs)
+ *   bare      the same call of translated code, without the gate       (nullfs, at wall sfi)
  *   service   a service that does nothing, called by the module        (nullfs)
  *   call      the whole gateway around such a call                     (nullfs)
  *   deadlock  one check of the wait-for graph, with nobody waiting     (any)
@@ -18,6 +19,7 @@
  *   release                   a path with a hook that SMFS leaves out  (any)
  *   lookup, create_unlink, warm_read, warm_write, copy64k              (a file system that can be written)
  */
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -28,6 +30,7 @@
 
 #include "../core/fs.h"
 #include "../front/inproc/tadan.h"
+#include "../walls/sfi/sfi.h"
 
 enum { VOLUMES = 64, THREADS = 16, SIZE = 1 << 28, FILE_SIZE = 65536, CALL = 8192, SAMPLES = 20000 };
 
@@ -104,6 +107,32 @@ static void null_gate(struct job *j, uint64_t n)
 	for (uint64_t i = 0; i < n; i++)
 		c->domain->wall->enter(c);
 	td__port_set_call(NULL);
+	td__call_end(c, &tries, &err);
+}
+
+/* The same call of translated code with nothing around it but the way back: what the gate of the wall sfi adds to. */
+static void bare_sandbox(struct job *j, uint64_t n)
+{
+	struct td__fs *fs = j->v->fs;
+	td__attempts tries = { 0 };
+	struct td__sfi_slot *slot;
+	struct td__sfi *s;
+	struct td__call *c;
+	sigjmp_buf back;
+	int err = 0;
+
+	if (fs->domain->wall->kind != TD_WALL_SFI)
+		must(-EOPNOTSUPP, "bare: only at wall sfi");
+	must(td__call_begin(fs, TD_OP_open, &tries, &c), "begin");
+	struct td_frame_open *f = (void *)c->frame;
+	td__put_vnode(c, &f->v_at, &f->v, fs->root, TD_SHARED);
+	f->flags = 0;
+	must(td__call_enter(c), "enter");
+	s = c->domain->private;
+	slot = &s->slots[c->slot];
+	for (uint64_t i = 0; i < n; i++)
+		if (!sigsetjmp(back, 0))
+			s->enter((void *)&slot->env);
 	td__call_end(c, &tries, &err);
 }
 
@@ -213,7 +242,7 @@ static const struct what {
 	void (*run)(struct job *j, uint64_t n);
 	int writes; /* it needs a place */
 } all[] = {
-	{ "null", null_gate, 0 },	{ "service", services, 0 },	{ "call", whole_call, 0 },
+	{ "null", null_gate, 0 },	{ "bare", bare_sandbox, 0 },	{ "service", services, 0 },	{ "call", whole_call, 0 },
 	{ "deadlock", deadlock, 0 },	{ "hash", hash, 0 },		{ "checksum", checksum, 0 },
 	{ "search", search, 0 },	{ "lookup", lookup, 1 },	{ "create_unlink", create_unlink, 1 },
 	{ "release", release, 0 },	{ "warm_read", warm_read, 1 },	{ "warm_write", warm_write, 1 }, { "copy64k", copy64k, 1 },

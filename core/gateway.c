@@ -331,6 +331,7 @@ static int take_records(struct td__call *c)
 			continue;
 		}
 		cv->back = *cv->rec;
+		td__fetched();
 		if (checks(c)) {
 			err = td__call_check(c, "vnode", td__fixed_vnode(&cv->v->rec, &cv->back));
 			if (!err)
@@ -342,6 +343,7 @@ static int take_records(struct td__call *c)
 	if (c->fresh && !err) {
 		struct td_vnode back = *c->fresh_rec;
 
+		td__fetched();
 		err = td__call_check(c, "vnode", wrong_fresh(c, c->fresh, &back));
 		if (!err)
 			*c->fresh = back;

@@ -235,6 +235,15 @@ static inline void td__progress(struct td__call *c)
 /* Note a fault that the kernel itself found (not the wall). The first one counts. */
 void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const char *detail);
 
+/*
+ * What a module can write to has been copied from there. The compiler must not fetch it a second time behind this, as it might
+ * where it knows that the copy is the same.
+ */
+static inline void td__fetched(void)
+{
+	__asm__ volatile("" : : : "memory");
+}
+
 static inline void td__zero(void *p, size_t n)
 {
 	memset(p, 0, n);

@@ -50,8 +50,8 @@ struct td__wall {
 
 	/*
 	 * Start d->module behind the wall, by d->level. Sets d->private, d->nslots (1 to TD__SLOTS), d->views, d->remote and
-	 * each d->slots[].frame, .window and .window_at: zeroed memory of TD_FRAME_SIZE and TD_WINDOW bytes. Where the
-	 * module can write while the kernel reads, .frame is the kernel's private copy and enter() exchanges it.
+	 * each d->slots[].frame, .window and .window_at: zeroed memory of TD_FRAME_SIZE and TD_WINDOW bytes. They
+	 * may be memory that other calls of the module write to: the kernel fetches each result once.
 	 * For TD_OP_HELLO enter() itself adds heap_at and heap_size. Runs no code of the module as yet. 0, or -errno and a reason.
 	 */
 	int (*start)(struct td__domain *d, char *why, size_t size);

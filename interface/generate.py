@@ -414,12 +414,12 @@ def emit_gate_op(op):
         if a.way == "out":
             outs.append(f"\t\t\t*{a.name} = f->{a.name};")
         elif a.way == "outrecord":
-            outs.append(f"\t\t\t*{a.name} = f->{a.name};")
+            outs.append(f"\t\t\t*{a.name} = f->{a.name};\n\t\t\ttd__fetched();")
             outs.append(f"\t\t\terr = td__call_check(c, \"{a.ctype}\", td__check_{a.ctype}({a.name}, td__limits_of(fs)));")
         elif a.way == "outrecords":
             outs.append(f"\t\t\terr = td__take_count(c, \"{a.name}\", f->n{a.name}, {a.most}, n{a.name});")
             outs.append(f"\t\t\tfor (uint32_t i = 0; !err && i < *n{a.name}; i++) {{")
-            outs.append(f"\t\t\t\t{a.name}[i] = f->{a.name}[i];")
+            outs.append(f"\t\t\t\t{a.name}[i] = f->{a.name}[i];\n\t\t\t\ttd__fetched();")
             outs.append(f"\t\t\t\terr = td__call_check(c, \"{a.ctype}\", td__check_{a.ctype}(&{a.name}[i], td__limits_of(fs)));\n\t\t\t}}")
         elif a.way == "outbytes":
             outs.append(f"\t\t\terr = td__take_bytes(c, f->{a.name}_len, {a.name});")

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include <fs_gateway.h>
 #include "../walls.h"
 #include "form.h"
 #include "serve.h"
@@ -16,6 +15,8 @@ enum {
 	/* Below a thread's stack lies a guard page; below the first thread's, much space. */
 	GUARD = 1 << 20,
 };
+
+#define ROUNDED(size) (((size_t)(size) + 127) & ~(size_t)127)
 
 /* ---- Ways out */
 
@@ -149,12 +150,11 @@ static void place_slot(struct td__sfi *s, struct td__domain *d, uint32_t i, cons
 		.frame = at + TD__SFI_FRAME_AT,
 		.stack = at + TD__SFI_STACK_AT + TD__SFI_STACK,
 		.gate = &slot->gate,
-		.instance = outside + TD_FRAME_SIZE,
-		.room = outside + TD_FRAME_SIZE + about->instance_size,
+		.instance = outside,
+		.room = outside + ROUNDED(about->instance_size),
 		.room_size = about->room,
 	};
-	slot->frame_inside = (void *)(s->memory.base + slot->env.frame);
-	d->slots[i].frame = (void *)outside;
+	d->slots[i].frame = (void *)(s->memory.base + slot->env.frame);
 	d->slots[i].window = s->memory.base + at + TD__SFI_WINDOW_AT;
 	d->slots[i].window_at = TD__SFI_WINDOW_AT - TD__SFI_FRAME_AT;
 	d->slots[i].private = slot;
@@ -162,7 +162,7 @@ static void place_slot(struct td__sfi *s, struct td__domain *d, uint32_t i, cons
 
 static int place_slots(struct td__sfi *s, struct td__domain *d, const struct td__sandbox_about *about)
 {
-	size_t each = TD_FRAME_SIZE + ((about->instance_size + 63) & ~63ull) + about->room;
+	size_t each = ROUNDED(about->instance_size) + about->room;
 
 	s->outside_size = TD__SLOTS * each;
 	s->outside = mmap(0, s->outside_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -351,7 +351,6 @@ static int sfi_enter(struct td__call *c)
 {
 	const struct td__sfi *s = c->domain->private;
 	struct td__sfi_slot *slot = &((struct td__sfi *)c->domain->private)->slots[c->slot];
-	size_t size = td__frame_sizes[c->op];
 	int32_t result;
 
 	if (attach(&slot->gate)) {
@@ -360,11 +359,9 @@ static int sfi_enter(struct td__call *c)
 	}
 	if (c->op == TD_OP_HELLO)
 		fill_hello(s, slot, c->frame);
-	memcpy(slot->frame_inside, c->frame, size);
 	slot->env.op = c->op;
 	if (run(slot, s->enter, c, &result))
 		return TD__FAULTED;
-	memcpy(c->frame, slot->frame_inside, size);
 	c->result = c->frame->error = result;
 	return TD__RETURNED;
 }

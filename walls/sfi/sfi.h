@@ -17,8 +17,8 @@
  *             the device's pages, as the knob `shared` says; all that fit
  *             nothing, up to 8 GiB
  *
- * Frames are copied in and out: the kernel's own is out of the module's reach. Windows are shared; the kernel copies once
- * what it takes from there. Instances and tables lie outside of the memory, too.
+ * Frames and windows are shared, and another call of the module may write to them at any time: the kernel fetches what it takes
+ * from there once, and checks what it has fetched. Instances and tables lie outside of the memory.
  *
  * Signals: a fault is the module's if the thread is inside, the program counter is in the form's text, and the address
  * accessed lies in this domain's reservation or is the end of the thread's stack. Everything else is the host's.
@@ -62,7 +62,6 @@ void td__sfi_memory_destroy(struct td__sfi_memory *m);
 struct td__sfi_slot {
 	struct td__gate gate;
 	struct td__sandbox_env env;
-	struct td_frame *frame_inside;
 };
 
 struct td__sfi {
@@ -72,7 +71,7 @@ struct td__sfi {
 	int32_t (*enter)(struct td_frame *); /* takes the slot's env */
 	void *image;   /* the form */
 	size_t image_size;
-	void *outside; /* instances, tables, frames */
+	void *outside; /* instances and tables */
 	size_t outside_size;
 	struct td__sfi_slot slots[TD__SLOTS];
 };
