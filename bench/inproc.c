@@ -125,7 +125,7 @@ static void bare_sandbox(struct job *j, uint64_t n)
 		must(-EOPNOTSUPP, "bare: only at wall sfi");
 	must(td__call_begin(fs, TD_OP_open, &tries, &c), "begin");
 	struct td_frame_open *f = (void *)c->frame;
-	td__put_vnode(c, &f->v_at, &f->v, fs->root, TD_SHARED);
+	td__put_vnode(c, &f->v_at, &f->v, fs->root, TD_SHARED, 0);
 	f->flags = 0;
 	must(td__call_enter(c), "enter");
 	s = c->domain->private;
