@@ -19,7 +19,7 @@
 
 enum { PLACES_MAX = 5000 };
 
-static const char *const levels[] = { "guarded", "walled", "isolated", "debug", 0 };
+static const char *const levels[] = { "guarded", "walled", "sandboxed", "isolated", "debug", 0 };
 static const char *const kinds[PLANT_KINDS] = { "null", "trap", "record", "result" };
 
 /* What is being tried, for messages and to be replayed alone. */
@@ -278,7 +278,7 @@ static int available(const char *name, char *why, size_t size)
 		snprintf(why, size, "this build has no wall '%s'", td_wall_names[level.wall]);
 		return 0;
 	}
-	return !td__walls[level.wall]->available(why, size);
+	return !td__walls[level.wall]->available(why, size) && !world_lacks_form(level.wall, why, size);
 }
 
 /* A first mount that fails leaves the device blank. */

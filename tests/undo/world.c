@@ -140,6 +140,12 @@ static int open_module(char *why, size_t size)
 	return module ? 0 : td__module_open(world_module, &module, why, size);
 }
 
+int world_lacks_form(uint32_t wall, char *why, size_t size)
+{
+	must(open_module(why, size), why);
+	return td__module_has_form(module, wall, why, size) == -TD_EOPNOTSUPP;
+}
+
 /* At first without protection: trees are made faster so. */
 static int mount_on(struct world *w, struct td__disk *disk)
 {

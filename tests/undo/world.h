@@ -46,6 +46,9 @@ extern const char *world_module; /* path of the module file */
 extern struct td_cred world_root;
 extern int64_t world_now; /* what the clock says */
 
+/* Is there no form of the module for this wall? One that is there, but wrong, is an error later. */
+int world_lacks_form(uint32_t wall, char *why, size_t size);
+
 /* 0, or an error, with w->why. on_disk: on an image file, of which nothing is cached at first, and nothing held. */
 int world_open(struct world *w, const struct td_level *level, int on_disk);
 void world_close(struct world *w);
