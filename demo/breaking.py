@@ -25,6 +25,7 @@ WHAT = {
     "loop": "an endless loop",
     "kill": "kill -9 of the module's process",
 }
+FARTHEST = 0xfffffff8  # what a pointer of 32 bits reaches: a sandboxed module has no word for the kernel's memory
 
 
 class Score:
@@ -95,11 +96,15 @@ class Kept:
         os.close(self.fd)
 
 
-def arm(mount, kind, target):
+def wild_address(level, target):
+    return FARTHEST if level == "sandboxed" else target.address
+
+
+def arm(mount, kind, level, target):
     if kind == "kill":
         os.kill(mount.status()["module_pid"], signal.SIGKILL)
         return
-    request = f"{kind} {WRITES_UNTIL}" + (f" {target.address:#x}" if kind == "wild" else "")
+    request = f"{kind} {WRITES_UNTIL}" + (f" {wild_address(level, target):#x}" if kind == "wild" else "")
     os.setxattr(mount.dir, ATTRIBUTE, request.encode())
 
 
@@ -129,13 +134,13 @@ def uncaught(kind, level):
 
 
 def break_once(mount, kind, level, target, kept, score, scratch):
-    say(f"  {style(1, level)}: {WHAT[kind]}" + (f", to {target.address:#x}" if kind == "wild" else ""))
+    say(f"  {style(1, level)}: {WHAT[kind]}" + (f", to {wild_address(level, target):#x}" if kind == "wild" else ""))
     then = mount.status()
     writers = Writers(mount.dir, scratch)
     try:
         writers.wait_for(100)
         score.injected += 1
-        arm(mount, kind, target)
+        arm(mount, kind, level, target)
         if uncaught(kind, level):
             wait_until(lambda: target.read() != target.before, "the wild write")
             note(f"not caught, as expected: the kernel's memory held {target.before.hex()}, now {target.read().hex()}")

@@ -26,7 +26,7 @@
 #include "../core/mount.h"
 #include <fs_gateway.h>
 
-enum { CHUNK = 65536, MEASURE_S = 3, WRITES_UNTIL = 40, DETECT_S = 20, LEVELS = 4 };
+enum { CHUNK = 65536, MEASURE_S = 3, WRITES_UNTIL = 40, DETECT_S = 20, LEVELS = 5 };
 
 static const char *const attribute = "user.tadan.fault";
 
@@ -36,7 +36,7 @@ static struct level {
 	double rate;
 	unsigned injected, detected, survived;
 	char why[512];
-} levels[LEVELS] = { { .name = "trusted" }, { .name = "guarded" }, { .name = "walled" }, { .name = "isolated" } };
+} levels[LEVELS] = { { .name = "trusted" }, { .name = "guarded" }, { .name = "walled" }, { .name = "sandboxed" }, { .name = "isolated" } };
 
 static struct td_volume *volume;
 static struct td_task task = { .cwd = TD_CWD_ROOT };
@@ -262,8 +262,12 @@ static void report(uint64_t after)
 	       (double)f.recovery_ns / 1e6);
 }
 
-static void arm(const char *kind)
+/* What a pointer of 32 bits reaches: a sandboxed module has no word for the kernel's memory. */
+static const uint64_t farthest = 0xfffffff8;
+
+static void arm(const struct level *l, const char *kind)
 {
+	uint64_t wild = strcmp(l->name, "sandboxed") ? (uintptr_t)&wild_target : farthest;
 	struct td_status st;
 	char request[64];
 
@@ -272,7 +276,7 @@ static void arm(const char *kind)
 		kill((pid_t)st.process, SIGKILL);
 		return;
 	}
-	snprintf(request, sizeof(request), "%s %d %#llx", kind, WRITES_UNTIL, (unsigned long long)(uintptr_t)&wild_target);
+	snprintf(request, sizeof(request), "%s %d %#llx", kind, WRITES_UNTIL, (unsigned long long)wild);
 	must("setxattr", td_path_setxattr(&task, "/", attribute, request, strlen(request), 0, 0));
 }
 
@@ -316,7 +320,7 @@ static void break_once(struct level *l, const char *kind, const char *what, int 
 	writers_start(&w, volume);
 	writers_wait(&w, 100);
 	l->injected++;
-	arm(kind);
+	arm(l, kind);
 	if (!await(before.restarts, uncaught))
 		proof(false, "the fault is seen within %d s", DETECT_S);
 	if (uncaught) {
