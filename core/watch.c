@@ -9,7 +9,8 @@
  * All of these are bounded but the second: an endless loop that does none, such as one that logs, locks or opens the same
  * blocks, is ended by the first limit; one that changes or discards, by the limit `undo` or the number of blocks; one that
  * wanders over the device, by the second limit. Waits for a lock, for the device and for the network do not count: the module
- * does nothing then. Where deadlocks are not looked for, waits for locks do.
+ * does nothing then. Where deadlocks are not looked for, waits for locks do. Of a tick that is late little counts: what stopped the
+ * watch, such as SIGSTOP or a virtual machine that pauses, has stopped the calls, too.
  *
  * Share. Every tick it is counted how many calls are inside and do not wait. Who has had more than `cpu` percent of the time
  * that went by is in debt; over a limit the gate is closed to new calls until the debt is paid. Calls inside go on.
@@ -26,6 +27,7 @@ enum {
 	LINE = 64,      /* bytes of a place in the table */
 	PLACES = 1024,
 	DEBT_MS = 50,   /* that are let pass */
+	PASSED_MS = 2 * TD__TICK_MS, /* that a tick counts at most */
 };
 
 struct td__written {
@@ -193,6 +195,8 @@ void td__domain_tick(void *arg)
 
 	td__mutex_lock(&fs->tick_mutex);
 	passed = fs->last_tick ? now - fs->last_tick : 0;
+	if (passed > PASSED_MS * 1000000ull)
+		passed = PASSED_MS * 1000000ull;
 	for (uint32_t i = 0; i < fs->nslots; i++)
 		running += look(fs, &fs->calls[i], passed);
 	if (fs->domain)

@@ -9,10 +9,13 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <fs_gateway.h>
 #include "../../core/fs.h"
@@ -222,6 +225,29 @@ static int slow(void)
 	return 0;
 }
 
+/* While everything is stopped, no call can get on. */
+static int stopped(void)
+{
+	const struct timespec first = { .tv_nsec = 20000000 }, rest = { .tv_nsec = 400000000 };
+	pid_t self = getpid(), helper;
+	int err, ended;
+
+	WANT(!move_to("time=150ms/60s"));
+	helper = fork();
+	WANT(helper >= 0);
+	if (!helper) {
+		nanosleep(&first, NULL);
+		kill(self, SIGSTOP);
+		nanosleep(&rest, NULL);
+		kill(self, SIGCONT);
+		_exit(0);
+	}
+	err = act(USE_SPIN, 60, 0);
+	waitpid(helper, &ended, 0);
+	WANT(!err && !fault());
+	return 0;
+}
+
 static int round_and_round(void)
 {
 	uint64_t begin;
@@ -326,6 +352,7 @@ static const struct {
 	{ "left at the unload", left_at_unload },
 	{ "undo", undo },
 	{ "slow, but honest", slow },
+	{ "stopped for a while", stopped },
 	{ "round and round", round_and_round },
 	{ "wandering", wander },
 	{ "waiting for a lock", waits },
