@@ -215,7 +215,7 @@ int main(int argc, char **argv)
 		if (argc > 3 && strcmp(argv[3], levels[i]))
 			continue;
 		snprintf(level, sizeof(level), "%s,time=30ms,restart=1000000/1s", levels[i]);
-		snprintf(longer, sizeof(longer), "%s,time=300ms,restart=1000000/1s", levels[i]);
+		snprintf(longer, sizeof(longer), "%s,time=1s,restart=1000000/1s", levels[i]);
 		if (td_level_parse(level, &unused, why, sizeof(why)))
 			continue; /* this build has no such level */
 		all_loops(argv[1], level);
