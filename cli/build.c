@@ -63,7 +63,7 @@ static int find_input(struct td__build *b, const char *given)
 		return take_name(b, path, 0) ? TD__CLI_FAILED : td__build_find_sources(b, path);
 	*strrchr(b->to, '/') = 0;
 	if (ends_in(path, ".c")) {
-		b->sources[b->nsources++] = strdup(path);
+		b->sources[b->nsources++] = td__build_text("%s", path);
 		return take_name(b, path, strlen(".c"));
 	}
 	if (!ends_in(path, ".wasm"))
@@ -243,8 +243,7 @@ static int find_plugin(struct td__build *b)
 			      "gcc-12-plugin-dev, and build Tadan again");
 		return TD__CLI_FAILED;
 	}
-	if (asprintf((char **)&b->plugin, "-fplugin=%s", file) < 0)
-		return TD__CLI_FAILED;
+	b->plugin = td__build_text("-fplugin=%s", file);
 	return 0;
 }
 

@@ -59,7 +59,8 @@ int td__command_there(const char *name);
 /* Does its output contain `text`? */
 int td__command_says(const char *name, const char *option, const char *text);
 const char *td__build_cc(void);
-/* FOLDER/NAME in memory that stays. */
+/* Text in memory that stays; and FOLDER/NAME with an ending. */
+char *td__build_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 const char *td__build_path(const char *folder, const char *name, const char *ending);
 
 /* ---- build_sandboxed.c */

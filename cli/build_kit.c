@@ -58,11 +58,7 @@ int td__build_find_kit(struct td__build *b)
 
 const char *td__build_args(const struct td__build *b, const char *name)
 {
-	char *word;
-
-	if (asprintf(&word, "@%s/%s", b->kit, name) < 0)
-		abort();
-	return word;
+	return td__build_text("@%s/%s", b->kit, name);
 }
 
 static int by_name(const void *a, const void *b)

@@ -107,11 +107,33 @@ const char *td__build_cc(void)
 	return cc && *cc ? cc : "cc";
 }
 
+/* Words of command lines, kept until the program ends. */
+static struct text {
+	struct text *next;
+	char text[];
+} *texts;
+
+char *td__build_text(const char *fmt, ...)
+{
+	struct text *t;
+	va_list args;
+	int len;
+
+	va_start(args, fmt);
+	len = vsnprintf(NULL, 0, fmt, args);
+	va_end(args);
+	t = len < 0 ? NULL : malloc(sizeof(*t) + (size_t)len + 1);
+	if (!t)
+		abort();
+	va_start(args, fmt);
+	vsnprintf(t->text, (size_t)len + 1, fmt, args);
+	va_end(args);
+	t->next = texts;
+	texts = t;
+	return t->text;
+}
+
 const char *td__build_path(const char *folder, const char *name, const char *ending)
 {
-	char *path;
-
-	if (asprintf(&path, "%s/%s%s", folder, name, ending) < 0)
-		abort();
-	return path;
+	return td__build_text("%s/%s%s", folder, name, ending);
 }
