@@ -50,6 +50,7 @@ int times_moved(const struct stat *before, const struct stat *after);
 void pattern(void *data, size_t len, uint64_t at, uint64_t key);
 void expect_pattern(struct place p, const void *data, size_t len, uint64_t at, uint64_t key);
 void expect_zeroes(struct place p, const void *data, size_t len);
+extern void *memory_given[256];
 void *get_memory(size_t size); /* zeroed, or the test ends; small leaks of failing tests are fine */
 /*
  * Past the system's cache, which answers for the file system, and would take a write that the device has no room for.
