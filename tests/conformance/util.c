@@ -233,7 +233,7 @@ void *get_memory(size_t size)
 	void *p = calloc(1, size);
 
 	check(p);
-	memory_given[n++ % 256] = p;
+	__atomic_store_n(&memory_given[__atomic_fetch_add(&n, 1, __ATOMIC_RELAXED) % 256], p, __ATOMIC_RELAXED);
 	return p;
 }
 
