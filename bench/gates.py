@@ -65,7 +65,8 @@ def goals(times, floor):
         against("null: none", "indirect_call", 1.5, "null call: none against an indirect call"),
         method.goal("null call: none with trap, ns above none", trap, 5),
         against("null: pkey, shared ro", "pkru_stack_call", 1.5, "null call: pkey against two WRPKRU and a change of stack"),
-        against("null: sfi, shared ro", "bare: sfi", 1.5, "null call: sfi against the same wasm2c call with sigsetjmp"),
+        against("null: sfi, shared ro", "wasm_sigsetjmp_call", 1.5, "null call: sfi against a bare wasm2c call with sigsetjmp"),
+        against("null: sfi, shared ro", "bare: sfi", 1.5, "null call: sfi against the same function called bare"),
         against("null: process, shared ro", "futex_same_core", 1.3, "null call: process against a futex round trip on one core"),
         against("null: process on two cores", "spin_other_core", 1.5, "null call: process against spinning on two cores"),
     ]
