@@ -52,7 +52,15 @@ static struct td_buf *vacant(struct td__context *ctx)
 	return unused(ctx);
 }
 
-enum { COPY_CLEAN = 1, COPY_WRITTEN = 2 };
+enum { COPY_CLEAN = 1, COPY_WRITTEN = 2, LINE = 64 };
+
+/* Memory for a copy, on a line of its own: what moves blocks is faster so. */
+static uint8_t *copy_memory(struct td__context *ctx)
+{
+	uintptr_t memory = (uintptr_t)td__heap_take(block_size(ctx) + LINE);
+
+	return (uint8_t *)((memory + LINE - 1) & ~(uintptr_t)(LINE - 1));
+}
 
 /* Make the entry's view a private copy of what it shows now, or zeroes. */
 static int take_copy(struct td__context *ctx, struct td_buf *b, const void *from)
@@ -60,7 +68,7 @@ static int take_copy(struct td__context *ctx, struct td_buf *b, const void *from
 	uint8_t **copy = &ctx->pool[b - ctx->bufs];
 
 	if (!*copy)
-		*copy = td__heap_take(block_size(ctx));
+		*copy = copy_memory(ctx);
 	if (!*copy)
 		return -TD_EMFILE;
 	if (from)

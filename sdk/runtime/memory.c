@@ -9,6 +9,10 @@
 #include "atomic.h"
 #include "runtime.h"
 
+#if defined(__x86_64__)
+#include "bytes.h"
+#endif
+
 enum { CLASSES = 32, SMALLEST = 5, HEADER = 16 };
 
 struct free_block {
@@ -123,18 +127,10 @@ void td_free(void *memory)
 	heap_unlock();
 }
 
-#if defined(__x86_64__)
-#define STRING_OP(op, to, from, len)                                                               \
-	__asm__ volatile("rep " op : "+D"(to), "+S"(from), "+c"(len) : : "memory")
-#endif
-
 void *memcpy(void *to, const void *from, size_t len)
 {
 #if defined(__x86_64__)
-	void *result = to;
-
-	STRING_OP("movsb", to, from, len);
-	return result;
+	return td__move(to, from, len);
 #else
 	return __builtin_memcpy(to, from, len); /* an instruction of wasm */
 #endif
@@ -143,14 +139,7 @@ void *memcpy(void *to, const void *from, size_t len)
 void *memmove(void *to, const void *from, size_t len)
 {
 #if defined(__x86_64__)
-	volatile char *d = to;
-	const char *s = from;
-
-	if ((uintptr_t)to - (uintptr_t)from >= len)
-		return memcpy(to, from, len);
-	while (len--)
-		d[len] = s[len];
-	return to;
+	return td__move(to, from, len);
 #else
 	return __builtin_memmove(to, from, len);
 #endif

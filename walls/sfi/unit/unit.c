@@ -10,6 +10,7 @@
 
 #include "object.h"
 #include "atomic.h"
+#include "bytes.h"
 #include "wasm-rt.h"
 
 #define Z_env_instance_t td__sandbox_env
@@ -114,72 +115,14 @@ void wasm_rt_free_funcref_table(wasm_rt_funcref_table_t *table)
 
 /* ---- Bytes. What copies and fills: calls of the compiler, too, come here. */
 
-typedef uint64_t word __attribute__((may_alias, aligned(1)));
-typedef uint8_t vector __attribute__((vector_size(16), may_alias, aligned(1)));
-
-/* Up to 16 bytes: first and last, which may overlap, are loaded before they are stored. */
-static inline void move_few(uint8_t *to, const uint8_t *from, size_t n)
-{
-	if (n >= 8) {
-		word first = *(const word *)from, last = *(const word *)(from + n - 8);
-
-		*(word *)to = first;
-		*(word *)(to + n - 8) = last;
-	} else if (n >= 4) {
-		typedef uint32_t half __attribute__((may_alias, aligned(1)));
-		half first = *(const half *)from, last = *(const half *)(from + n - 4);
-
-		*(half *)to = first;
-		*(half *)(to + n - 4) = last;
-	} else if (n) {
-		uint8_t first = from[0], middle = from[n / 2], last = from[n - 1];
-
-		to[0] = first;
-		to[n / 2] = middle;
-		to[n - 1] = last;
-	}
-}
-
-enum { MANY = 512 }; /* from here on the string instructions are as fast as loops */
-
-static void move_up(uint8_t *to, const uint8_t *from, size_t n)
-{
-	vector last = *(const vector *)(from + n - 16);
-	uint8_t *end = to + n - 16;
-
-	for (; to < end; to += 16, from += 16)
-		*(vector *)to = *(const vector *)from;
-	*(vector *)end = last;
-}
-
-static void move_down(uint8_t *to, const uint8_t *from, size_t n)
-{
-	vector first = *(const vector *)from;
-
-	for (size_t at = n; at > 16; at -= 16)
-		*(vector *)(to + at - 16) = *(const vector *)(from + at - 16);
-	*(vector *)to = first;
-}
-
 void *memmove(void *to, const void *from, size_t n)
 {
-	if (n <= 16) {
-		move_few(to, from, n);
-	} else if ((uintptr_t)to - (uintptr_t)from < n) {
-		move_down(to, from, n);
-	} else if (n < MANY || (uintptr_t)from - (uintptr_t)to < 64) {
-		move_up(to, from, n);
-	} else {
-		void *d = to;
-
-		__asm__ volatile("rep movsb" : "+D"(d), "+S"(from), "+c"(n) : : "memory");
-	}
-	return to;
+	return td__move(to, from, n);
 }
 
 void *memcpy(void *to, const void *from, size_t n)
 {
-	return memmove(to, from, n);
+	return td__move(to, from, n);
 }
 
 void *memset(void *to, int byte, size_t n)
