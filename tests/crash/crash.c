@@ -209,19 +209,31 @@ struct epoch {
 	uint64_t first, end; /* events */
 };
 
-/* What a variant keeps of an epoch. 0: there are no more variants. */
-static int keep(struct td__disk *to, const struct td__disk *from, const struct epoch *e, uint64_t variant, uint64_t seed)
+/* A variant below this keeps or loses each event as a whole. */
+static uint64_t subsets_of(const struct epoch *e)
 {
-	uint64_t n = e->end - e->first, random = seed + variant * 1000003, subsets = n <= ALL_OF ? 1ull << n : 2 + 2 * n;
-	uint64_t samples = n <= 1 ? 2 : n <= 8 ? 8 : 16;
+	uint64_t n = e->end - e->first;
 
-	if (variant >= subsets + samples)
-		return 0;
+	return n <= ALL_OF ? 1ull << n : 2 + 2 * n;
+}
+
+static uint64_t variants_of(const struct epoch *e)
+{
+	uint64_t n = e->end - e->first;
+
+	return subsets_of(e) + (n <= 1 ? 2 : n <= 8 ? 8 : 16);
+}
+
+/* What a variant keeps of an epoch. */
+static void keep(struct td__disk *to, const struct event *events, const struct epoch *e, uint64_t variant, uint64_t seed)
+{
+	uint64_t n = e->end - e->first, random = seed + variant * 1000003;
+
 	for (uint64_t i = 0; i < n; i++) {
-		const struct event *ev = &from->events[e->first + i];
+		const struct event *ev = &events[e->first + i];
 		int kept;
 
-		if (variant >= subsets) { /* torn, and lost, and kept */
+		if (variant >= subsets_of(e)) { /* torn, and lost, and kept */
 			uint64_t dice = next_random(&random) % 3;
 
 			if (dice == 0)
@@ -237,78 +249,82 @@ static int keep(struct td__disk *to, const struct td__disk *from, const struct e
 		if (kept)
 			disk_apply(to, ev);
 	}
-	return 1;
 }
 
 /* The next epoch from an event on; 0: there is none. */
-static int epoch_at(const struct td__disk *d, uint64_t first, struct epoch *e)
+static int epoch_at(const struct event *events, uint64_t n, uint64_t first, struct epoch *e)
 {
-	if (first >= d->n)
+	if (first >= n)
 		return 0;
 	e->first = e->end = first;
-	while (e->end < d->n && d->events[e->end].act != FLUSH)
+	while (e->end < n && events[e->end].act != FLUSH)
 		e->end++;
 	return 1;
 }
 
-/* The recovery of `left` crashes itself. */
-static void crash_again(const struct play *p, const struct td__disk *left, uint32_t from, uint32_t to, const char *id, const char *wanted)
+/* The recovery of what is on the disk crashes itself. */
+static void crash_again(const struct play *p, struct td__disk *disk, uint32_t from, uint32_t to, const char *id, const char *wanted)
 {
-	struct td__disk *noted = disk_copy(left), *now = disk_copy(left);
+	uint64_t mark = disk_mark(disk), nth = 0, n;
+	struct event *events;
 	struct epoch e;
-	uint64_t nth = 0;
 
-	disk_note(noted);
-	check(noted, p, from, to);
-	for (uint64_t at = 0; epoch_at(noted, at, &e); at = e.end + 1, nth++) {
-		for (uint64_t v = 0; v < 12; v++) {
-			struct td__disk *d = disk_copy(now);
+	disk_note(disk);
+	check(disk, p, from, to);
+	events = disk_take_notes(disk, &n);
+	disk_revert(disk, mark);
+	mark = disk_mark(disk);
+	for (uint64_t at = 0; epoch_at(events, n, at, &e); at = e.end + 1, nth++) {
+		for (uint64_t v = 0; v < 12 && v * 7 < variants_of(&e); v++) {
+			uint64_t before = disk_mark(disk);
 			char mine[120];
 
 			snprintf(mine, sizeof(mine), "%s:%llu:%llu", id, (unsigned long long)nth, (unsigned long long)v);
-			if (keep(d, noted, &e, v * 7, p->seed) && (!wanted || !strcmp(wanted, mine)))
-				report(check(d, p, from, to), mine);
-			disk_free(d);
+			if (!wanted || !strcmp(wanted, mine)) {
+				keep(disk, events, &e, v * 7, p->seed);
+				report(check(disk, p, from, to), mine);
+			}
+			disk_revert(disk, before);
 		}
 		for (uint64_t i = e.first; i < e.end; i++)
-			disk_apply(now, &noted->events[i]);
+			disk_apply(disk, &events[i]);
 	}
-	disk_free(now);
-	disk_free(noted);
+	disk_revert(disk, mark);
+	events_free(events, n);
 }
 
-static uint64_t variants_of(const struct play *p)
+static uint64_t epochs_of(const struct play *p)
 {
 	struct epoch e;
 	uint64_t n = 0;
 
-	for (uint64_t at = 0; epoch_at(p->disk, at, &e); at = e.end + 1)
-		n += 32;
+	for (uint64_t at = 0; epoch_at(p->disk->events, p->disk->n, at, &e); at = e.end + 1)
+		n++;
 	return n;
 }
 
-static void crash_epoch(const struct play *p, const struct td__disk *now, const struct epoch *e, uint64_t nth, uint64_t *dice,
+static void crash_epoch(const struct play *p, struct td__disk *now, const struct epoch *e, uint64_t nth, uint64_t *dice,
 			uint64_t in, const char *wanted)
 {
 	uint32_t from, to;
 
 	range(p, e->end, &from, &to);
-	for (uint64_t v = 0;; v++) {
-		struct td__disk *d = disk_copy(now);
-		int any = keep(d, p->disk, e, v, p->seed), nested = v % 23 == 5;
+	for (uint64_t v = 0; v < variants_of(e); v++) {
+		int nested = v % 23 == 5;
+		uint64_t mark;
 		char id[80];
 
 		snprintf(id, sizeof(id), "%s:%llu:%llu:%llu", p->scene->name, (unsigned long long)p->seed, (unsigned long long)nth,
 			 (unsigned long long)v);
-		if (any && (wanted ? !strncmp(wanted, id, strlen(id)) : next_random(dice) % in < most)) {
-			if (wanted ? strcmp(wanted, id) : nested)
-				crash_again(p, d, from, to, id, wanted);
-			if (!wanted || !strcmp(wanted, id))
-				report(check(d, p, from, to), id);
-		}
-		disk_free(d);
-		if (!any)
-			return;
+		if (wanted ? strncmp(wanted, id, strlen(id)) : next_random(dice) % in >= most)
+			continue;
+		mark = disk_mark(now);
+		keep(now, p->disk->events, e, v, p->seed);
+		if (wanted ? strcmp(wanted, id) : nested)
+			crash_again(p, now, from, to, id, wanted);
+		if (!wanted || !strcmp(wanted, id))
+			report(check(now, p, from, to), id);
+		disk_revert(now, mark);
 	}
 }
 
@@ -317,12 +333,12 @@ static void crash(const struct scene *scene, uint64_t seed, const char *wanted)
 	struct play *p = play_new(scene, seed);
 	const char *wrong = run(p, 1);
 	struct td__disk *now = disk_new(BYTES);
-	uint64_t dice = seed, nth = 0, in = variants_of(p);
+	uint64_t dice = seed, nth = 0, in = 32 * epochs_of(p);
 	struct epoch e;
 
 	if (wrong)
 		report(wrong, scene->name);
-	for (uint64_t at = 0; !wrong && epoch_at(p->disk, at, &e); at = e.end + 1, nth++) {
+	for (uint64_t at = 0; !wrong && epoch_at(p->disk->events, p->disk->n, at, &e); at = e.end + 1, nth++) {
 		crash_epoch(p, now, &e, nth, &dice, in, wanted);
 		for (uint64_t i = e.first; i < e.end; i++)
 			disk_apply(now, &p->disk->events[i]);

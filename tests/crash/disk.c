@@ -36,26 +36,37 @@ struct td__disk *disk_new(uint64_t size)
 	return d;
 }
 
-struct td__disk *disk_copy(const struct td__disk *disk)
+void events_free(struct event *events, uint64_t n)
 {
-	struct td__disk *d = disk_new(disk->size);
+	for (uint64_t i = 0; i < n; i++)
+		free(events[i].data);
+	free(events);
+}
 
-	memcpy(d->bytes, disk->bytes, disk->size);
-	return d;
+struct event *disk_take_notes(struct td__disk *d, uint64_t *n)
+{
+	struct event *events = d->events;
+
+	*n = d->n;
+	d->events = NULL;
+	d->n = d->room = 0;
+	d->noting = 0;
+	return events;
 }
 
 static void forget_events(struct td__disk *d)
 {
-	for (uint64_t i = 0; i < d->n; i++)
-		free(d->events[i].data);
-	free(d->events);
-	d->events = NULL;
-	d->n = d->room = 0;
+	uint64_t n;
+	struct event *events = disk_take_notes(d, &n);
+
+	events_free(events, n);
 }
 
 void disk_free(struct td__disk *d)
 {
 	forget_events(d);
+	disk_revert(d, 0);
+	free(d->olds);
 	free(d->bytes);
 	free(d);
 }
@@ -84,8 +95,47 @@ static void resize(struct td__disk *d, uint64_t size)
 	d->size = size;
 }
 
+/* Before these bytes change, or the size. */
+static void save(struct td__disk *d, uint64_t off, uint64_t len)
+{
+	struct old *o;
+
+	if (!d->marked)
+		return;
+	if (d->nold == d->old_room) {
+		d->old_room = 2 * d->old_room + 64;
+		d->olds = realloc(d->olds, d->old_room * sizeof(*d->olds));
+		if (!d->olds)
+			abort();
+	}
+	len = off >= d->size ? 0 : len < d->size - off ? len : d->size - off;
+	o = &d->olds[d->nold++];
+	*o = (struct old){ d->size, off, len, get(len) };
+	memcpy(o->data, d->bytes + off, len);
+}
+
+uint64_t disk_mark(struct td__disk *d)
+{
+	d->marked++;
+	return d->nold;
+}
+
+void disk_revert(struct td__disk *d, uint64_t mark)
+{
+	while (d->nold > mark) {
+		struct old *o = &d->olds[--d->nold];
+
+		if (o->size != d->size)
+			resize(d, o->size);
+		memcpy(d->bytes + o->off, o->data, o->len);
+		free(o->data);
+	}
+	d->marked -= d->marked > 0;
+}
+
 static void put(struct td__disk *d, uint64_t off, const uint8_t *data, uint64_t len)
 {
+	save(d, off, len);
 	if (off + len > d->size)
 		resize(d, off + len);
 	if (data)
@@ -94,10 +144,16 @@ static void put(struct td__disk *d, uint64_t off, const uint8_t *data, uint64_t 
 		memset(d->bytes + off, 0, len);
 }
 
+static void change_size(struct td__disk *d, uint64_t size)
+{
+	save(d, size, d->size > size ? d->size - size : 0);
+	resize(d, size);
+}
+
 void disk_apply(struct td__disk *d, const struct event *e)
 {
 	if (e->act == RESIZE)
-		resize(d, e->len);
+		change_size(d, e->len);
 	else if (e->act != FLUSH)
 		put(d, e->off, e->data, e->len);
 }
@@ -234,7 +290,7 @@ int WRAP(resize)(struct td__disk *d, uint64_t bytes)
 	if (err)
 		return err;
 	note(d, RESIZE, 0, bytes, NULL);
-	resize(d, bytes);
+	change_size(d, bytes);
 	return 0;
 }
 

@@ -20,6 +20,12 @@ struct event {
 	int lost; /* in a flush that failed */
 };
 
+/* Before it was changed: `size` of the disk, and bytes of it. */
+struct old {
+	uint64_t size, off, len;
+	uint8_t *data;
+};
+
 /* What goes wrong: the `at`th act from 1 on, and if `stays` all after it; 0: nothing. Reads are counted by themselves. */
 struct trouble {
 	uint64_t at, read_at;
@@ -33,15 +39,23 @@ struct td__disk {
 	struct event *events;
 	uint64_t n, room;
 	int noting;
+	struct old *olds; /* what stood where something was put since disk_mark() */
+	uint64_t nold, old_room;
+	int marked;
 	uint64_t acts, reads; /* since the trouble was planned */
 	struct trouble trouble;
 };
 
 struct td__disk *disk_new(uint64_t size);
-struct td__disk *disk_copy(const struct td__disk *disk);
 void disk_free(struct td__disk *disk);
 /* From now on what is done is noted; what was, is forgotten. */
 void disk_note(struct td__disk *disk);
+/* From now on what is overwritten is kept, so that disk_revert() can bring it back. Marks nest. */
+uint64_t disk_mark(struct td__disk *disk);
+void disk_revert(struct td__disk *disk, uint64_t mark);
+/* Take the notes away from the disk. */
+struct event *disk_take_notes(struct td__disk *disk, uint64_t *n);
+void events_free(struct event *events, uint64_t n);
 /* 1: somebody waits for the disk. */
 int disk_hangs(void);
 void disk_release(void);

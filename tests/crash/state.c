@@ -122,7 +122,8 @@ static int walk(struct td__fs *fs, td_handle dir, const char *path, struct state
 			at += (int)sizeof(d) + (int)((d.len + 7) & ~7u);
 		}
 	err = len;
-	qsort(names, n, sizeof(*names), compare);
+	if (n)
+		qsort(names, n, sizeof(*names), compare);
 	for (uint32_t i = 0; i < n; i++) {
 		struct td_name name = { (uint8_t *)names[i], (uint32_t)strlen(names[i]) };
 		char below[1024];
