@@ -21,7 +21,7 @@ def flat(found):
         for row in part.get("work", []):
             yield f"{row['workload']} on {row['target']}", row["ns"]
         for row in part.get("rows", []):
-            yield f"{row['work']}: {row['liveness']}", row["ns"]
+            yield f"{row['form']}, {row['work']}: {row['liveness']}", row["ns"]
 
 
 def load(path):

@@ -202,7 +202,7 @@ def draw(found):
         draw_work(canvas, found["work"])
     if found.get("rows"):
         bars(canvas, "Liveness: time against neither yields nor timer",
-             [(f"{r['work']}: {r['liveness']}", r["ratio"]["median"], r["ratio"]["low"], r["ratio"]["high"], None, "") for r in found["rows"]],
+             [(f"{r['form']}, {r['work']}: {r['liveness']}", r["ratio"]["median"], r["ratio"]["low"], r["ratio"]["high"], None, "") for r in found["rows"]],
              lambda v: f"{v:.2f}")
     if found.get("paths"):
         bars(canvas, "Instructions of a path", [(f"{p['path']}: {k}", p[k], None, None, None, "") for p in found["paths"]

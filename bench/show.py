@@ -95,9 +95,9 @@ def show_work(found):
 
 
 def show_yields(rows):
-    print(f"\n  {'':28}{'':18}{'median':>9}   ratio to neither")
+    print(f"\n  {'':12}{'':28}{'':18}{'median':>9}   ratio to neither")
     for r in rows:
-        print(f"  {r['work']:28}{r['liveness']:18}{time_text(r['ns']['median']):>9}   {ratio_text(r['ratio'])}")
+        print(f"  {r['form']:12}{r['work']:28}{r['liveness']:18}{time_text(r['ns']['median']):>9}   {ratio_text(r['ratio'])}")
 
 
 def show_hook(paths):

@@ -117,7 +117,7 @@ static const char *wrong_bound(const struct td__fs *fs, uint64_t bound)
 
 	if ((bound & least) != least)
 		return "no mount or no getvnode operation";
-	return fs->root && bound != fs->hooks.bound ? "other operations than before" : 0;
+	return fs->root && bound != (fs->hooks.bound & ~TD__HOOK_REMOTE) ? "other operations than before" : 0;
 }
 
 /* The calls that only the starter makes, with the gate closed. */
@@ -133,7 +133,7 @@ static int hello(struct td__fs *fs, char *why, size_t size)
 		return err;
 	err = td__call_enter(c);
 	if (!err) {
-		bound = c->frame->bound & ((1ull << TD_OP_MAX) - 1);
+		bound = c->frame->bound & ((1ull << TD_OP_MAX) - 1) & ~TD__HOOK_REMOTE;
 		wrong = wrong_bound(fs, bound);
 	}
 	td__call_end(c, &tries, &err);
@@ -196,6 +196,7 @@ static int mount(struct td__fs *fs, uint32_t format, char *why, size_t size)
 	if (!fs->root) { /* later these are read without a lock, and have not changed */
 		fs->info = info;
 		fs->remote = info.flags & TD_FS_REMOTE;
+		fs->hooks.bound |= fs->remote ? TD__HOOK_REMOTE : 0;
 	}
 	set_limits(fs);
 	return 0;

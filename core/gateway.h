@@ -176,14 +176,30 @@ typedef struct {
 
 const struct td__limits *td__limits_of(const struct td__fs *fs);
 
-/* What a mount begins with, so that an operation which the module leaves out costs its caller a test and a branch. */
+/*
+ * What a mount begins with, so that an operation which the module leaves out costs its caller a test and a branch; and not even that
+ * where the kernel itself has something to do for some mounts only: all of it is asked for by one test.
+ */
 struct td__hooks {
-	uint64_t bound; /* bit n is set if the module has operation n */
+	uint64_t bound; /* bit n is set if the module has operation n; TD__HOOK_REMOTE */
 };
+
+#define TD__HOOK_REMOTE 1ull /* TD_FS_REMOTE: bit 0 is of no operation that could be left out */
+_Static_assert(TD_OP_HELLO == 0 && TD_OP_MAX < 64, "bits of hooks");
+
+static inline uint64_t td__hook(uint32_t op)
+{
+	return 1ull << op;
+}
+
+static inline int td__hooks_any(const struct td__fs *fs, uint64_t hooks)
+{
+	return (((const struct td__hooks *)fs)->bound & hooks) != 0;
+}
 
 static inline int td__hook_bound(const struct td__fs *fs, uint32_t op)
 {
-	return (((const struct td__hooks *)fs)->bound & 1ull << op) != 0;
+	return td__hooks_any(fs, td__hook(op));
 }
 
 /*
