@@ -201,7 +201,7 @@ int td__ahead_relieve(struct td__fs *fs, int64_t err)
 	return (err == -TD_ENOSPC || err == -TD_EDQUOT) && td__ahead_trim_all(fs);
 }
 
-/* ---- New files. What the last ones were written with tells what the next is made with; a guess, so nothing guards it. */
+/* ---- New files. How large the last ones became tells what the next is made with; a guess, so nothing guards it. */
 
 static struct td__ahead_guess *guess_of(struct td__fs *fs)
 {
@@ -211,21 +211,29 @@ static struct td__ahead_guess *guess_of(struct td__fs *fs)
 uint64_t td__ahead_first(struct td__fs *fs)
 {
 	struct td__ahead_guess *g = guess_of(fs);
+	uint32_t blocks = __atomic_load_n(&g->blocks, __ATOMIC_RELAXED);
+	uint32_t last = __atomic_load_n(&g->last, __ATOMIC_RELAXED), is = last > FIRST_MAX ? 0 : last;
 
+	if (last) {
+		blocks = is > blocks ? is : (3 * blocks + is) / 4;
+		__atomic_store_n(&g->blocks, blocks, __ATOMIC_RELAXED);
+		__atomic_store_n(&g->last, 0, __ATOMIC_RELAXED);
+	}
 	if (__atomic_load_n(&g->unwritten, __ATOMIC_RELAXED) >= UNWRITTEN_MAX ||
 	    fs->device->blocks / DEVICE_PART < FIRST_MAX)
 		return 0;
-	return __atomic_load_n(&g->blocks, __ATOMIC_RELAXED);
+	return blocks;
 }
 
 void td__ahead_written(struct td__vnode *v, uint64_t blocks)
 {
 	struct td__ahead_guess *g = guess_of(v->fs);
-	uint32_t was = __atomic_load_n(&g->blocks, __ATOMIC_RELAXED), is = blocks > FIRST_MAX ? 0 : (uint32_t)blocks;
+	uint32_t reached = blocks > FIRST_MAX ? FIRST_MAX + 1 : (uint32_t)blocks;
 
-	v->unwritten = 0;
+	v->young = reached <= FIRST_MAX;
 	__atomic_store_n(&g->unwritten, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&g->blocks, is > was ? is : (3 * was + is) / 4, __ATOMIC_RELAXED);
+	if (reached > __atomic_load_n(&g->last, __ATOMIC_RELAXED))
+		__atomic_store_n(&g->last, reached, __ATOMIC_RELAXED);
 }
 
 void td__ahead_begin(struct td__vnode *v, const struct td_extent *first, uint32_t n)
@@ -234,7 +242,7 @@ void td__ahead_begin(struct td__vnode *v, const struct td_extent *first, uint32_
 
 	__atomic_store_n(&g->unwritten, __atomic_load_n(&g->unwritten, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
 	td__rwlock_exclusive(&v->lock);
-	v->unwritten = 1;
+	v->young = 1;
 	for (uint32_t i = 0; i < n; i++)
 		td__device_zero(v->fs->device, first[i].pblk, first[i].count);
 	if (n) {

@@ -465,7 +465,7 @@ static int64_t write_locked(struct td__vnode *v, uint64_t off, const void *data,
 		err = copy_in(v, off, data, end - off);
 	if (err)
 		return err;
-	if (v->unwritten)
+	if (v->young)
 		td__ahead_written(v, (end - 1) / v->fs->device->bsize + 1);
 	if (end > v->rec.size)
 		v->rec.size = end;

@@ -76,7 +76,7 @@ struct td__vnode {
 	/* Blocks [ahead, ahead_end) were allocated ahead, see ahead.c; under the lock. */
 	uint64_t ahead, ahead_end;
 	uint32_t ahead_listed; /* fs->ahead has its fid */
-	uint32_t unwritten;    /* made by create, and not written as yet */
+	uint32_t young;        /* made by create, and small as yet: what it becomes tells what new files are like */
 	uint32_t appended;     /* blocks were allocated at its end since those ahead were given back */
 } __attribute__((aligned(64))); /* neighbours belong to different callers */
 
@@ -118,6 +118,7 @@ struct td__ahead {
 	uint32_t first, end;
 	struct td__ahead_guess {
 		uint32_t unwritten, blocks;
+		uint32_t last; /* blocks of the largest file that was made since the guess; 0: none was written */
 	} __attribute__((aligned(64))) guesses[TD__AHEAD_GUESSES];
 };
 
@@ -311,7 +312,7 @@ void td__ahead_unlock(struct td__vnode *v);
 uint64_t td__ahead_first(struct td__fs *fs);
 /* A new file, and its first blocks as the module gave them. Its directory's lock is held, so that nobody else can find it as yet. */
 void td__ahead_begin(struct td__vnode *v, const struct td_extent *first, uint32_t n);
-/* It is written for the first time, with so many blocks. */
+/* A young one has been written, up to so many blocks. */
 void td__ahead_written(struct td__vnode *v, uint64_t blocks);
 /* How many blocks lie ahead in all files. No lock is held. */
 uint64_t td__ahead_hidden(struct td__fs *fs);
