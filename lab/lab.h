@@ -106,6 +106,24 @@ int lab_possible(const struct lab_image *im, const struct lab_kind *k);
 int lab_mutate(const struct lab_image *im, uint32_t mutation, struct lab_random *r, uint8_t *bytes, char *what, size_t size);
 int lab_plant(const struct lab_image *im, uint32_t act, const struct lab_act_params *params, uint8_t *bytes);
 
+/* ---- batch.c: faulty copies of a sandboxed module, many in one form; see sandbox.h */
+
+struct lab_batch;
+
+struct lab_choice {
+	const struct lab_kind *kind;
+	uint64_t seed;
+	uint32_t number; /* not 0 */
+};
+
+/* For the sandboxed form of this module. 0, and a reason: it has none. */
+struct lab_batch *lab_batch_make(const struct td__module *good, char *why, size_t size);
+int lab_batch_possible(const struct lab_batch *b, const struct lab_kind *k);
+/* Build a form with these faults, in place of the ones before. 0, or -errno and a reason. */
+int lab_batch_fill(struct lab_batch *b, const struct lab_choice *choices, uint32_t n, const char *folder, char *why, size_t size);
+/* The module with this one fault, from now on in this process, and what the fault is. 0: it could not be made. */
+struct td__module *lab_batch_choose(const struct lab_batch *b, uint32_t number, const char **what);
+
 /* ---- model.c: what has been acknowledged */
 
 enum { LAB_NODES = 96, LAB_ENTRIES = 128, LAB_BYTES = 96 << 10, LAB_HELD = 3, LAB_XATTRS = 2, LAB_VALUE = 600 };
@@ -178,6 +196,10 @@ void lab_work_end(struct lab_work *w);
 
 /* ---- watch.c: the witnesses */
 
+/* A byte for each block: 0, it has never been touched and is zeroes. The caller frees it. */
+uint8_t *lab_blocks_used(const struct td__device *dev);
+/* To a device's worth of zeroes. */
+void lab_blocks_copy(uint8_t *to, const struct td__device *from);
 /* Follow the mount `fs`; `level` is for the oracle. 0 or -errno: without an oracle. */
 int lab_watch_start(struct td__fs *fs, const struct td__module *good);
 void lab_watch_stop(void);
@@ -233,6 +255,8 @@ extern const char *const lab_verdict_names[LAB_VERDICTS];
 
 struct lab_trial {
 	const struct lab_image *image;
+	const struct td__module *good;
+	const struct lab_batch *batch; /* 0: the fault is made in native code */
 	const struct lab_kind *kind;
 	const char *level; /* as td_level_parse() reads it */
 	uint64_t seed, number;
@@ -241,6 +265,9 @@ struct lab_trial {
 
 /* In a process of its own; does not return. */
 _Noreturn void lab_trial_run(const struct lab_trial *t, struct lab_result *r);
+
+/* By which number its fault is chosen from a batch. */
+uint32_t lab_trial_choice(uint64_t number);
 
 /* 0 or -errno. */
 int lab_write_file(const char *path, const uint8_t *bytes, size_t size);

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { JOBS_MAX = 64, TRIAL_SECONDS = 30, IDS = 200 };
+enum { JOBS_MAX = 64, TRIAL_SECONDS = 30, IDS = 200, BATCH = 500 };
 
 struct options {
 	const char *module, *level, *kinds, *replay;
@@ -39,6 +39,8 @@ struct child {
 struct campaign {
 	struct options o;
 	struct lab_image image;
+	struct td__module *module;
+	struct lab_batch *batch; /* 0: not at this level */
 	char level[200], folder[64], path[256];
 	const struct lab_kind *kinds[128];
 	uint32_t nkinds;
@@ -79,13 +81,14 @@ static void set_level(struct campaign *c)
 
 	if (td_level_parse(c->o.level, &level, why, sizeof(why)))
 		fail(2, "%s", why);
-	if (level.wall == TD_WALL_SFI)
-		fail(1, "faults are made in native code, and a sandboxed module has none of its own: take another level (--soak moves "
-			"through this one, too)");
 	snprintf(c->level, sizeof(c->level), "%s%s", c->o.level, level.time_ms && !strstr(c->o.level, "time=") ? ",time=100ms" : "");
-	if (td__walls[level.wall] && !td__walls[level.wall]->available(why, sizeof(why)))
+	if (!td__walls[level.wall] || td__walls[level.wall]->available(why, sizeof(why)))
+		fail(1, "this machine cannot have level %s: %s", c->o.level, td__walls[level.wall] ? why : "the build has no such wall");
+	if (level.wall != TD_WALL_SFI)
 		return;
-	fail(1, "this machine cannot have level %s: %s", c->o.level, td__walls[level.wall] ? why : "the build has no such wall");
+	c->batch = lab_batch_make(c->module, why, sizeof(why));
+	if (!c->batch)
+		fail(1, "%s", why);
 }
 
 static int is_class(const char *word, size_t len, uint32_t *class)
@@ -94,9 +97,14 @@ static int is_class(const char *word, size_t len, uint32_t *class)
 	return *class != LAB_NO_FAULT;
 }
 
+static int is_possible(const struct campaign *c, const struct lab_kind *k)
+{
+	return c->batch ? lab_batch_possible(c->batch, k) : lab_possible(&c->image, k);
+}
+
 static void add_kind(struct campaign *c, const struct lab_kind *k)
 {
-	if (lab_possible(&c->image, k))
+	if (is_possible(c, k))
 		c->kinds[c->nkinds++] = k;
 	else
 		c->unfit++;
@@ -135,7 +143,7 @@ static void list_kinds(void)
 static void start(struct campaign *c, uint32_t job, const struct lab_kind *kind, uint64_t number)
 {
 	struct child *child = &c->children[job];
-	struct lab_trial t = { .image = &c->image, .kind = kind, .level = c->level, .seed = c->o.seed, .number = number, .folder = c->folder };
+	struct lab_trial t = { .image = &c->image, .good = c->module, .batch = c->batch, .kind = kind, .level = c->level, .seed = c->o.seed, .number = number, .folder = c->folder };
 
 	memset(&c->results[job], 0, sizeof(c->results[job]));
 	snprintf(child->id, IDS, "%s:%s:%llu:%llu", c->o.level, kind->name, (unsigned long long)c->o.seed, (unsigned long long)number);
@@ -148,6 +156,21 @@ static void start(struct campaign *c, uint32_t job, const struct lab_kind *kind,
 		fail(1, "no process can be started: %s", strerror(errno));
 	if (!child->pid)
 		lab_trial_run(&t, &c->results[job]);
+}
+
+/* The faults of trials, of the same seed each time. A trial of another batch may go on: it is a process of its own. */
+static void fill_batch(struct campaign *c, const struct lab_kind *const *kinds, uint32_t nkinds, uint64_t first, uint32_t n)
+{
+	struct lab_choice *choices = calloc(n, sizeof(*choices));
+	char why[256] = "not enough memory";
+
+	for (uint32_t i = 0; choices && i < n; i++)
+		choices[i] = (struct lab_choice){ .kind = kinds[(first + i) % nkinds],
+						  .seed = c->o.seed * 0x9fb21c651e98df25ull ^ (first + i) * 0xd6e8feb86659fd93ull,
+						  .number = lab_trial_choice(first + i) };
+	if (!choices || lab_batch_fill(c->batch, choices, n, c->folder, why, sizeof(why)))
+		fail(1, "%s", why);
+	free(choices);
 }
 
 /* A host that does not end in time hangs, which is as bad as its death. */
@@ -209,6 +232,8 @@ static void run_all(struct campaign *c)
 				idle = 0;
 			}
 			if (!c->children[j].pid && next < c->o.trials) {
+				if (c->batch && next % BATCH == 0)
+					fill_batch(c, c->kinds, c->nkinds, next, c->o.trials - next < BATCH ? (uint32_t)(c->o.trials - next) : BATCH);
 				start(c, j, c->kinds[next % c->nkinds], next);
 				next++;
 				idle = 0;
@@ -248,8 +273,10 @@ static int replay(struct campaign *c)
 
 	read_id(c, &kind, &number);
 	set_level(c);
-	if (!lab_possible(&c->image, kind))
+	if (!is_possible(c, kind))
 		fail(1, "this fault cannot be made in this module");
+	if (c->batch && kind->class != LAB_NO_FAULT)
+		fill_batch(c, &kind, 1, number, 1);
 	start(c, 0, kind, number);
 	while (!is_over(&c->children[0], &c->results[0]))
 		usleep(1000);
@@ -324,13 +351,13 @@ static void read_options(struct options *o, int argc, char **argv)
 
 static void open_module(struct campaign *c)
 {
-	struct td__module *m;
 	char why[TD__ELF_WHY];
 
-	if (td__module_open(c->o.module, &m, why, sizeof(why)))
+	if (td__module_open(c->o.module, &c->module, why, sizeof(why)))
 		fail(1, "%s", why);
-	snprintf(c->path, sizeof(c->path), "%s", m->path);
-	td__module_close(m);
+	if (!c->module->file)
+		fail(1, "%s: the laboratory wants the module's native form, too, which says what the good answers are", c->module->path);
+	snprintf(c->path, sizeof(c->path), "%s", c->module->path);
 	if (lab_image_open(&c->image, c->path, why, sizeof(why)))
 		fail(1, "%s %s", c->path, why);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One trial: see lab.h for its course and its witnesses. */
 #include "lab.h"
+#include "../walls/sfi/form.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +35,7 @@ struct run {
 	struct lab_random random;
 	struct td_volume *vol;
 	struct td__fs *fs;
-	struct td__module *good, *bad;
+	struct td__module *bad;
 	struct lab_model model;
 	struct lab_work work;
 	uint64_t calls_then; /* when the fault went in */
@@ -112,8 +113,25 @@ int lab_write_file(const char *path, const uint8_t *bytes, size_t size)
 	return err;
 }
 
+/* The number of a trial's fault among those of its batch. */
+uint32_t lab_trial_choice(uint64_t number)
+{
+	return (uint32_t)number % 1000000 + 1;
+}
+
+static int choose_bad(struct run *run)
+{
+	const char *what;
+
+	run->bad = lab_batch_choose(run->t->batch, lab_trial_choice(run->t->number), &what);
+	if (!run->bad)
+		return -ENOENT;
+	snprintf(run->r->site, LAB_TEXT, "%s", what);
+	return 0;
+}
+
 /* A file in which this trial's fault is; what the loader says of it is the loader's verdict. */
-static int make_bad(struct run *run)
+static int make_bad_file(struct run *run)
 {
 	const struct lab_image *im = run->t->image;
 	const struct lab_kind *k = run->t->kind;
@@ -150,15 +168,25 @@ static void stage(struct run *run, enum stage s)
 	run->r->stage = s;
 }
 
+/* From now on new domains are made of this copy; the first of them at once. */
+static int swap(struct run *run, const struct td__module *m)
+{
+	run->fs->module = m;
+	return td_volume_level(run->vol, run->t->level, 0, run->why, sizeof(run->why));
+}
+
+/* A sandboxed form is verified when it is opened, and the campaign has done that: so the volume begins without it. */
 static void open_volume(struct run *run)
 {
-	struct td_volume_params p = { .module = run->t->image->path, .size = (uint64_t)BLOCKS * BSIZE, .bsize = BSIZE, .level = run->t->level };
+	struct td_volume_params p = { .module = run->t->image->path, .size = (uint64_t)BLOCKS * BSIZE, .bsize = BSIZE,
+				      .level = run->t->batch ? "guarded" : run->t->level };
 
-	if (td__module_open(run->t->image->path, &run->good, run->why, sizeof(run->why)) ||
-	    td_volume_open(&p, &run->vol, run->why, sizeof(run->why)))
+	if (td_volume_open(&p, &run->vol, run->why, sizeof(run->why)))
 		give_up(run, "the module cannot be mounted");
 	run->fs = td_volume_fs(run->vol);
-	if (lab_watch_start(run->fs, run->good))
+	if (run->t->batch && swap(run, run->t->good))
+		give_up(run, "the module cannot be moved");
+	if (lab_watch_start(run->fs, run->t->good))
 		give_up(run, "no oracle");
 	if (lab_model_load(&run->model, run->vol))
 		give_up(run, "what the file system holds at first is more than the laboratory can remember");
@@ -180,6 +208,16 @@ static uint64_t careless(const struct run *run)
 	return s.careless;
 }
 
+static void say_where(const struct run *run, uintptr_t pc, char *place, size_t size)
+{
+	const struct td__elf *e = run->bad->file;
+	struct td__sfi_content form;
+
+	if (run->t->batch && !td__sfi_form_get(run->bad->sandboxed, &form, place, size))
+		e = form.elf;
+	td__elf_where(e, 0, pc, place, size);
+}
+
 /* The first fault since the bad copy went in. */
 static void note_detection(struct run *run)
 {
@@ -194,17 +232,10 @@ static void note_detection(struct run *run)
 	r->calls = lab_watch_calls() - run->calls_then;
 	r->recovery_ns = f.recovery_ns;
 	if (f.pc)
-		td__elf_where(run->bad->file, 0, (uintptr_t)f.pc, place, sizeof(place));
+		say_where(run, (uintptr_t)f.pc, place, sizeof(place));
 	snprintf(r->fault_text, LAB_TEXT, "%s%s%s%s%s%s", td_fault_names[f.kind], f.detail[0] ? ": " : "", f.detail, f.lay[0] ? ", " : "",
 		 f.lay, place[0] ? ", at " : "");
 	snprintf(r->fault_text + strlen(r->fault_text), LAB_TEXT - strlen(r->fault_text), "%s", place);
-}
-
-/* From now on new domains are made of this copy; the first of them at once. */
-static int swap(struct run *run, const struct td__module *m)
-{
-	run->fs->module = m;
-	return td_volume_level(run->vol, run->t->level, 0, run->why, sizeof(run->why));
 }
 
 static void put_fault_in(struct run *run)
@@ -214,7 +245,7 @@ static void put_fault_in(struct run *run)
 	stage(run, GOING_IN);
 	run->careless_then = careless(run);
 	run->faults_then = run->fs->nfaults;
-	err = make_bad(run);
+	err = run->t->kind->class == LAB_NO_FAULT ? 0 : run->t->batch ? choose_bad(run) : make_bad_file(run);
 	if (!err && run->bad)
 		err = swap(run, run->bad);
 	run->calls_then = lab_watch_started();
@@ -226,7 +257,7 @@ static void put_fault_in(struct run *run)
 		run->r->calls = 0;
 	}
 	if (!run->r->lasting || err)
-		run->fs->module = run->good;
+		run->fs->module = run->t->good;
 	if (run->t->kind->number == LAB_KILLED && run->t->kind->class == LAB_PLANTED && run->fs->domain && run->fs->domain->process)
 		kill((pid_t)run->fs->domain->process, SIGKILL);
 }
@@ -246,8 +277,8 @@ static void bring_back(struct run *run)
 {
 	stage(run, COMING_BACK);
 	run->r->detached = run->fs->state == TD_STATE_DETACHED;
-	run->fs->module = run->good;
-	if (swap(run, run->good))
+	run->fs->module = run->t->good;
+	if (swap(run, run->t->good))
 		run->differences++, snprintf(run->r->evidence, LAB_TEXT, "the good module does not come back: %.150s", run->why);
 	note_detection(run);
 	run->r->faults = (uint32_t)(run->fs->nfaults - run->faults_then);
@@ -279,7 +310,7 @@ static void mount_anew(struct run *run)
 			snprintf(run->r->evidence, LAB_TEXT, "cannot be synchronized");
 		return;
 	}
-	memcpy(td__device_at(p.device, 0), td__device_at(dev, 0), dev->blocks * dev->bsize);
+	lab_blocks_copy(td__device_at(p.device, 0), dev);
 	if (td_volume_open(&p, &vol, run->why, sizeof(run->why))) {
 		if (!run->differences++)
 			snprintf(run->r->evidence, LAB_TEXT, "cannot be mounted anew: %.150s", run->why);

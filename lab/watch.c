@@ -15,6 +15,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { TOUCHED = 1024 };
 
@@ -26,7 +28,8 @@ struct side {
 
 static struct {
 	struct td__fs *fs, *oracle;
-	uint8_t *shadow;
+	uint8_t *shadow;    /* zeroes at first, as the device is */
+	uint8_t *shadowed;  /* a byte for each block: it is in the shadow */
 	uint8_t *marks;     /* a byte for each block: the kernel has changed it since the shadow was last brought up to date */
 	uint64_t *changed;  /* these blocks */
 	uint64_t nchanged;
@@ -67,6 +70,36 @@ void __wrap_td__port_log(uint32_t priority, const char *line)
 	(void)line;
 }
 
+/* ---- Blocks. Most of a device has never been touched: looking at that would make it all memory, which is what a trial takes longest for. */
+
+uint8_t *lab_blocks_used(const struct td__device *dev)
+{
+	uint64_t size = dev->blocks * dev->bsize, page = (uint64_t)sysconf(_SC_PAGESIZE), pages = (size + page - 1) / page;
+	uint8_t *used = malloc(dev->blocks), *resident = malloc(pages);
+
+	if (!used || !resident)
+		abort();
+	if (mincore(td__device_at(dev, 0), size, resident))
+		memset(resident, 1, pages);
+	for (uint64_t b = 0; b < dev->blocks; b++) {
+		used[b] = 0;
+		for (uint64_t p = b * dev->bsize / page; p <= ((b + 1) * dev->bsize - 1) / page; p++)
+			used[b] |= resident[p] & 1;
+	}
+	free(resident);
+	return used;
+}
+
+void lab_blocks_copy(uint8_t *to, const struct td__device *from)
+{
+	uint8_t *used = lab_blocks_used(from);
+
+	for (uint64_t b = 0; b < from->blocks; b++)
+		if (used[b])
+			memcpy(to + b * from->bsize, td__device_at(from, b), from->bsize);
+	free(used);
+}
+
 /* ---- The shadow */
 
 /* One call can change a block a million times, and undo that: the shadow gets it when the call is over. */
@@ -89,6 +122,7 @@ static void update_shadow(void)
 		uint64_t b = watch.changed[--watch.nchanged];
 
 		watch.marks[b] = 0;
+		watch.shadowed[b] = 1;
 		memcpy(watch.shadow + b * dev->bsize, td__device_at(dev, b), dev->bsize);
 	}
 }
@@ -128,12 +162,15 @@ void __wrap_td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t 
 uint64_t lab_watch_shadow(void)
 {
 	const struct td__device *dev = watch.fs->device;
+	uint8_t *used = lab_blocks_used(dev);
+	uint64_t found = 0;
 
 	update_shadow();
-	for (uint64_t b = 0; b < dev->blocks; b++)
-		if (memcmp(td__device_at(dev, b), watch.shadow + b * dev->bsize, dev->bsize))
-			return b + 1;
-	return 0;
+	for (uint64_t b = 0; b < dev->blocks && !found; b++)
+		if ((used[b] || watch.shadowed[b]) && memcmp(td__device_at(dev, b), watch.shadow + b * dev->bsize, dev->bsize))
+			found = b + 1;
+	free(used);
+	return found;
 }
 
 /* ---- What services do */
@@ -437,7 +474,7 @@ static int make_oracle(struct td__fs *fs, const struct td__module *good)
 	if (err)
 		return err;
 	/* As it is now: the oracle finds the same file system. */
-	memcpy(td__device_at(p.device, 0), td__device_at(fs->device, 0), fs->device->blocks * fs->device->bsize);
+	lab_blocks_copy(td__device_at(p.device, 0), fs->device);
 	err = td_mount(&p, &watch.oracle, why, sizeof(why));
 	if (err) {
 		td__device_destroy(p.device);
@@ -453,12 +490,13 @@ int lab_watch_start(struct td__fs *fs, const struct td__module *good)
 	watch.in = calloc(1, TD_FRAME_SIZE);
 	watch.out = calloc(1, TD_FRAME_SIZE);
 	watch.window = malloc(TD_WINDOW);
-	watch.shadow = malloc(size);
+	watch.shadow = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	watch.shadowed = lab_blocks_used(fs->device);
 	watch.marks = calloc(fs->device->blocks, 1);
 	watch.changed = calloc(fs->device->blocks, sizeof(*watch.changed));
-	if (!watch.in || !watch.out || !watch.window || !watch.shadow || !watch.marks || !watch.changed)
+	if (!watch.in || !watch.out || !watch.window || watch.shadow == MAP_FAILED || !watch.marks || !watch.changed)
 		return -ENOMEM;
-	memcpy(watch.shadow, td__device_at(fs->device, 0), size);
+	lab_blocks_copy(watch.shadow, fs->device);
 	watch.fs = fs;
 	return make_oracle(fs, good);
 }
