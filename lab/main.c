@@ -49,6 +49,7 @@ struct campaign {
 	struct lab_row rows[128], sum;
 	struct lab_campaign report;
 	uint64_t started_ns, told_ns, unfit;
+	sigset_t ended; /* SIGCHLD, which is waited for and not delivered */
 };
 
 _Noreturn __attribute__((format(printf, 2, 3))) static void fail(int status, const char *format, ...)
@@ -140,6 +141,13 @@ static void list_kinds(void)
 
 /* ---- Trials */
 
+static void expect_children(struct campaign *c)
+{
+	sigemptyset(&c->ended);
+	sigaddset(&c->ended, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &c->ended, 0);
+}
+
 static void start(struct campaign *c, uint32_t job, const struct lab_kind *kind, uint64_t number)
 {
 	struct child *child = &c->children[job];
@@ -154,8 +162,10 @@ static void start(struct campaign *c, uint32_t job, const struct lab_kind *kind,
 	child->pid = fork();
 	if (child->pid < 0)
 		fail(1, "no process can be started: %s", strerror(errno));
-	if (!child->pid)
-		lab_trial_run(&t, &c->results[job]);
+	if (child->pid)
+		return;
+	sigprocmask(SIG_UNBLOCK, &c->ended, 0);
+	lab_trial_run(&t, &c->results[job]);
 }
 
 /* The faults of trials, of the same seed each time. A trial of another batch may go on: it is a process of its own. */
@@ -190,6 +200,12 @@ static int is_over(struct child *child, struct lab_result *r)
 	r->died = hung ? LAB_HUNG : WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : SIGABRT;
 	r->verdict = LAB_LOST;
 	return 1;
+}
+
+/* Until a trial ends, or for a little while. */
+static void wait_for_any(const struct campaign *c)
+{
+	sigtimedwait(&c->ended, 0, &(struct timespec){ .tv_nsec = 20000000 });
 }
 
 static void tell_progress(struct campaign *c)
@@ -241,7 +257,7 @@ static void run_all(struct campaign *c)
 		}
 		tell_progress(c);
 		if (idle)
-			usleep(300);
+			wait_for_any(c);
 	}
 	if (!c->o.quiet && isatty(2))
 		fprintf(stderr, "\r%70s\r", "");
@@ -275,11 +291,12 @@ static int replay(struct campaign *c)
 	set_level(c);
 	if (!is_possible(c, kind))
 		fail(1, "this fault cannot be made in this module");
+	expect_children(c);
 	if (c->batch && kind->class != LAB_NO_FAULT)
 		fill_batch(c, &kind, 1, number, 1);
 	start(c, 0, kind, number);
 	while (!is_over(&c->children[0], &c->results[0]))
-		usleep(1000);
+		wait_for_any(c);
 	if (c->o.json) {
 		json_dumpf(lab_report_json_trial(c->children[0].id, &c->results[0]), stdout, JSON_INDENT(2));
 		printf("\n");
@@ -384,7 +401,7 @@ static void check_ground(struct campaign *c)
 	for (uint64_t n = 0; n < 3; n++) {
 		start(c, 0, none, n);
 		while (!is_over(&c->children[0], &c->results[0]))
-			usleep(300);
+			wait_for_any(c);
 		if (c->results[0].verdict == LAB_NOTHING && !c->results[0].diverged)
 			continue;
 		lab_report_trial(c->children[0].id, &c->results[0], stderr);
@@ -408,6 +425,7 @@ int main(int argc, char **argv)
 	} else {
 		set_level(&c);
 		choose_kinds(&c);
+		expect_children(&c);
 		check_ground(&c);
 		run_all(&c);
 		c.report.module = c.o.module;

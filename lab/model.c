@@ -26,11 +26,11 @@ int lab_model_node(struct lab_model *m, uint32_t type)
 		if (n->used)
 			continue;
 		memset(n, 0, sizeof(*n));
-		n->data = data ? data : malloc(LAB_BYTES);
+		if (data && type == TD_REG)
+			memset(data, 0, LAB_BYTES);
+		n->data = data ? data : calloc(1, LAB_BYTES);
 		if (!n->data)
 			return -1;
-		if (type == TD_REG)
-			memset(n->data, 0, LAB_BYTES);
 		n->used = 1;
 		n->type = type;
 		return i;
