@@ -124,6 +124,7 @@ static json_t *status(struct td__server *s, json_t *request)
 	put(to, "last_pause_ns", st.last_pause_ns);
 	put(to, "pid", (uint64_t)getpid());
 	json_object_set_new(to, "module_pid", st.process ? json_integer(st.process) : json_null());
+	json_object_set_new(to, "standby_pid", st.standby ? json_integer(st.standby) : json_null());
 	put_device(to, s);
 	json_object_set_new(to, "calls_by_operation", calls_by_op(&st));
 	return json_pack("{s:b, s:o}", "ok", 1, "status", to);

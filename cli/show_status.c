@@ -42,10 +42,10 @@ static void knobs(json_t *status, char *to, size_t size)
 	}
 }
 
-static void process(json_t *status, char to[24])
+static void process(json_t *status, const char *name, char to[24])
 {
-	if (json_is_integer(json_object_get(status, "module_pid")))
-		snprintf(to, 24, "%lld", number(status, "module_pid"));
+	if (json_is_integer(json_object_get(status, name)))
+		snprintf(to, 24, "%lld", number(status, name));
 	else
 		strcpy(to, "-");
 }
@@ -57,7 +57,7 @@ static void add_row(struct td__table *t, json_t *status)
 	char all_knobs[512], pid[24];
 
 	knobs(status, all_knobs, sizeof(all_knobs));
-	process(status, pid);
+	process(status, "module_pid", pid);
 	td__table_add(t, "%s", text(status, "dir"));
 	td__table_add(t, "%s", text(status, "module"));
 	td__table_add(t, "%s", text(status, "level"));
@@ -174,7 +174,7 @@ static void print_one(json_t *status)
 {
 	char pause[32], pid[24];
 
-	process(status, pid);
+	process(status, "module_pid", pid);
 	td__cli_show_time((uint64_t)number(status, "last_pause_ns"), pause);
 	fputs(td__cli_style(stdout, TD__BOLD), stdout);
 	td__cli_print_safe(text(status, "dir"), stdout);
@@ -191,6 +191,8 @@ static void print_one(json_t *status)
 	print_device(status);
 	row_number("server", status, "pid");
 	row("process", pid);
+	process(status, "standby_pid", pid);
+	row("standby", pid);
 	row_number("faults", status, "faults");
 	row_number("restarts", status, "restarts");
 	row_number("level changes", status, "level_changes");

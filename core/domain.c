@@ -15,48 +15,6 @@
 
 enum { START_TRIES = 3 };
 
-static struct td__domain *make(struct td__fs *fs, const struct td_level *level, char *why, size_t size, int *err)
-{
-	const struct td__wall *wall = level->wall < TD_WALL_KINDS ? fs->walls[level->wall] : 0;
-	struct td__domain *d = 0;
-
-	*err = -TD_EOPNOTSUPP;
-	if (!wall) {
-		td__why(why, size, "this build has no wall '", td_wall_names[level->wall], "'; see `tadan levels` for what there is");
-		return 0;
-	}
-	*err = wall->available(why, size);
-	if (*err)
-		return 0;
-	d = td__port_alloc(sizeof(*d));
-	*err = -TD_ENOMEM;
-	if (!d) {
-		td__why(why, size, "not enough memory for a domain", 0, 0);
-		return 0;
-	}
-	d->fs = fs;
-	d->wall = wall;
-	d->module = fs->module;
-	d->device = fs->device;
-	d->level = *level;
-	d->id = ++fs->domains;
-	*err = wall->start(d, why, size);
-	if (!*err)
-		return d;
-	td__port_free(d, sizeof(*d));
-	return 0;
-}
-
-static void end(struct td__fs *fs, struct td__domain *d)
-{
-	if (!d)
-		return;
-	td__mutex_lock(&fs->tick_mutex);
-	d->wall->stop(d);
-	td__mutex_unlock(&fs->tick_mutex);
-	td__port_free(d, sizeof(*d));
-}
-
 static int all_idle(const struct td__fs *fs)
 {
 	for (uint32_t i = 0; i < TD__SLOTS; i++)
@@ -88,6 +46,8 @@ static void open_gate(struct td__fs *fs, uint32_t state)
 static void install(struct td__fs *fs, struct td__domain *d)
 {
 	td__mutex_lock(&fs->tick_mutex);
+	if (d)
+		d->id = ++fs->domains;
 	fs->domain = d;
 	__atomic_store_n(&fs->nslots, !d ? 0 : d->nslots < d->level.calls ? d->nslots : d->level.calls, __ATOMIC_SEQ_CST);
 	fs->cpu_debt = 0;
@@ -241,7 +201,7 @@ int td__domain_first(struct td__fs *fs, const struct td_level *level, uint32_t f
 	struct td__domain *d;
 	int err;
 
-	d = make(fs, level, why, size, &err);
+	d = td__domain_get(fs, level, why, size, &err);
 	if (!d)
 		return err;
 	__atomic_store_n(&fs->starter, td__port_thread() + 1, __ATOMIC_RELAXED);
@@ -250,7 +210,7 @@ int td__domain_first(struct td__fs *fs, const struct td_level *level, uint32_t f
 	__atomic_store_n(&fs->starter, 0, __ATOMIC_RELAXED);
 	if (err) {
 		install(fs, 0);
-		end(fs, d);
+		td__domain_end(d);
 		return err;
 	}
 	int64_t sec;
@@ -258,6 +218,7 @@ int td__domain_first(struct td__fs *fs, const struct td_level *level, uint32_t f
 	td__port_now(&sec, &nsec);
 	fs->since_sec = sec;
 	open_gate(fs, TD_STATE_RUNNING);
+	td__standby_want(fs);
 	return 0;
 }
 
@@ -273,7 +234,7 @@ void td__domain_last(struct td__fs *fs)
 		say_goodbye(fs);
 		__atomic_store_n(&fs->starter, 0, __ATOMIC_RELAXED);
 		install(fs, 0);
-		end(fs, d);
+		td__domain_end(d);
 	}
 	td__mutex_unlock(&fs->life);
 }
@@ -296,9 +257,10 @@ static int may_restart(struct td__fs *fs, const struct td_level *level)
 
 static void detach(struct td__fs *fs, struct td__domain *old)
 {
+	td__standby_drop(fs);
 	install(fs, 0);
 	open_gate(fs, TD_STATE_DETACHED);
-	end(fs, old);
+	td__domain_retire(fs, old);
 	td__port_log(3, "the module keeps failing and has been detached; its callers get EIO. See `tadan faults`; "
 			"`tadan level` attaches it again");
 }
@@ -321,7 +283,7 @@ static int start_again(struct td__fs *fs, const struct td_level *level, char *wh
 	struct td__domain *new;
 	int err;
 
-	new = make(fs, level, why, size, &err);
+	new = td__domain_get(fs, level, why, size, &err);
 	__atomic_store_n(&fs->starter, td__port_thread() + 1, __ATOMIC_RELAXED);
 	close_gate(fs);
 	td__vnodes_unkeep_all(fs);
@@ -331,12 +293,12 @@ static int start_again(struct td__fs *fs, const struct td_level *level, char *wh
 	if (!err)
 		return 0;
 	install(fs, 0);
-	end(fs, new);
+	td__domain_end(new);
 	return err;
 }
 
 /* A new domain can fail, too, or be killed while it starts: that counts as a restart and is tried again. */
-static int after_fault(struct td__fs *fs, struct td_fault *fault, char *why, size_t size)
+static int after_fault(struct td__fs *fs, char *why, size_t size)
 {
 	struct td__domain *old = fs->domain;
 	struct td_level level = old->level;
@@ -352,13 +314,13 @@ static int after_fault(struct td__fs *fs, struct td_fault *fault, char *why, siz
 	}
 	__atomic_store_n(&fs->starter, 0, __ATOMIC_RELAXED);
 	if (err) {
-		td__copy_text(fault->action, sizeof(fault->action),
-			      tried ? "detached: cannot be started again" : "detached: failed too often");
+		fs->detached = tried ? "detached: cannot be started again" : "detached: failed too often";
 		detach(fs, old);
 		return err;
 	}
 	open_gate(fs, TD_STATE_RUNNING);
-	end(fs, old);
+	td__domain_retire(fs, old);
+	td__standby_want(fs);
 	return 0;
 }
 
@@ -368,7 +330,7 @@ static int move(struct td__fs *fs, const struct td_level *level, uint64_t *close
 	struct td__domain *old = fs->domain, *new;
 	int err, back = 0;
 
-	new = make(fs, level, why, size, &err);
+	new = td__domain_get(fs, level, why, size, &err);
 	if (!new)
 		return err;
 	__atomic_store_n(&fs->starter, td__port_thread() + 1, __ATOMIC_RELAXED);
@@ -381,13 +343,16 @@ static int move(struct td__fs *fs, const struct td_level *level, uint64_t *close
 		char ignored[128];
 
 		install(fs, 0);
-		end(fs, new);
+		td__domain_end(new);
 		back = old && !start_again(fs, &old->level, ignored, sizeof(ignored));
 	}
 	__atomic_store_n(&fs->starter, 0, __ATOMIC_RELAXED);
 	if (err) {
+		fs->detached = back ? 0 : "detached: cannot be started again";
 		open_gate(fs, back ? TD_STATE_RUNNING : TD_STATE_DETACHED);
-		end(fs, old);
+		td__domain_retire(fs, old);
+		if (back)
+			td__standby_want(fs);
 		return err;
 	}
 	uint32_t nsec;
@@ -400,7 +365,8 @@ static int move(struct td__fs *fs, const struct td_level *level, uint64_t *close
 		fs->restart_times[i] = 0;
 	open_gate(fs, TD_STATE_RUNNING);
 	__atomic_store_n(&fs->last_pause_ns, td__port_monotonic() - *closed_at, __ATOMIC_RELAXED);
-	end(fs, old);
+	td__domain_retire(fs, old);
+	td__standby_want(fs);
 	return 0;
 }
 
@@ -415,13 +381,15 @@ int td__domain_replace(struct td__fs *fs, uint64_t id, const struct td_level *le
 	if (level) {
 		err = move(fs, level, &closed_at, why, size);
 	} else if (fs->domain && fs->domain->id == id) {
-		if (!fault) {
-			describe_gone(fs, &gone);
+		describe_gone(fs, &gone);
+		err = after_fault(fs, why, size);
+		/* The gate was closed, so whoever was inside has said by now that it is the one to blame. */
+		if (!fault && __atomic_load_n(&fs->guilty, __ATOMIC_SEQ_CST) != id)
 			fault = &gone;
-		}
-		err = after_fault(fs, fault, why, size);
 	}
 	if (fault) {
+		if (fs->state == TD_STATE_DETACHED)
+			td__copy_text(fault->action, sizeof(fault->action), fs->detached);
 		fault->recovery_ns = td__port_monotonic() - begin;
 		td__fault_note(fs, fault);
 	}

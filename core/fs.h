@@ -122,6 +122,17 @@ struct td__ahead {
 	} __attribute__((aligned(64))) guesses[TD__AHEAD_GUESSES];
 };
 
+/* The domain in advance, and the one behind. */
+struct td__standby {
+	struct td__mutex mutex;
+	struct td__cond changed;
+	struct td__helper *helper; /* 0: none as yet; set under `life` */
+	struct td_level level;     /* what the next one is to be like */
+	uint32_t wanted, busy;
+	struct td__domain *ready; /* not entered as yet */
+	struct td__domain *old;   /* replaced, to be ended */
+};
+
 /* Grouped by who writes: what every call reads shares no cache line with what some calls change. */
 struct td__fs {
 	/* Read on every call, changed only while the gate is closed. */
@@ -149,7 +160,7 @@ struct td__fs {
 	uint32_t ndrops; /* of drops, below; read without the mutex, and seldom more than 0 */
 
 	struct td__mutex life __attribute__((aligned(128))); /* start, restart, change of level */
-	struct td__mutex tick_mutex; /* a domain in use by td__domain_tick() does not end */
+	struct td__mutex tick_mutex; /* a domain in use by td__domain_tick() is not replaced */
 	struct td__mutex gate_mutex;
 	struct td__cond gate; /* the gate opened, or a slot was given back while it was closed */
 
@@ -169,6 +180,8 @@ struct td__fs {
 	uint64_t nfaults;
 	uint64_t restart_times[64]; /* of the last restarts, for the limit */
 	uint64_t restarts, level_changes, domains;
+	uint64_t guilty;      /* the last domain of which a call reports a fault: set before that call gives its slot back; atomic */
+	const char *detached; /* why the module is, as the last time; under `life` */
 	int64_t since_sec;
 	uint64_t last_pause_ns;
 	struct td__ticker *ticker;
@@ -179,6 +192,7 @@ struct td__fs {
 	uint64_t left_references, left_memory; /* at unmounts in good order; atomic */
 	struct td__written *written; /* see watch.c */
 
+	struct td__standby standby; /* see standby.c */
 	const char *source, *options; /* what the module is mounted on, and how */
 	char said[201]; /* by the module while it is mounted, under `life` */
 	struct td__net net;
@@ -360,6 +374,22 @@ int td__in_group(const struct td_cred *cred, uint32_t gid);
 int td__may_remove(const struct td_cred *cred, const struct td_vnode *dir, const struct td_vnode *v);
 /* Set-id bits go when content or owner change: set-group-id only where the group may execute, else it means something else. */
 void td__drop_set_id(struct td_vnode *rec);
+
+/* ---- standby.c */
+
+/* A new domain in which no code of the module has run, started now or in advance. 0, with *err and a reason. `life` is held. */
+struct td__domain *td__domain_get(struct td__fs *fs, const struct td_level *level, char *why, size_t size, int *err);
+/* It is not the mount's, or no longer; 0: nothing to do. */
+void td__domain_end(struct td__domain *d);
+/* The same, now or later. `life` is held. */
+void td__domain_retire(struct td__fs *fs, struct td__domain *d);
+/* Have another one like the mount's in advance, if the wall is one for that; and none any more. `life` is held. */
+void td__standby_want(struct td__fs *fs);
+void td__standby_drop(struct td__fs *fs);
+/* pid of the process in advance; 0: there is none */
+int64_t td__standby_process(struct td__fs *fs);
+void td__standby_init(struct td__fs *fs);
+void td__standby_fini(struct td__fs *fs);
 
 /* ---- domain.c */
 

@@ -505,6 +505,8 @@ static int failed(struct td__call *c, td__attempts *tries, int *err)
 	int starting = td__is_starter(fs);
 	if (starting && tries->left_messages)
 		td__net_call_over(&fs->net, tries->tag);
+	if (faulted)
+		__atomic_store_n(&fs->guilty, id, __ATOMIC_SEQ_CST);
 	unclaim(c);
 	if (starting) {
 		if (faulted) {

@@ -5,6 +5,7 @@
 
 static void fini(struct td__fs *fs)
 {
+	td__standby_fini(fs);
 	if (fs->ticker)
 		td__port_ticker_stop(fs->ticker);
 	td__commits_fini(fs);
@@ -39,6 +40,7 @@ static int init(struct td__fs *fs)
 	td__mutex_init(&fs->renames);
 	td__mutex_init(&fs->faults_mutex);
 	td__locks_init(&fs->locks);
+	td__standby_init(fs);
 	fs->calls = td__port_alloc(TD__SLOTS * sizeof(*fs->calls));
 	fs->faults = td__port_alloc(TD_FAULTS_KEPT * sizeof(*fs->faults));
 	if (!fs->calls || !fs->faults)
@@ -142,6 +144,7 @@ void td_get_status(struct td__fs *fs, struct td_status *out)
 	out->cpu_ns = fs->cpu_ns;
 	out->throttled_ns = fs->throttled_ns;
 	td__mutex_unlock(&fs->tick_mutex);
+	out->standby = td__standby_process(fs);
 	td__copy_text(out->module, sizeof(out->module), fs->module->info.name);
 	out->build = fs->module->build;
 	out->state = __atomic_load_n(&fs->state, __ATOMIC_RELAXED);

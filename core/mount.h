@@ -58,6 +58,7 @@ struct td_status {
 	uint64_t build;
 	uint32_t state;    /* enum td_state */
 	int64_t process;   /* pid of the module's process, 0: none */
+	int64_t standby;   /* pid of the process that waits to replace it, 0: none */
 	int64_t since_sec; /* when this level began */
 	uint64_t calls;    /* that crossed the wall */
 	uint64_t faults, restarts, level_changes;

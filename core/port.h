@@ -62,6 +62,15 @@ struct td__ticker *td__port_ticker_start(void (*tick)(void *arg), void *arg, uin
 void td__port_ticker_stop(struct td__ticker *ticker);
 
 /*
+ * Have work(arg) called by a thread of the port's, soon after each td__port_helper_ask(), never twice at a time: for who asks while it
+ * works, once more. 0 where that is not possible. Stopping waits until a call under way is over; what is asked for and not begun is left.
+ */
+struct td__helper;
+struct td__helper *td__port_helper_start(void (*work)(void *arg), void *arg);
+void td__port_helper_ask(struct td__helper *helper);
+void td__port_helper_stop(struct td__helper *helper);
+
+/*
  * Copy from or to memory that may not be there: 0, or -TD_EFAULT as soon as a byte cannot be reached.
  */
 int td__port_copy(void *to, const void *from, size_t len);

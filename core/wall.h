@@ -69,6 +69,12 @@ struct td__wall {
 	 * End the domain. No call is in flight, and none comes. Everything that start() made is given back.
 	 */
 	void (*stop)(struct td__domain *d);
+
+	/*
+	 * Of a wall that takes long to start, so that the next domain is started in advance (standby.c): could this one, which has not been
+	 * entered as yet, still be? 0 where starting costs little.
+	 */
+	int (*ready)(struct td__domain *d);
 };
 
 /* ---- What ports supply to walls about a module file; the core passes it on untouched. */

@@ -74,7 +74,7 @@ static void stop(struct td__domain *d)
 	(void)d;
 }
 
-static const struct td__wall wall = { "none", TD_WALL_NONE, available, start, enter, 0, stop };
+static const struct td__wall wall = { "none", TD_WALL_NONE, available, start, enter, 0, stop, 0 };
 static const struct td__wall *const walls[TD_WALL_KINDS] = { &wall };
 static const struct td__module module = { .info = { .magic = TD_MAGIC, .locks = 16, .name = "fake" } };
 

@@ -277,6 +277,11 @@ static void stop(struct td__domain *d)
 	d->process = 0;
 }
 
+static int ready(struct td__domain *d)
+{
+	return !td__process_ended(d->private);
+}
+
 const struct td__wall td__wall_process = {
 	.name = "process",
 	.kind = TD_WALL_PROCESS,
@@ -285,4 +290,5 @@ const struct td__wall td__wall_process = {
 	.enter = td__process_enter,
 	.interrupt = td__process_interrupt,
 	.stop = stop,
+	.ready = ready,
 };
