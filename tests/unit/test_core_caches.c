@@ -134,9 +134,9 @@ static void test_many_extents(void **state)
 enum { NAMES = 200, DIRS = 3 };
 static const uint64_t NEVER = ~0ull;
 
-static struct td_name name_at(int i, char text[64])
+static struct td_name name_at(int i, char text[256])
 {
-	int n = snprintf(text, 64, i % 4 ? "n%d" : "a-name-that-is-longer-than-what-is-remembered-%d", i);
+	int n = snprintf(text, 256, i % 4 ? "n%d" : "a-name-that-is-longer-than-what-is-remembered-%0100d", i);
 
 	return (struct td_name){ (uint8_t *)text, (uint32_t)n };
 }
@@ -158,7 +158,7 @@ static void test_names(void **state)
 	static struct td__vnode dirs[DIRS];
 	static uint64_t stands[DIRS][NAMES];
 	uint64_t hits = 0;
-	char text[64];
+	char text[256];
 
 	(void)state;
 	for (int d = 0; d < DIRS; d++) {
@@ -194,10 +194,44 @@ static void test_names(void **state)
 	td_unmount(fs);
 }
 
+static struct td_name numbered(const char *stem, int i, char text[64])
+{
+	return (struct td_name){ (uint8_t *)text, (uint32_t)snprintf(text, 64, "%s-%07d.dat", stem, i) };
+}
+
+/* A new directory with many more names than one filter takes: none of them is denied, and nearly every other name is. */
+static void test_full_directory(void **state)
+{
+	enum { MANY = 100000 };
+	struct td__fs *fs = fake_mount("trusted");
+	static struct td__vnode dir;
+	int unknown = 0;
+	char text[64];
+	uint64_t fid;
+
+	(void)state;
+	dir.fs = fs;
+	dir.handle = 7ull << 32 | 2;
+	td__names_begin(&dir, 1);
+	for (int i = 0; i < MANY; i++) {
+		unknown += td__name_get(&dir, numbered("other", i, text), &fid) != TD__NAME_ABSENT;
+		td__name_set(&dir, numbered("name", i, text), (uint64_t)i + 2);
+	}
+	for (int i = 0; i < MANY; i++) {
+		int known = td__name_get(&dir, numbered("name", i, text), &fid);
+
+		assert_true(known == TD__NAME_UNKNOWN || (known == TD__NAME_KNOWN && fid == (uint64_t)i + 2));
+	}
+	assert_in_range(unknown, 0, MANY / 100);
+	td__names_forget(&dir);
+	td_unmount(fs);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_extents), cmocka_unit_test(test_far_extents),
-					    cmocka_unit_test(test_many_extents), cmocka_unit_test(test_names) };
+					    cmocka_unit_test(test_many_extents), cmocka_unit_test(test_names),
+					    cmocka_unit_test(test_full_directory) };
 	const char *given = getenv("CACHES_SEED");
 
 	seed = given ? strtoull(given, 0, 0) : 4711;
