@@ -299,6 +299,10 @@ int dirty_flush(struct td_vnode *v)
 		err = show(v);
 	if (!err)
 		sweep(v, n->dirty);
+	if (!err && !n->dirty->n && !n->dirty->nruns && !n->dirty->commit_tag) {
+		td_free(n->dirty); /* many files are written once, and known for long */
+		n->dirty = 0;
+	}
 	return err;
 }
 

@@ -73,7 +73,7 @@ struct node {
 	struct spin spin;
 	uint64_t expect; /* where a reader who goes on would read next */
 	struct ahead ahead[AHEAD];
-	struct dirty *dirty; /* 0: never written to */
+	struct dirty *dirty; /* 0: nothing is kept */
 };
 
 /* The vnode's node, made if need be. */
