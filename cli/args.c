@@ -102,7 +102,7 @@ int td__cli_parse(const struct td__cli_command *c, int argc, char **argv, struct
 
 	memset(args, 0, sizeof(*args));
 	args->words = argv + 1;
-	if (c->most < 0 && (argc != 2 || strcmp(argv[1], "--help"))) {
+	if (c->most < 0) {
 		args->nwords = argc - 1;
 		return 0;
 	}

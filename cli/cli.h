@@ -42,7 +42,7 @@ struct td__cli_args {
 struct td__cli_command {
 	const char *name, *words, *summary, *details;
 	const struct td__cli_option *options; /* ended by a null name */
-	int least, most; /* words; most -1: everything behind the name is passed on as it is */
+	int least, most; /* words; most -1: everything behind the name is passed on as it is, and nobody reads details and options */
 	int (*run)(const struct td__cli_args *args);
 };
 

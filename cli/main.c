@@ -65,16 +65,10 @@ const struct td__cli_command td__cli_commands[] = {
 	  "`tadan build` makes, or a name that `tadan modules` shows. Says for each operation whether every path\n"
 	  "of it ends within a bound, and if not, which loop or call stands in the way. Fails if it is refused.",
 	  td__cli_json_options, 1, 1, td__cli_verify },
-	{ "demo", "[...]", "see everything at work in two minutes",
-	  "Run the demonstration; what follows is passed on to it.", td__cli_no_options, 0, -1,
-	  td__cli_demo },
-	{ "lab", "MODULE [...]", "try to break a module with faults of every kind",
-	  "Run a campaign of the fault laboratory on MODULE; tadan-lab(1) describes its options.",
-	  td__cli_no_options, 0, -1, td__cli_lab },
-	{ "bench", "COMMAND [...]", "measure what protection costs on this machine",
-	  "Measure protection, gates, levels, yields or hook, or compare two results; `tadan bench "
-	  "COMMAND --help`\ntells more.",
-	  td__cli_no_options, 0, -1, td__cli_bench },
+	/* Programs of their own, with a help of their own. */
+	{ "demo", "[...]", "see everything at work in two minutes", NULL, NULL, 0, -1, td__cli_demo },
+	{ "lab", "MODULE [...]", "try to break a module with faults of every kind", NULL, NULL, 0, -1, td__cli_lab },
+	{ "bench", "COMMAND [...]", "measure what protection costs on this machine", NULL, NULL, 0, -1, td__cli_bench },
 	{ "version", "", "show the version", "Show the version.", td__cli_no_options, 0, 0,
 	  version },
 	{ 0 },
@@ -146,10 +140,11 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "--version"))
 		argv[1] = "version";
 	if (!strcmp(argv[1], "help")) {
-		c = find(argv[2]);
-		if (c)
-			td__cli_help(c, stdout);
-		return c ? TD__CLI_OK : unknown(argv[2]);
+		static char ask[] = "--help";
+
+		argv[1] = argv[2];
+		argv[2] = ask;
+		argc = 3;
 	}
 	c = find(argv[1]);
 	if (!c)

@@ -316,6 +316,24 @@ static void usage(FILE *to)
 		    "       tadan lab --kinds list\n");
 }
 
+static void help(void)
+{
+	usage(stdout);
+	printf("\nTry to break MODULE with faults of every kind, and verify that nothing acknowledged was lost.\n\n"
+	       "Options:\n"
+	       "  -l, --level LEVEL     the level of protection (isolated)\n"
+	       "  -n, --trials N        how many faults, each in a process of its own (1000)\n"
+	       "  -s, --seed N          where chance begins (1); the same seed repeats the campaign\n"
+	       "  -k, --kinds LIST      kinds of fault with commas between them (planted,machine); `list` shows them all\n"
+	       "  -j, --jobs N          trials at the same time (one for each processor)\n"
+	       "      --replay ID       repeat the one trial that a report names\n"
+	       "      --soak SECONDS    work, faults and changes of level, with an eye on memory and descriptors\n"
+	       "      --json            the report as JSON\n"
+	       "  -q, --quiet           no progress\n"
+	       "  -h, --help            show this\n\n"
+	       "Exit status: 0 nothing was lost, 1 something was, 2 asked for wrongly. See tadan-lab(1).\n");
+}
+
 static uint64_t number(const char *text, const char *what)
 {
 	char *end;
@@ -347,7 +365,7 @@ static void read_options(struct options *o, int argc, char **argv)
 		case 'q': o->quiet = 1; break;
 		case 'S': o->soak = number(optarg, "--soak"); break;
 		case 'r': o->replay = optarg; break;
-		case 'h': usage(stdout); exit(0);
+		case 'h': help(); exit(0);
 		default: usage(stderr); exit(2);
 		}
 	}

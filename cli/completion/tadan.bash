@@ -1,9 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Completion of the command tadan for bash. What there is comes from tadan itself.
+# Completion of the command tadan for bash. What there is comes from tadan itself: its lists, and the help of its commands.
 
 _tadan_names()
 {
 	tadan "$1" --json 2>/dev/null | sed -n 's/^ *"'"$2"'": "\(.*\)",\{0,1\}$/\1/p'
+}
+
+# The commands that the help lists, of tadan itself or of `tadan bench`.
+_tadan_commands()
+{
+	tadan "$@" --help 2>/dev/null | sed -n 's/^ \{2,4\}\(tadan \)\{0,1\}\([a-z][a-z]*\)\(  .*\)\{0,1\}$/\2/p'
+}
+
+_tadan_options()
+{
+	tadan "$@" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]+' | sort -u
 }
 
 _tadan_reply()
@@ -11,96 +22,63 @@ _tadan_reply()
 	mapfile -t COMPREPLY < <(compgen "$@")
 }
 
-_tadan_mounts()
+# The value of an option, whichever command has it. False: that option has none, or none that is known.
+_tadan_value()
 {
-	local IFS=$'\n'
-
-	_tadan_reply -W "$(_tadan_names status dir)" -- "$1"
-}
-
-_tadan_mount()
-{
-	case $2 in
-	--image | -i) _tadan_reply -f -- "$1" ;;
-	--level | -l) _tadan_reply -W "$(_tadan_names levels name) auto" -- "$1" ;;
-	--size | -s | --max-files | -n | --commit | -c | --options | -O) ;;
-	*)
-		if [[ $1 == -* ]]; then
-			_tadan_reply -W "--size --image --level --foreground --allow-other --read-only \
-				--writeback --no-xattrs --max-files --commit --options --help" -- "$1"
-		elif [[ $3 -eq 2 && $1 != */* ]]; then
-			_tadan_reply -W "$(_tadan_names modules name)" -- "$1"
-		elif [[ $3 -eq 2 ]]; then
-			_tadan_reply -f -- "$1"
-		else
-			_tadan_reply -d -- "$1"
-		fi
-		;;
+	case $1 in
+	--image | -i | --output | -o | --csv | --plot | --tree | --build) _tadan_reply -f -- "$2" ;;
+	--json) [[ ${COMP_WORDS[1]} == bench ]] && _tadan_reply -f -- "$2" ;;
+	--level | -l) _tadan_reply -W "$(_tadan_names levels name) auto" -- "$2" ;;
+	--module) _tadan_reply -W "$(_tadan_names modules name)" -- "$2" ;;
+	--pin) _tadan_reply -W "one none" -- "$2" ;;
+	--front) _tadan_reply -W "inproc fuse" -- "$2" ;;
+	--kinds | -k) _tadan_reply -W "planted machine list" -- "$2" ;;
+	--size | -s | --max-files | -n | --commit | -c | --options | -O | --trials | --seed | --jobs | -j | --soak | --rounds | --replay) ;;
+	*) return 1 ;;
 	esac
 }
 
-_tadan_bench()
+# A module: the name of one that is known, or a file.
+_tadan_module()
 {
-	local options="--quick --rounds --pin --json --csv --plot --help"
-
-	if [[ $3 -eq 2 ]]; then
-		_tadan_reply -W "protection gates levels yields hook compare --help" -- "$1"
-		return
+	if [[ $1 == */* ]]; then
+		_tadan_reply -f -- "$1"
+	else
+		_tadan_reply -f -W "$(_tadan_names modules name)" -- "$1"
 	fi
-	case $2 in
-	--json | --csv | --plot) _tadan_reply -f -- "$1" ;;
-	--pin) _tadan_reply -W "one none" -- "$1" ;;
-	--front) _tadan_reply -W "inproc fuse" -- "$1" ;;
-	--level) _tadan_reply -W "$(_tadan_names levels name)" -- "$1" ;;
-	--module) _tadan_reply -W "smfs snfs" -- "$1" ;;
-	*)
-		case ${COMP_WORDS[2]} in
-		protection) options+=" --module --front --server" ;;
-		levels) options+=" --level --workload --no-peers" ;;
-		compare) options="--threshold --json --help" ;;
-		esac
-		if [[ $1 == -* ]]; then
-			_tadan_reply -W "$options" -- "$1"
-		else
-			_tadan_reply -f -- "$1"
-		fi
-		;;
+}
+
+_tadan_word()
+{
+	local IFS=$'\n'
+
+	case ${COMP_WORDS[1]}:$COMP_CWORD in
+	mount:2 | lab:2 | verify:2) _tadan_module "$1" ;;
+	mount:*) _tadan_reply -d -- "$1" ;;
+	level:3) _tadan_reply -W "$(_tadan_names levels name)"$'\n'auto -- "$1" ;;
+	umount:* | status:* | level:* | faults:*) _tadan_reply -W "$(_tadan_names status dir)" -- "$1" ;;
+	bench:2) _tadan_reply -W "$(_tadan_commands bench)" -- "$1" ;;
+	help:2) _tadan_reply -W "$(_tadan_commands)" -- "$1" ;;
+	build:* | bench:*) _tadan_reply -f -- "$1" ;;
 	esac
 }
 
 _tadan()
 {
-	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options="--help"
+	local word=${COMP_WORDS[COMP_CWORD]} command=("${COMP_WORDS[1]}")
 
 	compopt -o filenames 2>/dev/null
+	COMPREPLY=()
 	if [[ $COMP_CWORD -eq 1 ]]; then
-		_tadan_reply -W "mount umount status level faults levels modules build verify demo bench version help" -- "$word"
+		_tadan_reply -W "$(_tadan_commands) help" -- "$word"
 		return
 	fi
-	case ${COMP_WORDS[1]} in
-	mount)
-		_tadan_mount "$word" "$before" "$COMP_CWORD"
-		return
-		;;
-	levels | modules | verify) options="--json --help" ;;
-	status) options="--json --check --help" ;;
-	bench)
-		_tadan_bench "$word" "$before" "$COMP_CWORD"
-		return
-		;;
-	faults) options="--json --follow --help" ;;
-	umount) options="--force --help" ;;
-	esac
+	_tadan_value "${COMP_WORDS[COMP_CWORD - 1]}" "$word" && return
+	[[ ${command[0]} == bench && $COMP_CWORD -gt 2 ]] && command+=("${COMP_WORDS[2]}")
 	if [[ $word == -* ]]; then
-		_tadan_reply -W "$options" -- "$word"
-	elif [[ ${COMP_WORDS[1]} == level && $COMP_CWORD -eq 3 ]]; then
-		_tadan_reply -W "$(_tadan_names levels name) auto" -- "$word"
-	elif [[ ${COMP_WORDS[1]} == verify && $word != */* ]]; then
-		_tadan_reply -f -W "$(_tadan_names modules name)" -- "$word"
-	elif [[ ${COMP_WORDS[1]} == verify ]]; then
-		_tadan_reply -f -- "$word"
-	elif [[ ${COMP_WORDS[1]} =~ ^(umount|status|level|faults)$ ]]; then
-		_tadan_mounts "$word"
+		_tadan_reply -W "$(_tadan_options "${command[@]}")" -- "$word"
+	else
+		_tadan_word "$word"
 	fi
 }
 

@@ -148,10 +148,11 @@ class Case(unittest.TestCase):
 class Words(Case):
     """What needs no mount."""
 
-    COMMANDS = ["mount", "umount", "status", "level", "faults", "levels", "modules", "build", "demo", "bench", "version"]
+    COMMANDS = ["mount", "umount", "status", "level", "faults", "levels", "modules", "build", "verify", "demo", "bench", "version"]
 
     def test_help(self):
-        for command in self.COMMANDS:
+        lab = ["lab"] if os.path.exists(os.path.join(os.path.dirname(TADAN), "tadan-lab")) else []
+        for command in self.COMMANDS + lab:
             text = self.good(command, "--help")
             self.assertIn(f"tadan {command}", text)
             self.assertIn("Exit status", text)
@@ -278,6 +279,26 @@ class Words(Case):
         self.assertEqual((done.returncode, done.stdout), (7, "2: --quick a b\n"))
         self.env["TADAN_DEMO"] = self.path("nowhere")
         self.bad(FAILED, "nowhere: No such file", "demo")
+
+    @unittest.skipUnless(shutil.which("bash"), "bash is not installed")
+    def test_completion(self):
+        """What the shell offers is what there is."""
+        script = os.path.join(os.path.dirname(__file__), "../../cli/completion/tadan.bash")
+
+        def offered(*words):
+            ask = 'tadan() { "$TADAN" "$@"; }; . "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tadan; echo "${COMPREPLY[*]}"'
+            return subprocess.run(["bash", "-c", ask, script, "tadan", *words], env=dict(self.env, TADAN=TADAN), capture_output=True,
+                                  text=True, check=True, timeout=SECONDS).stdout.split()
+
+        self.assertEqual(offered("um"), ["umount"])
+        self.assertIn("lab", offered(""))
+        self.assertIn("smfs", offered("mount", "s"))
+        self.assertEqual(offered("mount", "smfs", "--le"), ["--level"])
+        self.assertEqual(offered("mount", "smfs", "--level", "g"), ["guarded"])
+        self.assertEqual(offered("level", "somewhere", "iso"), ["isolated"])
+        self.assertIn("--sandboxed", offered("build", "--"))
+        self.assertEqual(offered("bench", "prot"), ["protection"])
+        self.assertEqual(offered("bench", "compare", "--th"), ["--threshold"])
 
     def test_runtime_folder(self):
         """It is used only if nobody else can reach into it."""
