@@ -48,8 +48,8 @@ test-nfs: all
 FUZZ_SECONDS ?= 60
 fuzz:
 	@$(MAKE) $(BUILD)-fuzz/build.ninja BUILD=$(BUILD)-fuzz CC=clang SETUP='-Db_sanitize=address,undefined -Db_lundef=false'
-	@ninja -C $(BUILD)-fuzz fuzz/elf fuzz/process fuzz/snfs fuzz/sandbox tests/sfi/handmade.wasm
-	@for f in elf process snfs; do $(BUILD)-fuzz/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+	@ninja -C $(BUILD)-fuzz fuzz/elf fuzz/process fuzz/snfs fuzz/records fuzz/sandbox tests/sfi/handmade.wasm
+	@for f in elf process snfs records; do $(BUILD)-fuzz/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 	@$(BUILD)-fuzz/fuzz/sandbox -max_total_time=$(FUZZ_SECONDS) -seed_inputs=$(BUILD)-fuzz/tests/sfi/handmade.wasm
 
 CRASH_SEEDS ?= 10

@@ -70,12 +70,34 @@ static json_t *usage(const struct td_status *st)
 	return to;
 }
 
+static json_t *network(const struct td_status *st)
+{
+	const struct td_net_counts *n = &st->net;
+	json_t *to = json_object();
+
+	put(to, "connections", n->connections);
+	put(to, "connects", n->connects);
+	put(to, "lost", n->lost);
+	put(to, "broken", n->broken);
+	put(to, "requests", n->sent);
+	put(to, "in_flight", n->in_flight);
+	put(to, "resent", n->resent);
+	put(to, "replies", n->received);
+	put(to, "unwanted", n->unwanted);
+	put(to, "sent_bytes", n->sent_bytes);
+	put(to, "received_bytes", n->received_bytes);
+	put(to, "kept_bytes", n->kept);
+	put(to, "buffers", n->buffers);
+	return to;
+}
+
 static void put_device(json_t *to, struct td__server *s)
 {
 	int error = atomic_load(&s->write_error);
 
 	json_object_set_new(to, "write_error", error ? json_string(strerror(-error)) : json_null());
 	put(to, "size", s->bytes);
+	json_object_set_new(to, "source", s->url ? td__cli_json_text(s->url) : json_null());
 	json_object_set_new(to, "image",
 			    s->image.path ? td__cli_json_text(s->image.path) : json_null());
 	json_object_set_new(to, "read_only", json_boolean(s->read_only));
@@ -126,6 +148,7 @@ static json_t *status(struct td__server *s, json_t *request)
 	json_object_set_new(to, "module_pid", st.process ? json_integer(st.process) : json_null());
 	json_object_set_new(to, "standby_pid", st.standby ? json_integer(st.standby) : json_null());
 	put_device(to, s);
+	json_object_set_new(to, "network", st.has_server ? network(&st) : json_null());
 	json_object_set_new(to, "calls_by_operation", calls_by_op(&st));
 	return json_pack("{s:b, s:o}", "ok", 1, "status", to);
 }

@@ -57,6 +57,8 @@ static const char *entry_name(uint32_t what)
 	case TD__ENTRY_LOCK: return "lock taken";
 	case TD__ENTRY_REF: return "vnode reference taken";
 	case TD__ENTRY_UNREF: return "vnode reference to be given back";
+	case TD__ENTRY_KEPT: return "chain kept";
+	case TD__ENTRY_UNKEPT: return "kept chain to be dropped";
 	default: return "?";
 	}
 }

@@ -163,6 +163,11 @@ static void print_device(json_t *status)
 		json_is_string(json_object_get(status, "image")) ? text(status, "image") : "memory";
 	char bytes[32];
 
+	if (json_is_string(json_object_get(status, "source"))) {
+		row("source", text(status, "source"));
+		print_members("network", json_object_get(status, "network"));
+		return;
+	}
 	td__cli_show_bytes((uint64_t)number(status, "size"), bytes);
 	row("size", bytes);
 	row(json_is_true(json_object_get(status, "read_only")) ? "read from" : "kept in", image);

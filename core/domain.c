@@ -187,11 +187,11 @@ static void note_left(struct td__fs *fs)
 	td__port_log(4, "a module was unmounted without giving back all memory or references: see `tadan status`");
 }
 
-static void say_goodbye(struct td__fs *fs)
+static void say_goodbye(struct td__fs *fs, uint32_t last)
 {
 	if (!fs->domain)
 		return;
-	if (td__hook_bound(fs, TD_OP_unmount) && td__fs_unmount(fs))
+	if (td__hook_bound(fs, TD_OP_unmount) && td__fs_unmount(fs, last))
 		return;
 	note_left(fs);
 }
@@ -231,7 +231,7 @@ void td__domain_last(struct td__fs *fs)
 	if (d) {
 		__atomic_store_n(&fs->starter, td__port_thread() + 1, __ATOMIC_RELAXED);
 		close_gate(fs);
-		say_goodbye(fs);
+		say_goodbye(fs, 1);
 		__atomic_store_n(&fs->starter, 0, __ATOMIC_RELAXED);
 		install(fs, 0);
 		td__domain_end(d);
@@ -336,7 +336,7 @@ static int move(struct td__fs *fs, const struct td_level *level, uint64_t *close
 	__atomic_store_n(&fs->starter, td__port_thread() + 1, __ATOMIC_RELAXED);
 	*closed_at = td__port_monotonic();
 	close_gate(fs);
-	say_goodbye(fs);
+	say_goodbye(fs, 0);
 	td__vnodes_unkeep_all(fs);
 	err = bring_up(fs, new, 0, why, size);
 	if (err) {

@@ -158,6 +158,7 @@ void td_get_status(struct td__fs *fs, struct td_status *out)
 	out->revoked = __atomic_load_n(&fs->locks.revoked, __ATOMIC_RELAXED);
 	out->vnodes = td__vnodes_count(fs);
 	out->last_pause_ns = __atomic_load_n(&fs->last_pause_ns, __ATOMIC_RELAXED);
+	out->has_server = (uint32_t)td__net_status(&fs->net, &out->net);
 	for (uint32_t i = 0; i < TD__SLOTS; i++) {
 		const struct td__call *c = &fs->calls[i];
 

@@ -52,6 +52,21 @@ enum td_state {
 	TD_STATE_DETACHED, /* failed too often: calls get EIO */
 };
 
+/* What went over the network. A message is one of the server's protocol: a request or a reply. */
+struct td_net_counts {
+	uint64_t connects;           /* connections that were made */
+	uint64_t lost;               /* and lost or closed */
+	uint64_t broken;             /* of these, because the server broke the rules */
+	uint64_t sent, sent_bytes;   /* requests, as a whole; bytes with their marks */
+	uint64_t received, received_bytes; /* replies that somebody waited for; bytes of all that came */
+	uint64_t resent;             /* of the requests sent: again, after their connection was lost */
+	uint64_t unwanted;           /* messages that nobody waited for */
+	/* Now: */
+	uint64_t connections, in_flight; /* that live; requests without a reply */
+	uint64_t kept;               /* bytes that are with files until the server has them for good */
+	uint64_t buffers;            /* bytes of memory for messages and for what is kept */
+};
+
 struct td_status {
 	struct td_level level;
 	char module[32];
@@ -76,6 +91,8 @@ struct td_status {
 	uint64_t vnodes;   /* active or cached */
 	uint64_t last_pause_ns;
 	uint64_t calls_by_op[TD_OP_MAX];
+	uint32_t has_server;
+	struct td_net_counts net; /* where it has one */
 };
 void td_get_status(struct td__fs *fs, struct td_status *out);
 

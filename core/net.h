@@ -23,6 +23,7 @@
 
 #include <tadan/net.h>
 #include "mbuf.h"
+#include "mount.h"
 
 struct td__fs;
 struct td__call;
@@ -63,6 +64,12 @@ struct td__in {
 enum td__socket_state { TD__CLOSED, TD__CONNECTING, TD__LIVE };
 enum { TD__BUCKETS = 64, TD__PENDING_MAX = 256 };
 
+/* Tags of messages that were in flight when their connection was lost, the oldest given up first. */
+struct td__lost_tags {
+	uint32_t tags[TD__PENDING_MAX];
+	uint32_t n;
+};
+
 struct td__socket {
 	struct td__net *net;
 	struct td__mutex mutex;
@@ -79,6 +86,7 @@ struct td__socket {
 	struct td__in in;
 	uint64_t unwanted_bytes; /* since somebody got a reply */
 	uint32_t unwanted_messages;
+	struct td__lost_tags lost;
 };
 
 /* The first four bytes of a message that has so many, as a number. */
@@ -90,11 +98,6 @@ static inline uint32_t td__tag_of(const struct td__mbuf *m)
 	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
-/* Counters, read by whoever asks. */
-struct td__net_counts {
-	uint64_t connects, lost, sent, received, unwanted, broken;
-};
-
 struct td__net {
 	struct td__fs *fs;
 	struct td__address server;
@@ -103,7 +106,7 @@ struct td__net {
 	uint32_t calls; /* counts calls, for their tags */
 	struct td__pool pool;
 	struct td__socket sockets[TD_SOCK_MAX];
-	struct td__net_counts counts;
+	struct td_net_counts counts; /* each atomic; what a status asks for besides is looked up */
 	uint64_t kept; /* bytes that are kept with vnodes, atomic */
 	struct td__mutex mutex;
 	struct td__cond sleepers;
@@ -118,6 +121,8 @@ uint32_t td__net_tags(struct td__net *net);
 void td__net_call_over(struct td__net *net, uint32_t tag);
 /* A new domain begins: nobody will receive what the old one has posted. */
 void td__net_new_domain(struct td__net *net);
+/* Counters, and how it is now. 0: the mount has no server. */
+int td__net_status(struct td__net *net, struct td_net_counts *out);
 /* Who waits looks whether he still may. */
 void td__net_interrupt(struct td__net *net);
 

@@ -164,6 +164,7 @@ int td__socket_take(struct td__socket *s)
 		return (int)got;
 	if (got <= 0)
 		return -TD_ENOTCONN;
+	__atomic_add_fetch(&s->net->counts.received_bytes, (uint64_t)got, __ATOMIC_RELAXED);
 	if (direct) {
 		uint32_t n = got < direct ? (uint32_t)got : direct;
 

@@ -9,6 +9,11 @@ enum {
 	PIECES = 48,
 };
 
+static void count(uint64_t *counter, uint64_t n)
+{
+	__atomic_add_fetch(counter, n, __ATOMIC_RELAXED);
+}
+
 static uint64_t now_ms(void)
 {
 	return td__port_monotonic() / 1000000;
@@ -143,6 +148,31 @@ static void take_down(struct td__socket *s)
 	td__cond_broadcast(&s->changed);
 }
 
+static void note_lost(struct td__socket *s)
+{
+	struct td__lost_tags *lost = &s->lost;
+
+	for (uint32_t i = 0; i < TD__BUCKETS; i++)
+		for (const struct td__pending *p = s->buckets[i]; p; p = p->next)
+			if (!p->replied)
+				lost->tags[lost->n++ % TD__PENDING_MAX] = p->tag;
+}
+
+/* A message is put into flight: is it one that was lost? */
+static int was_lost(struct td__socket *s, uint32_t tag)
+{
+	struct td__lost_tags *lost = &s->lost;
+	uint32_t n = lost->n < TD__PENDING_MAX ? lost->n : TD__PENDING_MAX;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (lost->tags[i] == tag) {
+			lost->n = n - 1;
+			lost->tags[i] = lost->tags[n - 1];
+			return 1;
+		}
+	return 0;
+}
+
 static void lose(struct td__socket *s, int err)
 {
 	if (s->state != TD__LIVE)
@@ -150,9 +180,9 @@ static void lose(struct td__socket *s, int err)
 	s->state = TD__CLOSED;
 	s->generation = (s->generation + 1) & 0xffffff;
 	s->broken = err == -TD_EBADMSG;
-	__atomic_add_fetch(&s->net->counts.lost, 1, __ATOMIC_RELAXED);
-	if (s->broken)
-		__atomic_add_fetch(&s->net->counts.broken, 1, __ATOMIC_RELAXED);
+	count(&s->net->counts.lost, 1);
+	count(&s->net->counts.broken, s->broken);
+	note_lost(s);
 	remove_if(s, any, 0);
 	wake_waiters(s);
 	td__port_sock_wake(s->sock);
@@ -176,6 +206,7 @@ static uint32_t gather(struct td__socket *s, struct td__piece *pieces)
 static void sent(struct td__socket *s, uint64_t n)
 {
 	s->out_bytes -= n;
+	count(&s->net->counts.sent_bytes, n);
 	while (n) {
 		struct td__out *o = s->out;
 		uint64_t left = 4 + (uint64_t)o->message->len - s->out_at;
@@ -191,7 +222,7 @@ static void sent(struct td__socket *s, uint64_t n)
 			s->out_end = &s->out;
 		td__mbuf_drop(&s->net->pool, o->message);
 		td__port_free(o, sizeof(*o));
-		__atomic_add_fetch(&s->net->counts.sent, 1, __ATOMIC_RELAXED);
+		count(&s->net->counts.sent, 1);
 	}
 }
 
@@ -372,8 +403,10 @@ int td__socket_send(struct td__call *c, uint32_t handle, struct td__mbuf *reques
 			remove_pending(s, find(s, tag));
 			err = -TD_ENOBUFS;
 		}
-		if (!err)
+		if (!err) {
+			count(&s->net->counts.resent, (uint64_t)was_lost(s, tag));
 			flush(s);
+		}
 		if (!err && s->out_bytes > QUEUE_MAX) {
 			asleep(c, 1);
 			err = drain(c, s);
@@ -483,7 +516,7 @@ static int connect_now(struct td__call *c, struct td__socket *s, uint32_t reserv
 		s->broken = 0;
 		s->unwanted_bytes = 0;
 		s->unwanted_messages = 0;
-		__atomic_add_fetch(&s->net->counts.connects, 1, __ATOMIC_RELAXED);
+		count(&s->net->counts.connects, 1);
 	}
 	td__cond_broadcast(&s->changed);
 	return err;
@@ -595,6 +628,40 @@ void td__net_fini(struct td__net *net)
 	td__mutex_fini(&net->mutex);
 	TD__ASSERT(!net->pool.bytes);
 	td__pool_fini(&net->pool);
+}
+
+static void look_at(struct td__socket *s, struct td_net_counts *out)
+{
+	td__mutex_lock(&s->mutex);
+	out->connections += s->state == TD__LIVE;
+	for (uint32_t i = 0; i < TD__BUCKETS; i++)
+		for (const struct td__pending *p = s->buckets[i]; p; p = p->next)
+			out->in_flight += !p->replied;
+	td__mutex_unlock(&s->mutex);
+}
+
+int td__net_status(struct td__net *net, struct td_net_counts *out)
+{
+	const struct td_net_counts *c = &net->counts;
+
+	if (!net->has_server)
+		return 0;
+	*out = (struct td_net_counts){
+		.connects = __atomic_load_n(&c->connects, __ATOMIC_RELAXED),
+		.lost = __atomic_load_n(&c->lost, __ATOMIC_RELAXED),
+		.broken = __atomic_load_n(&c->broken, __ATOMIC_RELAXED),
+		.sent = __atomic_load_n(&c->sent, __ATOMIC_RELAXED),
+		.sent_bytes = __atomic_load_n(&c->sent_bytes, __ATOMIC_RELAXED),
+		.received = __atomic_load_n(&c->received, __ATOMIC_RELAXED),
+		.received_bytes = __atomic_load_n(&c->received_bytes, __ATOMIC_RELAXED),
+		.resent = __atomic_load_n(&c->resent, __ATOMIC_RELAXED),
+		.unwanted = __atomic_load_n(&c->unwanted, __ATOMIC_RELAXED),
+		.kept = __atomic_load_n(&net->kept, __ATOMIC_RELAXED),
+		.buffers = __atomic_load_n(&net->pool.bytes, __ATOMIC_RELAXED),
+	};
+	for (uint32_t i = 0; i < TD_SOCK_MAX && __atomic_load_n(&net->sockets[i].port, __ATOMIC_ACQUIRE); i++)
+		look_at(&net->sockets[i], out);
+	return 1;
 }
 
 uint32_t td__net_tags(struct td__net *net)

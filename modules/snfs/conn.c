@@ -8,7 +8,7 @@
  */
 #include "snfs.h"
 
-enum { PORTS = 8, CONNECT_MS = 10000, BACKOFF_LEAST = 20, BACKOFF_MOST = 2000, BROKEN_MOST = 4, JUKEBOX_LEAST = 100, JUKEBOX_MOST = 5000 };
+enum { PORTS = 8, CONNECT_MS = 10000, ONCE_MS = 1000, BACKOFF_LEAST = 20, BACKOFF_MOST = 2000, BROKEN_MOST = 4, JUKEBOX_LEAST = 100, JUKEBOX_MOST = 5000 };
 
 static struct {
 	struct spin spin;
@@ -46,16 +46,21 @@ static void note(uint32_t port, uint32_t sock)
 	spin_unlock(&conn.spin);
 }
 
-int conn_socket(uint32_t port, uint32_t *sock)
+static int connect(uint32_t port, uint32_t ms, uint32_t *sock)
 {
 	int err;
 
 	if (conn_known(port, sock))
 		return 0;
-	err = td_sock_open(port, fs.o.reserved ? TD_SOCK_RESERVED : 0, CONNECT_MS, sock);
+	err = td_sock_open(port, fs.o.reserved ? TD_SOCK_RESERVED : 0, ms, sock);
 	if (!err)
 		note(port, *sock);
 	return err;
+}
+
+int conn_socket(uint32_t port, uint32_t *sock)
+{
+	return connect(port, CONNECT_MS, sock);
 }
 
 void conn_lost(uint32_t port, uint32_t sock)
@@ -65,6 +70,16 @@ void conn_lost(uint32_t port, uint32_t sock)
 		if (conn.known[i].port == port && conn.known[i].sock == sock)
 			conn.known[i].sock = 0;
 	spin_unlock(&conn.spin);
+}
+
+void conn_close(uint32_t port)
+{
+	uint32_t sock;
+
+	if (port == fs.port || !conn_known(port, &sock))
+		return;
+	td_sock_drop(sock);
+	conn_lost(port, sock);
 }
 
 /* They begin somewhere else in each domain, for some of the last one's may still be in flight. */
@@ -106,7 +121,11 @@ static int back_off(uint32_t tries)
 
 static int given_up(const struct rpc *r, uint32_t tries)
 {
-	return tries > (r->brief ? 1 : fs.o.retrans) && (r->brief || fs.o.soft);
+	switch (r->patience) {
+	case ONCE: return 1;
+	case BRIEF: return tries > 1;
+	default: return fs.o.soft && tries > fs.o.retrans;
+	}
 }
 
 int conn_again(struct rpc *r, uint32_t sock, int err, uint32_t *tries)
@@ -149,7 +168,7 @@ int conn_again(struct rpc *r, uint32_t sock, int err, uint32_t *tries)
 		return err;
 	}
 	if (given_up(r, *tries))
-		return r->brief ? err : -TD_ETIMEDOUT;
+		return r->patience == WAIT ? -TD_ETIMEDOUT : err;
 	return back_off(*tries);
 }
 
@@ -184,7 +203,7 @@ static void begin(struct rpc *r, uint32_t port, struct rpc_proc proc, const stru
 	r->proc = proc;
 	r->port = port;
 	r->resent = (uint32_t)td_again();
-	r->brief = 0;
+	r->patience = WAIT;
 	r->xid = xid;
 	r->whole = 0;
 	r->args = (struct xdr_out){ r->bytes, sizeof(r->bytes), 0, 0 };
@@ -235,11 +254,11 @@ static int exchange(struct rpc *r)
 		int err;
 
 		put_tag(r);
-		err = conn_socket(r->port, &sock);
+		err = connect(r->port, r->patience == ONCE ? ONCE_MS : CONNECT_MS, &sock);
 		if (!err)
 			err = td_mbuf_build(r->args.data, r->args.used, &m);
 		if (!err) {
-			err = td_sock_call(sock, m, fs.o.timeo_ms, reply_in(&r->answer), sizeof(r->answer));
+			err = td_sock_call(sock, m, r->patience == ONCE ? ONCE_MS : fs.o.timeo_ms, reply_in(&r->answer), sizeof(r->answer));
 			td_mbuf_free(m);
 		}
 		if (!err) {

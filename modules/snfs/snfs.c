@@ -5,6 +5,7 @@
 /* clang-format off */
 TD_FS_NET_MODULE(snfs, LOCKS,
 	.mount = snfs_mount,
+	.unmount = snfs_unmount,
 	.statfs = snfs_statfs,
 	.getvnode = snfs_getvnode,
 	.refresh = snfs_refresh,

@@ -72,13 +72,14 @@ struct fs {
 	uint64_t boot;	   /* tells this mount from others: in names of ours, and verifiers */
 	uint64_t root;
 	uint64_t maxsize;
-	uint32_t namemax, maxlink;
+	uint32_t namemax, maxlink, mountport;
 	/* The table: buckets (u32 each), then entries. */
 	uint64_t first_bucket, first_entry, buckets, slots;
 };
 extern struct fs fs;
 
 int snfs_mount(const struct td_device *dev, uint32_t format, struct td_fsinfo *info);
+int snfs_unmount(uint32_t last);
 int snfs_statfs(struct td_fsinfo *info);
 
 /* ---- Small things: util.c */
@@ -123,12 +124,15 @@ static inline struct td_reply *reply_in(struct reply *r)
 	return (struct td_reply *)r->space;
 }
 
+/* WAIT: as the mount's options say. BRIEF: a few tries, while mounting. ONCE: one try, a second long, for what can do without. */
+enum patience { WAIT, BRIEF, ONCE };
+
 struct rpc {
 	struct rpc_proc proc;
 	uint32_t port;
 	uint32_t xid;
 	uint32_t resent;  /* the server may have seen this request before */
-	uint32_t brief;	  /* give up soon: while mounting */
+	enum patience patience;
 	struct xdr_out args;
 	td_mbuf reply;
 	uint8_t *whole; /* a long reply; to be freed */
@@ -157,6 +161,7 @@ int rpc_end(struct rpc *r, const struct xdr_in *in, uint32_t status);
 int conn_socket(uint32_t port, uint32_t *sock);
 int conn_known(uint32_t port, uint32_t *sock); /* 1: there is one, to be had without waiting */
 void conn_lost(uint32_t port, uint32_t sock);
+void conn_close(uint32_t port); /* it is not needed any more; that of NFS stays */
 /* A tag for a message that can be sent twice without harm, and whose reply another call may receive. */
 uint32_t conn_tag(void);
 /* What an error of the network means: 0: try again (it has waited); else give up with it. `tries` counts. */

@@ -14,7 +14,7 @@ struct superblock {
 	uint64_t magic;
 	uint64_t blocks, boot, root, maxsize;
 	uint32_t port, rsize, wsize, dirsize;
-	uint32_t namemax, maxlink;
+	uint32_t namemax, maxlink, mountport;
 };
 
 /* ---- The superblock */
@@ -34,7 +34,7 @@ static int load(uint64_t blocks, struct superblock *sb)
 
 static int store(uint64_t blocks)
 {
-	struct superblock sb = { MAGIC, blocks, fs.boot, fs.root, fs.maxsize, fs.port, fs.rsize, fs.wsize, fs.dirsize, fs.namemax, fs.maxlink };
+	struct superblock sb = { MAGIC, blocks, fs.boot, fs.root, fs.maxsize, fs.port, fs.rsize, fs.wsize, fs.dirsize, fs.namemax, fs.maxlink, fs.mountport };
 	struct td_buf *b;
 	int err;
 
@@ -56,6 +56,7 @@ static int take_over(const struct superblock *sb)
 	fs.dirsize = sb->dirsize;
 	fs.namemax = sb->namemax;
 	fs.maxlink = sb->maxlink;
+	fs.mountport = sb->mountport;
 	fs.restarted = 1;
 	return fs.rsize < IO_MIN || fs.rsize > IO_MAX || fs.wsize < IO_MIN || fs.wsize > IO_MAX || !fs.root ? -TD_EUCLEAN : 0;
 }
@@ -110,7 +111,7 @@ static int get_port(uint32_t program, uint32_t version, uint32_t *port)
 	int err;
 
 	rpc_begin_at(&r, PMAP_PORT, (struct rpc_proc){ PMAP_PROGRAM, PMAP_VERSION, PMAP_GETPORT }, 0);
-	r.brief = 1;
+	r.patience = BRIEF;
 	pmap_put_getport(&r.args, program, version);
 	err = rpc_call(&r, &in);
 	if (err)
@@ -131,22 +132,27 @@ static int find_port(uint32_t given, uint32_t program, uint32_t version, uint32_
 	return given ? 0 : get_port(program, version, port);
 }
 
+static int ask_mountd(struct rpc *r, uint32_t proc, enum patience patience, struct td_in path, struct xdr_in *in)
+{
+	struct rpc_cred cred;
+
+	cred_of_call(&cred);
+	rpc_begin_at(r, fs.mountport, (struct rpc_proc){ MOUNT_PROGRAM, MOUNT_VERSION, proc }, &cred);
+	r->patience = patience;
+	mount_put_path(&r->args, path);
+	return rpc_call(r, in);
+}
+
 static int mnt(struct td_in path, struct nfs_fh *root)
 {
 	const char *why = 0;
-	struct rpc_cred cred;
 	struct xdr_in in;
-	uint32_t port;
 	struct rpc r;
-	int err = find_port(fs.o.mountport, MOUNT_PROGRAM, MOUNT_VERSION, &port), err2;
+	int err = find_port(fs.o.mountport, MOUNT_PROGRAM, MOUNT_VERSION, &fs.mountport), err2;
 
 	if (err)
 		return err;
-	cred_of_call(&cred);
-	rpc_begin_at(&r, port, (struct rpc_proc){ MOUNT_PROGRAM, MOUNT_VERSION, MOUNT_MNT }, &cred);
-	r.brief = 1;
-	mount_put_path(&r.args, path);
-	err = rpc_call(&r, &in);
+	err = ask_mountd(&r, MOUNT_MNT, BRIEF, path, &in);
 	if (err)
 		return explain(err, "the server's mount daemon", "; is its port right (-o mountport=N)?");
 	err = mount_get_mnt(&in, root, &why);
@@ -154,6 +160,16 @@ static int mnt(struct td_in path, struct nfs_fh *root)
 		td_explain(why);
 	err2 = rpc_end(&r, &in, NFS_OK);
 	return err == -TD_EBADMSG ? conn_senseless(r.proc) : err ? err : err2;
+}
+
+/* The server's list of who has mounted what is for people: whether it hears us does not matter. */
+static void umnt(struct td_in path)
+{
+	struct xdr_in in;
+	struct rpc r;
+
+	if (!ask_mountd(&r, MOUNT_UMNT, ONCE, path, &in))
+		rpc_end(&r, &in, NFS_OK);
 }
 
 static uint32_t size_of(uint32_t pref, uint32_t most, uint32_t wish)
@@ -174,7 +190,7 @@ static int ask_fsinfo(const struct nfs_fh *root)
 	int err;
 
 	rpc_begin(&r, NFS_FSINFO, 0);
-	r.brief = 1;
+	r.patience = BRIEF;
 	nfs_put_fh(&r.args, root);
 	err = rpc_call(&r, &in);
 	if (err)
@@ -200,7 +216,7 @@ static int ask_pathconf(const struct nfs_fh *root)
 	int err;
 
 	rpc_begin(&r, NFS_PATHCONF, 0);
-	r.brief = 1;
+	r.patience = BRIEF;
 	nfs_put_fh(&r.args, root);
 	err = rpc_call(&r, &in);
 	if (err)
@@ -230,15 +246,22 @@ static int first_mount(uint64_t blocks, const char *source)
 		return -TD_EINVAL;
 	}
 	err = mnt(path, &root);
-	if (!err)
-		err = fs.o.port ? find_port(fs.o.port, 0, 0, &fs.port) : get_port(NFS_PROGRAM, NFS_VERSION, &fs.port);
+	if (err)
+		return err;
+	err = find_port(fs.o.port, NFS_PROGRAM, NFS_VERSION, &fs.port);
 	if (!err)
 		err = ask_fsinfo(&root);
 	if (!err)
 		err = ask_pathconf(&root);
 	if (!err)
 		err = fid_find(&root, &fs.root);
-	return err ? err : store(blocks);
+	if (!err)
+		err = store(blocks);
+	if (err)
+		umnt(path);
+	conn_close(PMAP_PORT);
+	conn_close(fs.mountport);
+	return err;
 }
 
 static void fill_info(struct td_fsinfo *info)
@@ -277,6 +300,15 @@ int snfs_mount(const struct td_device *dev, uint32_t format, struct td_fsinfo *i
 	if (!err)
 		fill_info(info);
 	return err;
+}
+
+int snfs_unmount(uint32_t last)
+{
+	char source[MOUNT_PATH_MAX + 1];
+
+	if (last && !td_source(source, sizeof(source)))
+		umnt((struct td_in){ source, (uint32_t)strlen(source) });
+	return 0;
 }
 
 int snfs_statfs(struct td_fsinfo *info)
