@@ -178,7 +178,7 @@ static void lose(struct td__socket *s, int err)
 	if (s->state != TD__LIVE)
 		return;
 	s->state = TD__CLOSED;
-	s->generation = (s->generation + 1) & 0xffffff;
+	s->generation = s->generation % 0xffffff + 1;
 	s->broken = err == -TD_EBADMSG;
 	count(&s->net->counts.lost, 1);
 	count(&s->net->counts.broken, s->broken);
@@ -608,6 +608,7 @@ void td__net_init(struct td__net *net, struct td__fs *fs, const struct td__addre
 		struct td__socket *s = &net->sockets[i];
 
 		s->net = net;
+		s->generation = 1; /* so that no handle is 0 */
 		s->out_end = &s->out;
 		td__mutex_init(&s->mutex);
 		td__cond_init(&s->changed);

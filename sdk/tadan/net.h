@@ -50,7 +50,7 @@ struct td_reply {
 enum { TD_REPLY_ROOM = 4096 }; /* room that fits most */
 
 /*
- * A connection to the port, there already or made now. When it is lost its handle is stale: ENOTCONN;
+ * A connection to the port, there already or made now; its handle is never 0. When it is lost its handle is stale: ENOTCONN;
  * then open again, and call again with the same message. flags: TD_SOCK_RESERVED or 0. ms: how long it may take.
  * Errors: ECONNREFUSED ETIMEDOUT EHOSTUNREACH ENETUNREACH EACCES; EMFILE: more ports than TD_SOCK_MAX; EIO: the mount is being ended.
  */
