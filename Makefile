@@ -7,7 +7,7 @@
 #   make demo          install what is missing, build, and see everything at work
 #   make test-nfs      a file system on a server, at every level (some minutes)
 #   make fuzz          the fuzzers, FUZZ_SECONDS each (needs clang)
-#   make lab           10,000 machine-made faults at every level that this machine has (LAB_TRIALS)
+#   make lab           10,000 machine-made faults at every level (LAB_TRIALS); LAB_EMULATED in an emulator where keys are missing
 #   make crash         crash the machine at every write: all of it (CRASH_SEEDS rounds)
 #   make soak          work, faults and changes of level for SECONDS, with an eye on memory
 #   make bench         measure (QUICK=1: a first look)
@@ -65,8 +65,9 @@ demo:
 
 # Each level has its own report beside the others.
 LAB_TRIALS ?= 10000
+LAB_EMULATED ?= 400
 lab: all
-	@tests/lab/campaigns --build $(BUILD) --trials $(LAB_TRIALS) --out $(BUILD)/lab
+	@tests/lab/campaigns --build $(BUILD) --trials $(LAB_TRIALS) --emulate $(LAB_EMULATED) --out $(BUILD)/lab
 
 SECONDS ?= 60
 soak: all
@@ -74,7 +75,7 @@ soak: all
 
 # The table of CAVEATS.md, from trials.
 caveats: all
-	@tests/lab/matrix --build $(BUILD) --caveats CAVEATS.md --write
+	@tests/lab/matrix --build $(BUILD) --caveats CAVEATS.md --write --emulate
 
 bench: all
 	@scripts/install-packages bench

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a planted fault does: see act.h. Compiled so that the code can be copied: no calls, no tables,
- * no constants elsewhere. */
+/*
+ * What a planted fault does: see act.h. Compiled so that the code can be copied: no calls, no tables, no constants elsewhere. For
+ * sandboxed modules it is compiled once more, for wasm32, where it has no words for what has none there.
+ */
 #include "act.h"
 
 #define PIECE static inline __attribute__((always_inline))
@@ -39,7 +41,14 @@ PIECE struct td_vnode *record_of(struct td_frame *f)
 	return place ? (void *)((char *)f + *(int64_t *)((char *)f + place)) : 0;
 }
 
+#ifdef __wasm__
+#define SERVICE(name, ...) td__svc_##name
+int32_t td__enter(struct td_frame *f, uint32_t op); /* the module's own */
+#define ENTER(f, op, p) td__enter(f, op)
+#else
 #define SERVICE(name, ...) ((int (*)(__VA_ARGS__)) * (void **)((char *)p + p->service[TD_SVC_##name]))
+#define ENTER(f, op, p) ((int32_t(*)(struct td_frame *))((char *)p + p->enter))(f)
+#endif
 
 PIECE int open_buf(struct lab_act_params *p, uint32_t handle, uint64_t blkno, uint64_t *view)
 {
@@ -94,6 +103,39 @@ PIECE void use_services(struct lab_act_params *p, uint32_t act)
 	}
 }
 
+#ifdef __wasm__
+/* Far beyond all that a sandbox has mapped. */
+#define NOWHERE 0xffff0000u
+
+__attribute__((noinline)) static int overflow(volatile uint32_t *up)
+{
+	volatile uint32_t here[512];
+
+	here[0] = up[0] + 1;
+	return overflow(here) + (int)here[0];
+}
+
+PIECE void touch(struct td_frame *f, struct lab_act_params *p, uint32_t act)
+{
+	volatile uint32_t where = act == LAB_WRITE_UNMAPPED ? NOWHERE : act == LAB_JUMP_DATA ? (uint32_t)f : act == LAB_JUMP_NULL ? 0 : 8;
+	volatile uint32_t zero = 0;
+
+	if (act == LAB_READ_NULL)
+		(void)*(volatile uint64_t *)where;
+	if (act == LAB_WRITE_NULL || act == LAB_WRITE_UNMAPPED)
+		*(volatile uint64_t *)where = 0x6d657377;
+	if (act == LAB_MISALIGNED)
+		td__svc_atomic(TD__ATOMIC_STORE, (char *)f + 1, 0, 0);
+	if (act == LAB_JUMP_NULL || act == LAB_JUMP_DATA)
+		((void (*)(void))where)();
+	if (act == LAB_STACK)
+		overflow(&zero);
+	if (act == LAB_DIVIDE)
+		where = act / zero;
+	while (act == LAB_LOOP)
+		where = zero;
+}
+#else
 PIECE void touch(struct td_frame *f, struct lab_act_params *p, uint32_t act)
 {
 	uint64_t where = act == LAB_NO_ADDRESS ? 0x8000000000000000ull : act == LAB_WRITE_NULL || act == LAB_READ_NULL ? 8 : p->address;
@@ -127,6 +169,7 @@ PIECE void touch(struct td_frame *f, struct lab_act_params *p, uint32_t act)
 	if (act == LAB_LOOP)
 		__asm__ volatile("1: jmp 1b");
 }
+#endif
 
 PIECE void change_record(struct td_vnode *v, uint32_t act)
 {
@@ -177,14 +220,13 @@ PIECE void change_length(struct td_frame *f)
 }
 
 /* The calls that bring a domain to life are left alone, but for an act that is about them. */
-PIECE int32_t do_act(struct td_frame *f, struct lab_act_params *p, uint32_t act)
+PIECE int32_t do_act(struct td_frame *f, uint32_t op, struct lab_act_params *p, uint32_t act)
 {
-	int32_t (*enter)(struct td_frame *) = (int32_t(*)(struct td_frame *))((char *)p + p->enter);
 	int32_t result;
 
-	if (f->op <= TD_OP_mount) {
-		result = enter(f);
-		if (act == LAB_OTHER_OPERATIONS && f->op == TD_OP_HELLO)
+	if (op <= TD_OP_mount) {
+		result = ENTER(f, op, p);
+		if (act == LAB_OTHER_OPERATIONS && op == TD_OP_HELLO)
 			f->bound ^= 1ull << TD_OP_update;
 		return result;
 	}
@@ -194,7 +236,7 @@ PIECE int32_t do_act(struct td_frame *f, struct lab_act_params *p, uint32_t act)
 		use_bufs(p, act);
 	if (act >= LAB_BAD_LOCK)
 		use_services(p, act);
-	result = enter(f);
+	result = ENTER(f, op, p);
 	if (act == LAB_RESULT_POSITIVE)
 		return 1;
 	if (act == LAB_RESULT_UNKNOWN)
@@ -212,11 +254,21 @@ PIECE int32_t do_act(struct td_frame *f, struct lab_act_params *p, uint32_t act)
 	return 0;
 }
 
+#ifdef __wasm__
+int32_t lab_act(struct td_frame *f, uint32_t op, uint32_t act, uint32_t bsize, uint64_t blocks);
+int32_t lab_act(struct td_frame *f, uint32_t op, uint32_t act, uint32_t bsize, uint64_t blocks)
+{
+	struct lab_act_params p = { .bsize = bsize, .blocks = blocks };
+
+	return do_act(f, op, &p, act);
+}
+#else
 /* A function for each act, alone in its section, of which the constant leaves little. */
 #define DEFINE(act)                                                                                                      \
 	int32_t lab_do_##act(struct td_frame *f, struct lab_act_params *p);                                              \
 	__attribute__((section("lab_act_" #act))) int32_t lab_do_##act(struct td_frame *f, struct lab_act_params *p)     \
 	{                                                                                                                \
-		return do_act(f, p, LAB_##act);                                                                          \
+		return do_act(f, f->op, p, LAB_##act);                                                                          \
 	}
 LAB_STUB_ACTS(DEFINE)
+#endif

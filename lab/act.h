@@ -43,7 +43,7 @@ struct lab_act_params {
 /* How often a mistake is made that is only counted at first: more than one call may. */
 enum { LAB_OFTEN = 24 };
 
-/* The code of an act: copied as it is, called with the frame and the parameters. */
+/* The code of an act: copied as it is, called with the frame and the parameters. For wasm32 all are one function. */
 #define LAB_DECLARE(act) extern const char __start_lab_act_##act[], __stop_lab_act_##act[];
 LAB_STUB_ACTS(LAB_DECLARE)
 

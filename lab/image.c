@@ -7,7 +7,7 @@
 
 #define NAME(service) [TD_SVC_##service] = "td__svc_" #service,
 #define ROW(name) NAME(name)
-static const char *const service_names[TD_SVC_MAX] = { TD__SERVICES(ROW) };
+const char *const lab_service_names[TD_SVC_MAX] = { TD__SERVICES(ROW) };
 
 uint64_t lab_image_offset(const struct lab_image *im, uint64_t address)
 {
@@ -44,7 +44,7 @@ static void find_services(struct lab_image *im)
 			const char *name = td__elf_string(e, e->dynstr, s.st_name);
 
 			for (uint32_t n = 0; n < TD_SVC_MAX; n++)
-				if (service_names[n] && !strcmp(name, service_names[n]))
+				if (lab_service_names[n] && !strcmp(name, lab_service_names[n]))
 					im->service[n] = r.r_offset;
 		}
 }
@@ -84,10 +84,8 @@ static uint32_t needed(uint32_t act)
 }
 
 /* Which services does an act want? */
-static int has_services(const struct lab_image *im, uint32_t act)
+int lab_has_services(const uint64_t *s, uint32_t act)
 {
-	const uint64_t *s = im->service;
-
 	switch (act) {
 	case LAB_BAD_RANGE:
 	case LAB_STALE_HANDLE:
@@ -151,7 +149,7 @@ int lab_possible(const struct lab_image *im, const struct lab_kind *k)
 		return im->sites[k->number].n != 0;
 	if (k->number == LAB_KILLED)
 		return 1;
-	return has_services(im, k->number) && find_room(im, needed(k->number), &offset) >= 0;
+	return lab_has_services(im->service, k->number) && find_room(im, needed(k->number), &offset) >= 0;
 }
 
 /* Make the text reach to `end`; a load that it grows over is no more. */

@@ -94,11 +94,14 @@ struct lab_image {
 	struct lab_sites sites[LAB_MUTATIONS];
 };
 
+extern const char *const lab_service_names[TD_SVC_MAX]; /* as modules import them; 0: there is none of this number */
 int lab_image_open(struct lab_image *im, const char *path, char *why, size_t size);
 /* Offset in the file of what is loaded at `address`; 0: nothing of the file. */
 uint64_t lab_image_offset(const struct lab_image *im, uint64_t address);
 /* Find where each mutation can be made. */
 void lab_sites_find(struct lab_image *im);
+/* Has it the services that a planted fault misuses? By their number; 0: it does not import them. */
+int lab_has_services(const uint64_t *services, uint32_t act);
 /* Can this kind be done to this module? */
 int lab_possible(const struct lab_image *im, const struct lab_kind *k);
 
@@ -121,7 +124,7 @@ struct lab_batch *lab_batch_make(const struct td__module *good, char *why, size_
 int lab_batch_possible(const struct lab_batch *b, const struct lab_kind *k);
 /* Build a form with these faults, in place of the ones before. 0, or -errno and a reason. */
 int lab_batch_fill(struct lab_batch *b, const struct lab_choice *choices, uint32_t n, const char *folder, char *why, size_t size);
-/* The module with this one fault, from now on in this process, and what the fault is. 0: it could not be made. */
+/* The module with this one fault, from now on in this process, and what the fault is; number 0: without. 0: it could not be made. */
 struct td__module *lab_batch_choose(const struct lab_batch *b, uint32_t number, const char **what);
 
 /* ---- model.c: what has been acknowledged */
@@ -216,7 +219,7 @@ void lab_watch_tick(void);
 
 /* ---- trial.c */
 
-enum { LAB_TEXT = 200 };
+enum { LAB_TEXT = 200, LAB_BLOCKS = 512, LAB_BSIZE = 4096 }; /* blocks of the device */
 
 enum lab_verdict {
 	LAB_NOTHING,   /* nothing was noticed, and all was right */

@@ -183,6 +183,12 @@ static void fill_batch(struct campaign *c, const struct lab_kind *const *kinds, 
 	free(choices);
 }
 
+/* The batch that begins with this trial of the campaign. */
+static void next_batch(struct campaign *c, uint64_t first)
+{
+	fill_batch(c, c->kinds, c->nkinds, first, c->o.trials - first < BATCH ? (uint32_t)(c->o.trials - first) : BATCH);
+}
+
 /* A host that does not end in time hangs, which is as bad as its death. */
 static int is_over(struct child *child, struct lab_result *r)
 {
@@ -248,8 +254,8 @@ static void run_all(struct campaign *c)
 				idle = 0;
 			}
 			if (!c->children[j].pid && next < c->o.trials) {
-				if (c->batch && next % BATCH == 0)
-					fill_batch(c, c->kinds, c->nkinds, next, c->o.trials - next < BATCH ? (uint32_t)(c->o.trials - next) : BATCH);
+				if (c->batch && next && next % BATCH == 0)
+					next_batch(c, next);
 				start(c, j, c->kinds[next % c->nkinds], next);
 				next++;
 				idle = 0;
@@ -292,7 +298,7 @@ static int replay(struct campaign *c)
 	if (!is_possible(c, kind))
 		fail(1, "this fault cannot be made in this module");
 	expect_children(c);
-	if (c->batch && kind->class != LAB_NO_FAULT)
+	if (c->batch)
 		fill_batch(c, &kind, 1, number, 1);
 	start(c, 0, kind, number);
 	while (!is_over(&c->children[0], &c->results[0]))
@@ -416,6 +422,8 @@ static void check_ground(struct campaign *c)
 {
 	const struct lab_kind *none = lab_kind_named("none", 4);
 
+	if (c->batch)
+		next_batch(c, 0);
 	for (uint64_t n = 0; n < 3; n++) {
 		start(c, 0, none, n);
 		while (!is_over(&c->children[0], &c->results[0]))

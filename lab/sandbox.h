@@ -10,7 +10,8 @@
  *   a b i32.lt_s    becomes    let x = a, y = b; if (chosen == 17) x y i32.le_s else x y i32.lt_s
  *
  * The variable is a global of the binary's, outside of its memory. A trial is a process, and sets its initial value in its own copy of the
- * translated code. Nothing else differs between a trial and the module with this one fault in it.
+ * translated code. Nothing else differs between a trial and the module with this one fault in it; and with none chosen the binary
+ * must behave as the module does, which each campaign looks at first.
  *
  *   wasm.c     reads the binary, finds where faults can be made, and draws them
  *   schema.c   writes the binary with all of them
@@ -59,6 +60,7 @@ struct lab_mutant {
 		LAB_REPLACE,  /* another instruction of the same shape: `bytes` */
 		LAB_CHANGE,   /* operand `operand` is combined with `value` by the instruction `op`, then it goes on as ever */
 		LAB_CONSTANT, /* the constant `value` */
+		LAB_PLANT,    /* at the module's entry stands the act `value`: see act.h */
 		LAB_START,    /* when the domain starts, the byte at address `place.at` of its memory is combined with `value` by xor */
 	} kind;
 	uint32_t operand;
@@ -68,8 +70,10 @@ struct lab_mutant {
 	char what[LAB_TEXT];
 };
 
-/* The binary of a form. 0, or -errno and a reason. */
-int lab_wasm_open(struct lab_wasm *m, const struct td__sfi_content *form, char *why, size_t size);
+/* Read a binary, and find the places. 0, or -errno and a reason. */
+int lab_wasm_open(struct lab_wasm *m, const uint8_t *bytes, size_t size, char *why, size_t why_size);
+/* The function that a module imports by this name. UINT32_MAX: it does not. */
+uint32_t lab_wasm_imported(const struct lab_wasm *m, const char *name, size_t len);
 /* The instruction at a place, and its shape. */
 void lab_wasm_at(const struct lab_wasm *m, const struct lab_place *p, struct td__decoded *i, uint32_t *end, struct lab_shape *shape);
 int lab_wasm_mutate(const struct lab_wasm *m, uint32_t mutation, struct lab_random *r, struct lab_mutant *out);
@@ -88,7 +92,15 @@ void lab_put_signed(struct lab_bytes *b, int64_t n);
 
 enum { LAB_CHOSEN = 0x5eca11ed }; /* the variable's value in the file, which stands nowhere else in it */
 
-/* The binary with these faults in it, which are sorted for it. */
-void lab_schema_write(const struct lab_wasm *m, struct lab_mutant *list, uint32_t n, struct lab_bytes *out);
+/* The binary with these faults in it, which are sorted for it. `acts` is the binary of act.c; 0: nothing is planted. */
+void lab_schema_write(const struct lab_wasm *m, const struct lab_wasm *acts, struct lab_mutant *list, uint32_t n, struct lab_bytes *out);
+
+/* ---- graft.c: another binary's functions become the module's */
+
+/* Numbers of the grafted functions: the first is the module's nfunctions + this. */
+enum { LAB_GRAFT_FIRST = 1 };
+void lab_graft_types(const struct lab_wasm *graft, struct lab_bytes *out);
+void lab_graft_functions(const struct lab_wasm *m, const struct lab_wasm *graft, struct lab_bytes *out);
+void lab_graft_bodies(const struct lab_wasm *m, const struct lab_wasm *graft, struct lab_bytes *out);
 
 #endif

@@ -199,23 +199,44 @@ static void write_body(const struct lab_wasm *m, uint32_t function, const struct
 
 /* ---- Sections */
 
-/* Around td__enter: data that is other than it should be is so before the module's first instruction. */
-static void write_entry(const struct lab_wasm *m, const struct lab_mutant *list, uint32_t n, struct lab_bytes *out)
+/* What a domain starts with. */
+static void put_start(struct lab_bytes *b, const struct lab_mutant *x)
+{
+	put_op(b, 0x20, 1);
+	put_constant(b, TD__I32, TD_OP_HELLO);
+	lab_put(b, "\x46\x04\x40", 3); /* equal; if */
+	put_constant(b, TD__I32, x->place.at);
+	put_constant(b, TD__I32, x->place.at);
+	lab_put(b, "\x2d\x00\x00", 3); /* load a byte */
+	put_constant(b, TD__I32, x->value);
+	lab_put(b, "\x73\x3a\x00\x00\x0b", 5); /* xor; store; end */
+}
+
+static void put_act(struct lab_bytes *b, const struct lab_wasm *m, const struct lab_wasm *acts, const struct lab_mutant *x)
+{
+	put_op(b, 0x20, 0);
+	put_op(b, 0x20, 1);
+	put_constant(b, TD__I32, x->value);
+	put_constant(b, TD__I32, LAB_BSIZE);
+	put_constant(b, TD__I64, LAB_BLOCKS);
+	put_op(b, 0x10, m->w.nfunctions + LAB_GRAFT_FIRST + td__wasm_export(&acts->w, "lab_act")->index - acts->w.nimported);
+	lab_put_byte(b, 0x0f); /* return */
+}
+
+/* Around td__enter: what is wrong before the module's first instruction. */
+static void write_entry(const struct lab_wasm *m, const struct lab_wasm *acts, const struct lab_mutant *list, uint32_t n, struct lab_bytes *out)
 {
 	struct lab_bytes b = { 0 };
 
 	lab_put_number(&b, 0); /* locals */
 	for (uint32_t i = 0; i < n; i++) {
 		put_test(&b, m, list[i].number);
-		put_op(&b, 0x20, 1);
-		put_constant(&b, TD__I32, TD_OP_HELLO);
-		lab_put_byte(&b, 0x46);
-		lab_put(&b, "\x71\x04\x40", 3); /* and; if */
-		put_constant(&b, TD__I32, list[i].place.at);
-		put_constant(&b, TD__I32, list[i].place.at);
-		lab_put(&b, "\x2d\x00\x00", 3); /* load a byte */
-		put_constant(&b, TD__I32, list[i].value);
-		lab_put(&b, "\x73\x3a\x00\x00\x0b", 5); /* xor; store; end */
+		lab_put(&b, "\x04\x40", 2); /* if */
+		if (list[i].kind == LAB_PLANT)
+			put_act(&b, m, acts, &list[i]);
+		else
+			put_start(&b, &list[i]);
+		lab_put_byte(&b, 0x0b);
 	}
 	put_op(&b, 0x20, 0);
 	put_op(&b, 0x20, 1);
@@ -225,14 +246,24 @@ static void write_entry(const struct lab_wasm *m, const struct lab_mutant *list,
 	free(b.p);
 }
 
-static void write_code(const struct lab_wasm *m, const struct lab_mutant *list, uint32_t n, struct lab_bytes *out)
+static uint32_t grafted(const struct lab_wasm *acts)
+{
+	return acts ? acts->w.nfunctions - acts->w.nimported : 0;
+}
+
+static int at_entry(const struct lab_mutant *x)
+{
+	return x->kind == LAB_START || x->kind == LAB_PLANT;
+}
+
+static void write_code(const struct lab_wasm *m, const struct lab_wasm *acts, const struct lab_mutant *list, uint32_t n, struct lab_bytes *out)
 {
 	uint32_t starts = 0, at;
 
-	while (starts < n && list[starts].kind == LAB_START)
+	while (starts < n && at_entry(&list[starts]))
 		starts++;
 	at = starts;
-	lab_put_number(out, m->w.nfunctions - m->w.nimported + 1);
+	lab_put_number(out, m->w.nfunctions - m->w.nimported + 1 + grafted(acts));
 	for (uint32_t f = m->w.nimported; f < m->w.nfunctions; f++) {
 		uint32_t first = at;
 
@@ -240,26 +271,39 @@ static void write_code(const struct lab_wasm *m, const struct lab_mutant *list, 
 			at++;
 		write_body(m, f, list + first, at - first, out);
 	}
-	write_entry(m, list, starts, out);
+	write_entry(m, acts, list, starts, out);
+	if (acts)
+		lab_graft_bodies(m, acts, out);
 }
 
-/* A list with one entry more. */
-static void write_longer(const uint8_t *section, uint32_t size, const struct lab_bytes *more, struct lab_bytes *out)
+/* A list with n entries more; they are given back. */
+static void write_longer(const uint8_t *section, uint32_t size, uint32_t n, struct lab_bytes *more, struct lab_bytes *out)
 {
 	struct td__cursor c = { section, 0, size, 0 };
 
-	lab_put_number(out, td__read_u32(&c) + 1);
+	lab_put_number(out, td__read_u32(&c) + n);
 	lab_put(out, section + c.at, size - c.at);
 	lab_put(out, more->p, more->n);
+	free(more->p);
 }
 
-static void write_functions(const struct lab_wasm *m, const uint8_t *section, uint32_t size, struct lab_bytes *out)
+static void write_types(const struct lab_wasm *acts, const uint8_t *section, uint32_t size, struct lab_bytes *out)
+{
+	struct lab_bytes more = { 0 };
+
+	if (acts)
+		lab_graft_types(acts, &more);
+	write_longer(section, size, acts ? acts->w.ntypes : 0, &more, out);
+}
+
+static void write_functions(const struct lab_wasm *m, const struct lab_wasm *acts, const uint8_t *section, uint32_t size, struct lab_bytes *out)
 {
 	struct lab_bytes more = { 0 };
 
 	lab_put_number(&more, m->w.functions[td__wasm_export(&m->w, "td__enter")->index].type);
-	write_longer(section, size, &more, out);
-	free(more.p);
+	if (acts)
+		lab_graft_functions(m, acts, &more);
+	write_longer(section, size, 1 + grafted(acts), &more, out);
 }
 
 /* The variable can be changed, or the verifier would take its value for known. */
@@ -270,8 +314,7 @@ static void write_globals(const uint8_t *section, uint32_t size, struct lab_byte
 	lab_put(&more, "\x7f\x01", 2);
 	put_constant(&more, TD__I32, LAB_CHOSEN);
 	lab_put_byte(&more, 0x0b);
-	write_longer(section, size, &more, out);
-	free(more.p);
+	write_longer(section, size, 1, &more, out);
 }
 
 static void write_exports(const struct lab_wasm *m, struct lab_bytes *out)
@@ -287,12 +330,12 @@ static void write_exports(const struct lab_wasm *m, struct lab_bytes *out)
 	}
 }
 
-enum { CUSTOM = 0, FUNCTIONS = 3, GLOBALS = 6, EXPORTS = 7, CODE = 10 };
+enum { CUSTOM = 0, TYPES = 1, FUNCTIONS = 3, GLOBALS = 6, EXPORTS = 7, CODE = 10 };
 
 static int by_place(const void *a, const void *b)
 {
 	const struct lab_mutant *x = a, *y = b;
-	int x_first = x->kind == LAB_START, y_first = y->kind == LAB_START;
+	int x_first = at_entry(x), y_first = at_entry(y);
 
 	if (x_first != y_first)
 		return y_first - x_first;
@@ -301,7 +344,7 @@ static int by_place(const void *a, const void *b)
 	return x->number < y->number ? -1 : 1;
 }
 
-void lab_schema_write(const struct lab_wasm *m, struct lab_mutant *list, uint32_t n, struct lab_bytes *out)
+void lab_schema_write(const struct lab_wasm *m, const struct lab_wasm *acts, struct lab_mutant *list, uint32_t n, struct lab_bytes *out)
 {
 	struct td__cursor c = { m->bytes, 8, (uint32_t)m->size, 0 };
 	struct lab_bytes section = { 0 };
@@ -316,14 +359,16 @@ void lab_schema_write(const struct lab_wasm *m, struct lab_mutant *list, uint32_
 		c.at += size;
 		if (id == CUSTOM && !(size > 5 && !memcmp(p, "\4name", 5)))
 			continue; /* what it says of places in the code is no more true */
-		if (id == FUNCTIONS)
-			write_functions(m, p, size, &section);
+		if (id == TYPES)
+			write_types(acts, p, size, &section);
+		else if (id == FUNCTIONS)
+			write_functions(m, acts, p, size, &section);
 		else if (id == GLOBALS)
 			write_globals(p, size, &section);
 		else if (id == EXPORTS)
 			write_exports(m, &section);
 		else if (id == CODE)
-			write_code(m, list, n, &section);
+			write_code(m, acts, list, n, &section);
 		else
 			lab_put(&section, p, size);
 		lab_put_byte(out, id);

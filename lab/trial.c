@@ -12,7 +12,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { BLOCKS = 512, BSIZE = 4096, BEFORE = 40, DURING = 60, AFTER = 12 };
+enum { BEFORE = 40, DURING = 60, AFTER = 12 };
 
 const char *const lab_stages[] = { "opening", "work before the fault", "the fault's going in", "work with the fault",
 				   "the good module's coming back", "verification", "work after the fault", "a mount anew", "the unmount" };
@@ -73,7 +73,7 @@ static uint64_t unmapped_address(void)
 /* A word of the memory of another mount's domain, at the same level in the same host. */
 static uint64_t other_domain(struct run *run)
 {
-	struct td_volume_params p = { .module = run->t->image->path, .size = (uint64_t)BLOCKS * BSIZE, .bsize = BSIZE, .level = run->t->level };
+	struct td_volume_params p = { .module = run->t->image->path, .size = (uint64_t)LAB_BLOCKS * LAB_BSIZE, .bsize = LAB_BSIZE, .level = run->t->level };
 	struct td_volume *other;
 
 	if (td_volume_open(&p, &other, run->why, sizeof(run->why)))
@@ -85,8 +85,8 @@ static uint64_t other_domain(struct run *run)
 static void act_params(struct run *run, struct lab_act_params *p)
 {
 	memset(p, 0, sizeof(*p));
-	p->bsize = BSIZE;
-	p->blocks = BLOCKS;
+	p->bsize = LAB_BSIZE;
+	p->blocks = LAB_BLOCKS;
 	switch (run->t->kind->number) {
 	case LAB_WRITE_UNMAPPED:
 		p->address = unmapped_address();
@@ -121,13 +121,12 @@ uint32_t lab_trial_choice(uint64_t number)
 
 static int choose_bad(struct run *run)
 {
-	const char *what;
+	uint32_t number = run->t->kind->class == LAB_NO_FAULT ? 0 : lab_trial_choice(run->t->number);
+	const char *what = "";
 
-	run->bad = lab_batch_choose(run->t->batch, lab_trial_choice(run->t->number), &what);
-	if (!run->bad)
-		return -ENOENT;
+	run->bad = lab_batch_choose(run->t->batch, number, &what);
 	snprintf(run->r->site, LAB_TEXT, "%s", what);
-	return 0;
+	return run->bad ? 0 : -ENOENT;
 }
 
 /* A file in which this trial's fault is; what the loader says of it is the loader's verdict. */
@@ -178,7 +177,7 @@ static int swap(struct run *run, const struct td__module *m)
 /* A sandboxed form is verified when it is opened, and the campaign has done that: so the volume begins without it. */
 static void open_volume(struct run *run)
 {
-	struct td_volume_params p = { .module = run->t->image->path, .size = (uint64_t)BLOCKS * BSIZE, .bsize = BSIZE,
+	struct td_volume_params p = { .module = run->t->image->path, .size = (uint64_t)LAB_BLOCKS * LAB_BSIZE, .bsize = LAB_BSIZE,
 				      .level = run->t->batch ? "guarded" : run->t->level };
 
 	if (td_volume_open(&p, &run->vol, run->why, sizeof(run->why)))
@@ -245,7 +244,7 @@ static void put_fault_in(struct run *run)
 	stage(run, GOING_IN);
 	run->careless_then = careless(run);
 	run->faults_then = run->fs->nfaults;
-	err = run->t->kind->class == LAB_NO_FAULT ? 0 : run->t->batch ? choose_bad(run) : make_bad_file(run);
+	err = run->t->batch ? choose_bad(run) : make_bad_file(run);
 	if (!err && run->bad)
 		err = swap(run, run->bad);
 	run->calls_then = lab_watch_started();
@@ -300,7 +299,7 @@ static void verify(struct run *run, struct td_volume *vol, enum stage s)
 /* What is on the device now, seen by a kernel that has never seen it before. */
 static void mount_anew(struct run *run)
 {
-	struct td_volume_params p = { .module = run->t->image->path, .bsize = BSIZE, .level = "guarded" };
+	struct td_volume_params p = { .module = run->t->image->path, .bsize = LAB_BSIZE, .level = "guarded" };
 	const struct td__device *dev = run->fs->device;
 	struct td_volume *vol;
 

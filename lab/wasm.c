@@ -226,7 +226,7 @@ static void read_locals(struct lab_wasm *m, uint32_t f)
 	}
 }
 
-static uint32_t service(const struct lab_wasm *m, const char *name)
+uint32_t lab_wasm_imported(const struct lab_wasm *m, const char *name, size_t len)
 {
 	uint32_t f = 0;
 
@@ -235,29 +235,31 @@ static uint32_t service(const struct lab_wasm *m, const char *name)
 
 		if (im->kind != TD__FUNCTION)
 			continue;
-		if (im->name_len == strlen(name) && !memcmp(im->name, name, im->name_len))
+		if (im->name_len == len && !memcmp(im->name, name, len))
 			return f;
 		f++;
 	}
 	return UINT32_MAX;
 }
 
-int lab_wasm_open(struct lab_wasm *m, const struct td__sfi_content *form, char *why, size_t size)
+#define IMPORTED(m, name) lab_wasm_imported(m, name, sizeof(name) - 1)
+
+int lab_wasm_open(struct lab_wasm *m, const uint8_t *bytes, size_t size, char *why, size_t why_size)
 {
 	memset(m, 0, sizeof(*m));
-	m->size = form->wasm_size;
-	m->bytes = malloc(m->size);
+	m->size = size;
+	m->bytes = malloc(size);
 	m->locals = calloc(TD__WASM_FUNCTIONS, sizeof(*m->locals));
 	if (!m->bytes || !m->locals)
 		return -ENOMEM;
-	memcpy(m->bytes, form->wasm, m->size);
-	m->w = (struct td__wasm){ .data = m->bytes, .size = m->size, .report = &m->report };
+	memcpy(m->bytes, bytes, size);
+	m->w = (struct td__wasm){ .data = m->bytes, .size = size, .report = &m->report };
 	if (td__wasm_open(&m->w) || td__wasm_check(&m->w)) {
-		snprintf(why, size, "the sandboxed form's binary is refused: %s", m->report.why);
+		snprintf(why, why_size, "the binary is refused: %s", m->report.why);
 		return -ENOEXEC;
 	}
-	m->lock = service(m, "td__svc_lock");
-	m->unlock = service(m, "td__svc_unlock");
+	m->lock = IMPORTED(m, "td__svc_lock");
+	m->unlock = IMPORTED(m, "td__svc_unlock");
 	for (uint32_t f = m->w.nimported; f < m->w.nfunctions; f++) {
 		read_locals(m, f);
 		if (!m->locals[f])
