@@ -36,7 +36,7 @@ def floors(bench, into, divisor):
 def open_arms(bench, quick):
     arms, cpus = {}, bench.cpus
     for name, level in settings(quick):
-        for what in ("null", "service"):
+        for what in ("null", "call", "service"):
             try:
                 worker = bench.worker("inproc")
                 arms[f"{what}: {name}"] = method.Operation(worker, worker.open(bench.own_module("nullfs"), level), what)

@@ -18,7 +18,7 @@ enum { START_TRIES = 3 };
 static int all_idle(const struct td__fs *fs)
 {
 	for (uint32_t i = 0; i < TD__SLOTS; i++)
-		if (__atomic_load_n(&fs->calls[i].busy, __ATOMIC_SEQ_CST))
+		if (__atomic_load_n(&fs->calls[i].busy, __ATOMIC_SEQ_CST) || __atomic_load_n(&fs->calls[i].entered, __ATOMIC_ACQUIRE))
 			return 0;
 	return 1;
 }
@@ -27,6 +27,8 @@ static void close_gate(struct td__fs *fs)
 {
 	__atomic_store_n(&fs->state, TD_STATE_CHANGING, __ATOMIC_RELAXED);
 	__atomic_or_fetch(&fs->closed, TD__REPLACED, __ATOMIC_SEQ_CST);
+	if (fs->owners)
+		td__port_barrier_all();
 	td__net_interrupt(&fs->net);
 	td__mutex_lock(&fs->gate_mutex);
 	while (!all_idle(fs))

@@ -142,6 +142,7 @@ struct td__fs {
 	uint32_t closed; /* not 0: calls must wait; bits of enum td__closed */
 	uint32_t starter; /* td__port_thread() + 1 of who may call nevertheless */
 	uint32_t nslots;  /* of the domain */
+	uint32_t owners;  /* slots can have owners, see gateway.h */
 	uint32_t remote;  /* TD_FS_REMOTE */
 	struct td__device *device;
 	const struct td__module *module;
@@ -407,7 +408,14 @@ void td__domain_last(struct td__fs *fs);
 
 /* ---- watch.c */
 
-void td__note_heap(struct td__fs *fs, uint64_t used);
+/* The module's own word; its heap is limited whatever it says. Mostly there is nothing new. */
+static inline void td__note_heap(struct td__fs *fs, uint64_t used)
+{
+	if (used > fs->domain->level.memory)
+		used = fs->domain->level.memory;
+	if (__atomic_load_n(&fs->heap_used, __ATOMIC_RELAXED) != used)
+		__atomic_store_n(&fs->heap_used, used, __ATOMIC_RELAXED);
+}
 /* Bytes of a block are about to change. With check=deep it is a fault if a call that is under way has changed them, too. */
 void td__note_write(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t len);
 int td__written_init(struct td__fs *fs);

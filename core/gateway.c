@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The gateway: see gateway.h. */
-#include "fs.h"
+#include "straight.h"
 #include "journal.h"
 
 enum { REPEATS_MAX = 1000 };
@@ -12,33 +12,93 @@ const struct td__limits *td__limits_of(const struct td__fs *fs)
 
 /* ---- Slots */
 
+/* The slot is ours if it is free, and we still are its owner when that can be seen. */
+static inline __attribute__((always_inline)) int claim_as_owner(struct td__call *c, uint32_t self)
+{
+	if (__atomic_load_n(&c->owner, __ATOMIC_RELAXED) != self || __atomic_load_n(&c->entered, __ATOMIC_RELAXED))
+		return 0;
+	__atomic_store_n(&c->entered, 1, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&c->owner, __ATOMIC_RELAXED) == self) {
+		c->owned = 1;
+		return 1;
+	}
+	__atomic_store_n(&c->entered, 0, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int claim_everybodys(struct td__call *c)
+{
+	uint32_t free = 0;
+
+	if (__atomic_load_n(&c->busy, __ATOMIC_RELAXED) || __atomic_load_n(&c->entered, __ATOMIC_ACQUIRE) ||
+	    !__atomic_compare_exchange_n(&c->busy, &free, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		return 0;
+	c->owned = 0;
+	return 1;
+}
+
+static int claim_one(const struct td__fs *fs, struct td__call *c, uint32_t self)
+{
+	uint32_t owner = __atomic_load_n(&c->owner, __ATOMIC_RELAXED);
+
+	if (!owner && __atomic_compare_exchange_n(&c->owner, &owner, fs->owners ? self : TD__EVERYBODY, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		owner = fs->owners ? self : TD__EVERYBODY;
+	return owner == self ? claim_as_owner(c, self) : owner == TD__EVERYBODY ? claim_everybodys(c) : 0;
+}
+
+/* Some owner has gone, or has no use for all of its slots, or there are more threads than slots. */
+static int disown(struct td__call *c, uint32_t self)
+{
+	uint32_t owner = __atomic_load_n(&c->owner, __ATOMIC_RELAXED);
+
+	if (owner == self || owner == TD__EVERYBODY)
+		return 0;
+	if (__atomic_compare_exchange_n(&c->owner, &owner, TD__EVERYBODY, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		td__port_barrier_all();
+	return claim_everybodys(c);
+}
+
+static uint32_t first_slot(uint32_t self, uint32_t n)
+{
+	uint32_t slot = self % 64;
+
+	return slot < n ? slot : slot % n;
+}
+
 static struct td__call *claim(struct td__fs *fs)
 {
-	uint32_t n = __atomic_load_n(&fs->nslots, __ATOMIC_RELAXED);
-	uint32_t first = n ? td__port_thread() % n : 0;
+	uint32_t n = __atomic_load_n(&fs->nslots, __ATOMIC_RELAXED), self = td__port_thread();
+	uint32_t first = n ? first_slot(self, n) : 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t slot = first + i < n ? first + i : first + i - n;
-		struct td__call *c = &fs->calls[slot];
-		uint32_t free = 0;
+	for (uint32_t i = 0; i < 2 * n; i++) {
+		struct td__call *c = &fs->calls[(first + i) % n];
 
-		if (!__atomic_load_n(&c->busy, __ATOMIC_RELAXED) &&
-		    __atomic_compare_exchange_n(&c->busy, &free, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		if (i < n ? claim_one(fs, c, self) : disown(c, self))
 			return c;
 	}
 	return 0;
 }
 
-static void unclaim(struct td__call *c)
+static __attribute__((noinline)) void tell_waiters(struct td__fs *fs)
+{
+	td__mutex_lock(&fs->gate_mutex);
+	td__cond_broadcast(&fs->gate);
+	td__mutex_unlock(&fs->gate_mutex);
+}
+
+static inline void unclaim(struct td__call *c)
 {
 	struct td__fs *fs = c->fs;
 
-	__atomic_store_n(&c->busy, 0, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&fs->closed, __ATOMIC_SEQ_CST) || __atomic_load_n(&fs->slot_waiters, __ATOMIC_SEQ_CST)) {
-		td__mutex_lock(&fs->gate_mutex);
-		td__cond_broadcast(&fs->gate);
-		td__mutex_unlock(&fs->gate_mutex);
+	if (c->owned) {
+		__atomic_store_n(&c->entered, 0, __ATOMIC_RELEASE);
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	} else {
+		__atomic_store_n(&c->busy, 0, __ATOMIC_SEQ_CST);
 	}
+	if (__atomic_load_n(&fs->closed, __ATOMIC_SEQ_CST) || __atomic_load_n(&fs->slot_waiters, __ATOMIC_SEQ_CST))
+		tell_waiters(fs);
 }
 
 static int let_in(const struct td__fs *fs)
@@ -47,7 +107,7 @@ static int let_in(const struct td__fs *fs)
 }
 
 /* A slot with the gate open. */
-static int enter_gate(struct td__fs *fs, struct td__call **out)
+static __attribute__((noinline)) int enter_gate(struct td__fs *fs, struct td__call **out)
 {
 	for (;;) {
 		struct td__call *c = claim(fs);
@@ -72,30 +132,62 @@ static int enter_gate(struct td__fs *fs, struct td__call **out)
 	}
 }
 
+/* The same, where the thread has come before. A mount that is detached has no slots. */
+static struct td__call *enter_again(struct td__fs *fs)
+{
+	uint32_t n = __atomic_load_n(&fs->nslots, __ATOMIC_RELAXED), self = td__port_thread();
+	struct td__call *c;
+
+	if (!n)
+		return 0;
+	c = &fs->calls[first_slot(self, n)];
+	if (!claim_as_owner(c, self))
+		return 0;
+	if (!__atomic_load_n(&fs->closed, __ATOMIC_ACQUIRE) && c->slot < __atomic_load_n(&fs->nslots, __ATOMIC_RELAXED))
+		return c;
+	unclaim(c);
+	return 0;
+}
+
+/* The slot is used in this domain for the first time. */
+static __attribute__((noinline)) void come_to(struct td__call *c, struct td__domain *d)
+{
+	__atomic_store_n(&c->domain, d, __ATOMIC_RELAXED);
+	c->id = d->id;
+	c->frame = d->slots[c->slot].frame;
+	c->straight = d->straight;
+	c->in_place = d->in_place;
+	c->prepared = TD__STALE;
+}
+
+/* By a few wide stores; the compiler would rather call memset(). */
+static inline void make_zero(struct td__call *c)
+{
+	typedef uint64_t pair __attribute__((vector_size(16), may_alias));
+	enum { FROM = __builtin_offsetof(struct td__call, died), TO = __builtin_offsetof(struct td__call, fresh_rec) };
+	_Static_assert(FROM % sizeof(pair) == 0 && (TO - FROM) % sizeof(pair) == 0, "a call's beginning");
+
+	for (uint32_t at = FROM; at < TO; at += sizeof(pair)) {
+		*(pair *)((char *)c + at) = (pair){ 0 };
+		__asm__ volatile("" : : : "memory");
+	}
+}
+
 int td__call_begin(struct td__fs *fs, uint32_t op, td__attempts *tries, struct td__call **out)
 {
-	struct td__call *c;
-	int err = enter_gate(fs, &c);
+	struct td__call *c = enter_again(fs);
+	int err = c ? 0 : enter_gate(fs, &c);
 
 	if (err)
 		return err;
-	__atomic_store_n(&c->domain, fs->domain, __ATOMIC_RELAXED);
-	c->frame = c->domain->slots[c->slot].frame;
-	c->in_place = c->domain->level.check == TD_CHECK_OFF && c->domain->level.wall == TD_WALL_NONE &&
-		      c->domain->level.journal != TD_JOURNAL_ALL;
+	if (c->id != fs->domain->id)
+		come_to(c, fs->domain);
 	__atomic_store_n(&c->op, op, __ATOMIC_RELAXED);
 	c->result = 0;
 	__atomic_store_n(&c->doomed, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&c->aborted, 0, __ATOMIC_RELAXED);
-	c->died = 0;
-	c->nvnodes = c->open_top = c->window_used = c->out_at = c->out_size = c->mistakes = 0;
-	c->first_lock = c->granted = c->lines = 0;
-	c->discarded = 0;
+	make_zero(c);
 	c->gave_way = tries->gave_way;
-	c->uio = 0;
-	c->fresh = 0;
-	c->io_failed = 0;
-	c->mbuf_uses = 0;
 	if (!tries->tag && fs->net.has_server)
 		tries->tag = td__net_tags(&fs->net);
 	c->tag = tries->tag;
@@ -130,18 +222,11 @@ void td__put_vnode(struct td__call *c, int64_t *at, struct td_vnode *rec, struct
 				allow(&c->vnodes[i].may, may);
 			return;
 		}
-	TD__ASSERT(c->nvnodes < TD__CALL_VNODES);
-	cv = &c->vnodes[c->nvnodes++];
-	cv->v = v;
-	cv->mode = mode;
+	cv = td__call_vnode(c, v, mode);
 	cv->may = (struct td__may){ 0 };
 	if (may)
 		cv->may = *may;
-	if (c->fs->remote && mode == TD_EXCLUSIVE) /* who opens or closes holds the lock */
-		v->rec.flags = __atomic_load_n(&v->opens, __ATOMIC_RELAXED) ? TD_VNODE_OPEN : 0;
 	cv->rec = c->in_place ? &v->rec : rec;
-	if (c->fs->remote && mode == TD_EXCLUSIVE)
-		v->rec.flags = __atomic_load_n(&v->opens, __ATOMIC_RELAXED) ? TD_VNODE_OPEN : 0;
 	if (!c->in_place)
 		*rec = v->rec;
 	*at = (char *)cv->rec - (char *)c->frame;
@@ -376,11 +461,9 @@ static void put_caller(const struct td__call *c, struct td_frame *f)
 		f->groups[i] = cred->groups[i];
 }
 
-int td__call_enter(struct td__call *c)
+/* What a frame says of every call, whatever its operation. */
+static void put_header(const struct td__call *c, struct td_frame *f)
 {
-	struct td_frame *f = c->frame;
-	int outcome;
-
 	f->op = c->op;
 	f->error = 0;
 	f->slot = c->slot;
@@ -388,16 +471,35 @@ int td__call_enter(struct td__call *c)
 	f->bsize = c->fs->device->bsize;
 	f->flags = c->again ? TD_FRAME_AGAIN : 0;
 	f->tag = c->tag;
+	f->now_sec = 0;
 	if (c->fs->remote)
 		put_caller(c, f);
-	f->granted = c->domain->remote ? td__lock_grant(c, c->expected[c->op]) : 0;
-	td__port_now(&f->now_sec, &f->now_nsec);
-	__atomic_store_n(&c->calls_by_op[c->op], c->calls_by_op[c->op] + 1, __ATOMIC_RELAXED);
-	td__port_set_call(c);
-	__atomic_store_n(&c->started, c->started + 1, __ATOMIC_RELEASE);
+}
+
+static int cross(struct td__call *c)
+{
+	int outcome;
+
+	if (c->straight) /* HELLO comes this way */
+		td__port_set_call(c);
+	td__call_started(c);
 	outcome = c->domain->wall->enter(c);
-	__atomic_store_n(&c->started, c->started + 1, __ATOMIC_RELEASE);
-	td__port_set_call(0);
+	td__call_stopped(c);
+	return outcome;
+}
+
+int td__call_enter(struct td__call *c)
+{
+	struct td_frame *f = c->frame;
+	int outcome;
+
+	put_header(c, f);
+	f->granted = 0;
+	if (c->domain->remote) { /* where asking is dear */
+		f->granted = td__lock_grant(c, c->expected[c->op]);
+		td__port_now(&f->now_sec, &f->now_nsec);
+	}
+	outcome = cross(c);
 	if (outcome == TD__DIED) {
 		c->died = 1;
 		return -TD_EIO;
@@ -416,6 +518,14 @@ int td__call_enter(struct td__call *c)
 	if (c->fault.kind || c->aborted || outcome == TD__FAULTED)
 		return -TD_EIO;
 	return c->result;
+}
+
+void td__straight_prepare(struct td__call *c)
+{
+	if (c->prepared == TD__STALE)
+		put_header(c, c->frame);
+	c->straight->begin(c->frame);
+	c->prepared = TD__PREPARED;
 }
 
 int td__take_count(struct td__call *c, const char *what, uint32_t got, uint32_t most, uint32_t *count)
@@ -439,7 +549,7 @@ int td__take_bytes(struct td__call *c, uint32_t len, struct td_out *out)
 static uint32_t let_go(struct td__call *c)
 {
 	__atomic_store_n(&c->serial, c->serial + 1, __ATOMIC_RELEASE);
-	return td__locks_give_all(c);
+	return td__locks_any(c) ? td__locks_give_all(c) : 0;
 }
 
 /* Give back what the call still holds; what the module should have given back itself is counted. */
@@ -449,8 +559,13 @@ static void tidy(struct td__call *c)
 
 	for (uint32_t i = 0; i < c->open_top; i++)
 		forgotten += c->bufs[i].open;
-	td__mistake(c, TD_MISTAKE_BUF, forgotten + td__mbufs_close_all(c));
-	td__mistake(c, TD_MISTAKE_LOCK, let_go(c));
+	if (c->mbufs_open)
+		forgotten += td__mbufs_close_all(c);
+	if (forgotten)
+		td__mistake(c, TD_MISTAKE_BUF, forgotten);
+	forgotten = let_go(c);
+	if (forgotten)
+		td__mistake(c, TD_MISTAKE_LOCK, forgotten);
 }
 
 static void commit(struct td__call *c)
@@ -464,7 +579,8 @@ static void commit(struct td__call *c)
 		if (!c->vnodes[i].v->rec.nlink)
 			td__vnode_nameless(c->vnodes[i].v);
 	}
-	td__journal_commit(c);
+	if (c->journal.used)
+		td__journal_commit(c);
 	tidy(c);
 }
 

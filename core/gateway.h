@@ -5,9 +5,14 @@
  *
  *   FREE --begin--> PACKING --enter--> INSIDE --(wall)--> OUTSIDE --end--> FREE, or again from PACKING
  *
- * A slot's call structure is used by one thread at a time: whoever set `busy`. Other threads may look at
+ * A slot's call structure is used by one thread at a time: whoever has claimed it. Other threads may look at
  * started and set doomed. Everything that the module can write is copied here first, then checked, then
  * used.
+ *
+ * A claim. A slot that nobody else has used belongs to the first thread that wants it: it claims the slot by setting `entered`, by a plain
+ * store, then looks whether it is still the owner and the gate still open. Who closes the gate, or takes a slot's owner away because there
+ * is no other slot left, says so first, then has all threads pass a barrier, then looks at `entered`: so one of the two sees the other. A slot
+ * that has lost its owner is everybody's for ever, and is claimed by setting `busy`, with the barriers that this takes.
  */
 #ifndef TADAN_GATEWAY_H
 #define TADAN_GATEWAY_H
@@ -77,6 +82,8 @@ struct td__may {
 
 /* ---- One call */
 
+#define TD__EVERYBODY ~0u
+
 /* A buf that the call has open. */
 struct td__open_buf {
 	uint64_t blkno;
@@ -102,7 +109,9 @@ struct td__call_vnode {
 
 struct td__call {
 	/* Other threads look at these. */
-	uint32_t busy;    /* the slot is claimed */
+	uint32_t owner;   /* td__port_thread() of whom it belongs to; 0: nobody as yet; TD__EVERYBODY */
+	uint32_t entered; /* claimed by its owner, who alone writes this */
+	uint32_t busy;    /* claimed, of everybody's */
 	uint32_t doomed;  /* not 0: the module must not run on; enum td_fault_kind */
 	uint32_t aborted; /* chosen to end a deadlock: services refuse, and the call is made again */
 
@@ -118,15 +127,25 @@ struct td__call {
 	uint64_t progress; /* changes whenever the call gets on, see watch.c */
 	uint64_t serial;   /* counts the slot's transactions: what one has changed is no longer in doubt when this has changed */
 
-	/* The owner's. */
+	/* The claimant's. */
 	struct td__fs *fs;
 	struct td__domain *domain;
 	struct td_frame *frame;
+	const struct td_straight *straight; /* how the call goes without a frame; 0: with one */
+	uint64_t id; /* of the domain */
 	uint32_t slot;
+	uint32_t owned;    /* claimed by its owner */
 	uint32_t op;
+	uint32_t prepared; /* of straight calls: the slot's context is as at a call's beginning */
 	int32_t result;    /* what the module returned */
-	uint32_t died;     /* the domain ended under the call */
 	uint32_t in_place; /* records are the kernel's own: check=off, and a wall in this address space */
+	uint32_t tag;              /* of its first message */
+	uint32_t again;            /* it was begun before */
+	uint32_t left_messages;    /* messages of it may be in flight when it ends */
+	uint32_t mbufs_open;       /* bit n: mbufs[n] is */
+
+	/* All zero when a call begins: from `died` to `fresh`. */
+	uint32_t died __attribute__((aligned(16))); /* the domain ended under the call */
 	uint32_t nvnodes;
 	uint32_t open_top; /* bufs[] used so far */
 	uint32_t window_used;
@@ -134,21 +153,19 @@ struct td__call {
 	uint32_t mistakes;         /* of this call */
 	uint32_t lines;            /* that the call has written to the log */
 	uint32_t io_failed;        /* the device has failed in this call */
-	uint64_t discarded;        /* blocks that it has discarded */
 	uint32_t granted;          /* lock granted with the call and not asked for as yet, plus 1 */
 	uint32_t first_lock;       /* the first that the module asked for, as in the frame's `granted` */
-	uint32_t tag;              /* of its first message */
-	uint32_t again;            /* it was begun before */
-	uint32_t left_messages;    /* messages of it may be in flight when it ends */
 	uint32_t mbuf_uses;        /* mbufs that it has opened so far */
-	uint32_t mbufs_open;       /* bit n: mbufs[n] is */
+	uint64_t discarded;        /* blocks that it has discarded */
+	uint64_t now;              /* the time that it was told, ns; 0: it has not asked */
 	struct td__uio *uio;
+	struct td_vnode *fresh;    /* record of a `new` vnode: the kernel's private copy, in and out */
+
+	struct td_vnode *fresh_rec __attribute__((aligned(16))); /* the module's copy of it */
+	const struct td__may *fresh_may;
 	uint64_t held[TD_LOCK_MAX / 64];  /* locks that the call holds */
 	uint64_t given[TD_LOCK_MAX / 64]; /* of these, that the module has given back */
 	uint64_t clean[TD_LOCK_MAX / 64]; /* of these, under which nothing has been changed */
-	struct td_vnode *fresh;     /* record of a `new` vnode: the kernel's private copy, in and out */
-	struct td_vnode *fresh_rec; /* the module's copy of it */
-	const struct td__may *fresh_may;
 	struct td__journal journal;
 	struct td__call_vnode vnodes[TD__CALL_VNODES];
 	struct td__open_buf bufs[TD_BUF_MAX];

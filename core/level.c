@@ -380,3 +380,8 @@ size_t td_level_format(const struct td_level *l, char *text, size_t size)
 		w.to[w.used < size ? w.used : size - 1] = 0;
 	return w.used;
 }
+
+int td__level_is_straight(const struct td_level *level)
+{
+	return level->wall == TD_WALL_NONE && !level->trap && level->check == TD_CHECK_OFF && level->journal != TD_JOURNAL_ALL && !level->time_ms;
+}

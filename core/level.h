@@ -41,6 +41,12 @@ int td_level_parse(const char *text, struct td_level *level, char *why, size_t s
 /* The knobs as text that td_level_parse() reads again: "wall=pkey,shared=ro,...". Returns the length. */
 size_t td_level_format(const struct td_level *level, char *text, size_t size);
 
+/*
+ * A level that protects nothing costs nothing: the kernel calls the module's operations as any function, with its own records and the
+ * caller's own bytes. There is no way back from such a call but its return. 1: this level is one.
+ */
+int td__level_is_straight(const struct td_level *level);
+
 /* The levels there are, ended by a null name: name, what it is for, its knobs. */
 struct td_level_about {
 	const char *name, *purpose, *knobs;

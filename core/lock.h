@@ -55,6 +55,14 @@ uint32_t td__lock_grant(struct td__call *c, uint32_t expected);
 void td__lock_give(struct td__call *c, uint32_t lock);
 /* Give everything back that the call holds. Returns how many locks the module had not given back itself. */
 uint32_t td__locks_give_all(struct td__call *c);
+static inline int td__locks_any(const struct td__call *c)
+{
+	uint64_t any = 0;
+
+	for (uint32_t i = 0; i < TD_LOCK_MAX / 64; i++)
+		any |= c->held[i];
+	return any != 0;
+}
 
 /* Does the call hold locks that the module has not given back? */
 int td__locks_left(const struct td__call *c);

@@ -92,6 +92,7 @@ int td_mount(const struct td_mount_params *p, struct td__fs **out, char *why, si
 	fs->source = p->source;
 	fs->options = p->options;
 	td__net_init(&fs->net, fs, p->server);
+	fs->owners = !td__port_barrier_all();
 	fs->state = TD_STATE_DETACHED;
 	err = init(fs);
 	if (err)

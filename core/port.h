@@ -41,7 +41,13 @@ void td__rwlock_fini(struct td__rwlock *l);
 /* A small number that stays with the calling thread and that no other living thread has. */
 uint32_t td__port_thread(void);
 
-/* The call that the calling thread is in, so that a service knows whom it serves. */
+/*
+ * Make each thread of this process pass a full barrier, so that those which often go a certain way need none, and who seldom wants
+ * to know pays for it. -TD_EOPNOTSUPP where that cannot be had.
+ */
+int td__port_barrier_all(void);
+
+/* The call that the calling thread is in, where services learn from it whom they serve. */
 struct td__call;
 struct td__call *td__port_call(void);
 void td__port_set_call(struct td__call *c);

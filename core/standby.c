@@ -37,6 +37,7 @@ static struct td__domain *make(struct td__fs *fs, const struct td_level *level, 
 	d->module = fs->module;
 	d->device = fs->device;
 	d->level = *level;
+	d->in_place = level->wall == TD_WALL_NONE && level->check == TD_CHECK_OFF && level->journal != TD_JOURNAL_ALL;
 	*err = wall->start(d, why, size);
 	if (!*err)
 		return d;

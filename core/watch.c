@@ -98,17 +98,6 @@ void td__note_write(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t l
 		td__call_fault(c, TD_FAULT_LOCK, "changed what another call has changed and not committed: they share no lock", 0);
 }
 
-/* ---- Memory */
-
-/* The module's own word; its heap is limited whatever it says. Mostly there is nothing new. */
-void td__note_heap(struct td__fs *fs, uint64_t used)
-{
-	if (used > fs->domain->level.memory)
-		used = fs->domain->level.memory;
-	if (__atomic_load_n(&fs->heap_used, __ATOMIC_RELAXED) != used)
-		__atomic_store_n(&fs->heap_used, used, __ATOMIC_RELAXED);
-}
-
 /* ---- The ticker */
 
 /* Is it over its time? What always ends soon by itself has none. */

@@ -378,10 +378,43 @@ def emit_changes(blocks):
     print()
 
 
+def straight_args(op):
+    out = []
+    for a in op.args:
+        out.append({
+            "vnode": lambda: a.name if a.lock == "new" else f"td__straight_vnode(c, {a.name}, TD_{a.lock.upper()})",
+            "uio": lambda: f"td__put_uio(c, {a.name})",
+            "outrecords": lambda: f"{a.name}, n{a.name}",
+        }.get(a.way, lambda: a.name)())
+    return ", ".join(out)
+
+
+def emit_straight(op):
+    """Without a frame: the kernel's own records, and the caller's bytes."""
+    print("\t\tif (c->straight) {")
+    for a in op.args:
+        if a.way == "vnode" and a.lock == "new":
+            print(f"\t\t\tif (c->again)\n\t\t\t\t*{a.name} = {a.name}_was;")
+        if a.way == "outrecord":
+            print(f"\t\t\ttd__zero({a.name}, sizeof(*{a.name}));")
+        elif a.way == "out":
+            print(f"\t\t\t*{a.name} = 0;")
+        elif a.way == "outrecords":
+            print(f"\t\t\t*n{a.name} = 0;")
+        elif a.way == "outbytes":
+            print(f"\t\t\t{a.name}->used = 0;")
+    print("\t\t\ttd__straight_begin(c);")
+    print(f"\t\t\terr = td__straight_end(c, c->straight->ops->{op.name}({straight_args(op)}));\n\t\t\tcontinue;\n\t\t}}")
+
+
 def emit_gate_op(op):
     print(f"int td__cross_{op.name}({gate_params(op)})\n{{")
+    for a in op.args:
+        if a.way == "vnode" and a.lock == "new":
+            print(f"\tconst struct td_vnode {a.name}_was = *{a.name};")
     print("\tstruct td__call *c;\n\tint err;\n\n\ttd__attempts tries = { 0 };\n\tdo {")
     print(f"\t\terr = td__call_begin(fs, TD_OP_{op.name}, &tries, &c);\n\t\tif (err)\n\t\t\treturn err;")
+    emit_straight(op)
     print(f"\t\tstruct td_frame_{op.name} *f = (void *)c->frame;\n\n\t\t(void)f;")
     for a in op.args:
         if a.way == "vnode" and a.lock == "new":
@@ -462,7 +495,7 @@ def emit_direct_op(op):
 
 def emit_gateway(blocks):
     banner("The kernel's way into a module.")
-    print("#include \"fs_gateway.h\"\n")
+    print("#include \"straight.h\"\n")
     print("const char *const td__op_names[TD_OP_MAX] = {\n\t[TD_OP_HELLO] = \"hello\",")
     for op in of(blocks, "op"):
         print(f"\t[TD_OP_{op.name}] = \"{op.name}\",")

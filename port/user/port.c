@@ -3,6 +3,7 @@
  * The port to a Linux process: locks are pthreads', pages are memfds, so that other processes can map them.
  */
 #include "../../core/port.h"
+#include "current.h"
 #include "disk.h"
 
 #include <errno.h>
@@ -11,7 +12,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <linux/membarrier.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -147,29 +150,47 @@ void td__rwlock_fini(struct td__rwlock *l)
 
 /* ---- Threads and time */
 
+/* For what each call asks: this is never part of a library that is loaded later. */
+#define FAST __attribute__((tls_model("initial-exec")))
+
+static int barriers; /* Linux has them */
+
 uint32_t td__port_thread(void)
 {
 	static atomic_uint threads;
-	static _Thread_local uint32_t number;
+	static _Thread_local uint32_t number FAST;
 
 	if (!number)
 		number = atomic_fetch_add(&threads, 1) + 1;
 	return number;
 }
 
-static _Thread_local struct td__call *current;
+static void register_barriers(void)
+{
+	barriers = !syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+}
+
+int td__port_barrier_all(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, register_barriers);
+	return barriers && !syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) ? 0 : -EOPNOTSUPP;
+}
+
+__thread struct td__call *td__port_current;
 
 struct td__call *td__port_call(void)
 {
-	return current;
+	return td__port_current;
 }
 
 void td__port_set_call(struct td__call *c)
 {
-	current = c;
+	td__port_current = c;
 }
 
-static _Thread_local const void *caller;
+static _Thread_local const void *caller FAST;
 
 const void *td__port_caller(void)
 {

@@ -22,9 +22,10 @@ struct free_block {
 static struct {
 	char *next, *end;
 	struct free_block *freed[CLASSES];
-	uint64_t used; /* by the module */
 	int locked;
 } heap;
+
+uint64_t td__heap_count;
 
 /* What stands before each block. Its mark tells a block that is given back twice, or was never one. */
 struct header {
@@ -58,7 +59,7 @@ void td__heap_init(void *memory, size_t size)
 	heap.end = (char *)memory + size;
 	for (uint32_t i = 0; i < CLASSES; i++)
 		heap.freed[i] = 0;
-	heap.used = 0;
+	td__heap_count = 0;
 	heap.locked = 0;
 }
 
@@ -87,7 +88,7 @@ static void *take(size_t size, int count)
 		heap.next += (size_t)1 << class;
 	}
 	if (p && count)
-		__atomic_store_n(&heap.used, heap.used + ((size_t)1 << class), __ATOMIC_RELAXED);
+		__atomic_store_n(&td__heap_count, td__heap_count + ((size_t)1 << class), __ATOMIC_RELAXED);
 	heap_unlock();
 	if (!p)
 		return 0;
@@ -105,11 +106,6 @@ void *td__heap_take(size_t size)
 	return take(size, 0);
 }
 
-uint64_t td__heap_used(void)
-{
-	return __atomic_load_n(&heap.used, __ATOMIC_RELAXED);
-}
-
 void td_free(void *memory)
 {
 	struct free_block *b = memory;
@@ -121,7 +117,7 @@ void td_free(void *memory)
 		__builtin_trap(); /* the heap would be in disorder: better the call than all of them */
 	uint32_t class = h->class;
 	heap_lock();
-	__atomic_store_n(&heap.used, heap.used - ((size_t)1 << class), __ATOMIC_RELAXED);
+	__atomic_store_n(&td__heap_count, td__heap_count - ((size_t)1 << class), __ATOMIC_RELAXED);
 	b->next = heap.freed[class];
 	heap.freed[class] = b;
 	heap_unlock();

@@ -30,7 +30,7 @@ TD_IMPORT struct td__context *td__svc_context(void);
 void td__heap_init(void *heap, size_t size);
 /* Memory for the runtime's own use, for as long as the domain lives: not the module's, so not counted as such. */
 void *td__heap_take(size_t size);
-/* Bytes that the module has allocated. */
-uint64_t td__heap_used(void);
+/* Bytes that the module has allocated; atomic. */
+extern uint64_t td__heap_count;
 
 #endif

@@ -9,7 +9,7 @@ static void hello(struct td_frame *f)
 	td__heap_init(td__at(f, f->heap_at), h->heap_size);
 }
 
-int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops)
+void td__begin(struct td_frame *f)
 {
 	struct td__context *ctx = td__svc_context();
 
@@ -19,18 +19,28 @@ int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops)
 	for (uint32_t i = 0; i < TD_BUF_MAX && i < ctx->top; i++)
 		ctx->bufs[i] = (struct td_buf){ 0 };
 	ctx->top = ctx->tags = ctx->mbufs = ctx->mbuf_uses = 0;
+}
+
+int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops)
+{
+	td__begin(f);
 	if (op == TD_OP_HELLO)
 		hello(f);
 	int32_t result = td__dispatch_fs(ops, f, op);
 
-	f->heap_used = td__heap_used();
+	f->heap_used = __atomic_load_n(&td__heap_count, __ATOMIC_RELAXED);
 	return result;
 }
 
 void td_now(int64_t *sec, uint32_t *nsec)
 {
-	const struct td_frame *f = td__svc_context()->frame;
+	struct td_frame *f = td__svc_context()->frame;
+	uint64_t ns = 0;
 
+	if (!f->now_sec && !td__svc_now(&ns)) {
+		f->now_sec = (int64_t)(ns / 1000000000);
+		f->now_nsec = (uint32_t)(ns % 1000000000);
+	}
 	*sec = f->now_sec;
 	*nsec = f->now_nsec;
 }

@@ -82,6 +82,8 @@ int td_vnode_init(struct td_vnode *v, uint32_t type, uint32_t mode, uint64_t siz
 
 int32_t td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f, uint32_t op);
 int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops);
+void td__begin(struct td_frame *f);
+extern uint64_t td__heap_count;
 
 /*
  * How a call enters. In a sandbox the operation's number comes as a value, since what is proven of an operation must not
@@ -90,9 +92,13 @@ int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops);
 #ifdef __wasm__
 #define TD__ENTER struct td_frame *f, uint32_t op
 #define TD__ENTERED op
+#define TD__STRAIGHT
 #else
 #define TD__ENTER struct td_frame *f
 #define TD__ENTERED f->op
+#define TD__STRAIGHT                                                        \
+	extern const struct td_straight td_module_straight;                 \
+	TD_EXPORT const struct td_straight td_module_straight = { &td__ops, td__begin, &td__heap_count };
 #endif
 
 /* Linked with the kernel itself (bench/builtin), the table is called without a gate. */
@@ -112,6 +118,7 @@ int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops);
 	TD_EXPORT const struct td_module_info td_module_info = {                                   \
 		TD_MAGIC, TD_ABI, TD_INTERFACE_FS, TD_FS_VERSION, (flags) | TD__MODULE_FLAGS, nlocks, #module \
 	};                                                                                         \
+	TD__STRAIGHT                                                                               \
 	TD_EXPORT int32_t td__enter(TD__ENTER);                                                    \
 	TD_EXPORT int32_t td__enter(TD__ENTER)                                                     \
 	{                                                                                          \

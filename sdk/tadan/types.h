@@ -148,7 +148,7 @@ struct td_frame {
 	int32_t error;
 	uint64_t bound; /* answer to TD_OP_HELLO: bit n is set if operation n is there */
 	uint64_t heap_used; /* answer: bytes of its heap that the module has allocated */
-	int64_t now_sec; /* when the call began */
+	int64_t now_sec; /* when the call began; 0: the service `now` says it */
 	uint32_t now_nsec;
 	uint32_t slot;  /* which of the domain's calls in flight this is */
 	uint32_t views; /* enum td_views */
@@ -197,6 +197,17 @@ struct td_dirent {
 	uint64_t cookie;
 	uint32_t type;
 	uint32_t len;
+};
+
+/*
+ * How a module is called straight, where the wall is none and nothing is to be checked, undone or caught: exported as
+ * `td_module_straight`. begin() makes the slot's context as new, after a call that has used it and before the first.
+ */
+struct td_fs_ops;
+struct td_straight {
+	const struct td_fs_ops *ops;
+	void (*begin)(struct td_frame *f);
+	const uint64_t *heap_used; /* bytes */
 };
 
 /* What a module file says about itself: exported as `td_module_info`, without pointers. */

@@ -317,6 +317,12 @@ int td__svc_log(uint32_t priority, const void *text, uint32_t len)
 	return service();
 }
 
+int td__svc_now(uint64_t *ns)
+{
+	*ns = 0;
+	return service();
+}
+
 int td__svc_sync(void)
 {
 	int err = service();

@@ -5,7 +5,7 @@
  * Nothing keeps a module from writing where it should not. What the gate gives all the same: a
  * call can be ended from a service, and with trap=1 from a fault, an overflow of the stack or the
  * time limit. With trap=0 no handler is installed and no thread attached: a fault is the
- * process's.
+ * process's. Where the level asks for none of it, calls are straight: there is no gate at all.
  *
  * Modules see the device's blocks themselves, so views are live; frames and windows are ordinary
  * memory.
@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include <fs_services.h>
+#include "../../port/user/current.h"
 #include "../elf/elf.h"
 #include "../trap/trap.h"
 #include "../walls.h"
@@ -83,6 +84,25 @@ TD__SERVICES_TYPED(SERVE)
 #define IMPORT(name) { "td__svc_" #name, (void *)serve_##name },
 static const struct td__import imports[] = { TD__SERVICES(IMPORT) IMPORT(context) };
 
+/* ---- The same for straight calls, which are in no gate */
+
+static struct td__context *straight_context(void)
+{
+	return (struct td__context *)((char *)td__port_current->frame - CONTEXT);
+}
+
+#define STRAIGHT(name, params, args, ...)                                     \
+	static int straight_##name params                                     \
+	{                                                                     \
+		return td__svc_do_##name(td__port_current UNWRAP args);       \
+	}
+TD__SERVICES_TYPED(STRAIGHT)
+
+#define STRAIGHT_IMPORT(name) { "td__svc_" #name, (void *)straight_##name },
+static const struct td__import straight_imports[] = { TD__SERVICES(STRAIGHT_IMPORT) STRAIGHT_IMPORT(context) };
+enum { IMPORTS = sizeof(imports) / sizeof(imports[0]) };
+_Static_assert(sizeof(straight_imports) == sizeof(imports), "the same services");
+
 /* ---- Start and stop */
 
 static int none_available(char *why, size_t size)
@@ -105,11 +125,12 @@ static struct td__range range(const void *start, size_t size)
 }
 
 /* Address space for the module, aligned as its file wants it. */
-static int load(struct none *n, const struct td__module *m, char *why, size_t size)
+static int load(struct none *n, struct td__domain *d, char *why, size_t size)
 {
+	const struct td__module *m = d->module;
 	const struct td__elf *e = m->file;
 	char reason[TD__ELF_WHY] = "";
-	size_t span = td__elf_span(e), align = td__elf_align(e);
+	size_t span = td__elf_span(e), align = td__elf_align(e), known = 0;
 	uintptr_t base;
 	int err;
 
@@ -118,8 +139,11 @@ static int load(struct none *n, const struct td__module *m, char *why, size_t si
 	if (!n->module)
 		return -ENOMEM;
 	base = ((uintptr_t)n->module + align - 1) & ~(uintptr_t)(align - 1);
-	err = td__elf_map(e, (void *)base, imports, sizeof(imports) / sizeof(imports[0]), reason,
-			  sizeof(reason));
+	if (td__level_is_straight(&d->level))
+		d->straight = td__elf_symbol(e, (void *)base, "td_module_straight", &known);
+	if (known < sizeof(*d->straight))
+		d->straight = 0;
+	err = td__elf_map(e, (void *)base, d->straight ? straight_imports : imports, IMPORTS, reason, sizeof(reason));
 	if (err) {
 		snprintf(why, size, "%s %s", m->path, reason);
 		return err;
@@ -183,7 +207,7 @@ static int none_start(struct td__domain *d, char *why, size_t size)
 	if (!err && d->level.trap)
 		err = td__trap_install(why, size);
 	if (!err)
-		err = load(n, d->module, why, size);
+		err = load(n, d, why, size);
 	if (err) {
 		release(n);
 		return err;
