@@ -20,7 +20,8 @@
 
 enum {
 	WATCH_MS = 2,
-	PATIENCE = 1000,  /* rounds of spinning at most: some 20 us */
+	TRY_OFTEN = 128, TRY_SELDOM = 8192, /* crossings from one try of spinning to the next */
+	SCORE_FIRST = 8, SCORE_MOST = 16, SCORE_LOST = 4,
 	YIELD_TICKS = 10, /* for so many ticks over its time a module that yields is waited for */
 	ASK_STOP = 1,     /* at the first tick from then on it is asked where it is ... */
 	FORCE_STOP = 10,  /* ... and at the tenth it ends without having said so: on a busy machine it may not have run meanwhile */
@@ -71,12 +72,39 @@ static int take_blame(struct td__process *p)
 
 /* ---- Crossing */
 
+/* Are both sides to spin in this crossing? On one core there is nothing to try. */
+static uint32_t spins(const struct td__process *p, struct td__patience *w)
+{
+	if (!w->spins && p->cores > 1 && !w->left--) {
+		w->spins = 1;
+		w->score = SCORE_FIRST;
+		w->every = !w->every ? TRY_OFTEN : w->every < TRY_SELDOM ? 2 * w->every : TRY_SELDOM;
+		w->left = w->every;
+	}
+	return w->spins ? TD__SPIN_MOST : 0;
+}
+
+static void score(struct td__patience *w, int won)
+{
+	if (!w->spins)
+		return;
+	w->score += won ? 1 : -SCORE_LOST;
+	if (w->score < 0)
+		w->spins = 0;
+	if (w->score <= SCORE_MOST)
+		return;
+	w->score = SCORE_MOST;
+	w->left = w->every = TRY_OFTEN;
+}
+
 /* Until the turn is the host's: 1. 0: the process is dead. */
 static int await(struct td__process *p, struct td__seat *s)
 {
 	uint32_t *turn = &s->control->turn;
+	int soon = td__turn_spin(turn, TD__TURN_MODULE, s->patience.spins ? TD__SPIN_MOST : 0);
 
-	if (td__turn_spin(turn, TD__TURN_MODULE, &s->patience, PATIENCE))
+	score(&s->patience, soon);
+	if (soon)
 		return 1;
 	for (;;) {
 		if (!td__turn_doze(turn, TD__TURN_MODULE))
@@ -93,11 +121,14 @@ static int await(struct td__process *p, struct td__seat *s)
 
 static int cross(struct td__process *p, struct td__seat *s)
 {
-	int alive;
+	int alive, asleep;
 
+	__atomic_store_n(&s->control->spin, spins(p, &s->patience), __ATOMIC_RELAXED);
 	__atomic_store_n(&s->inside, 1, __ATOMIC_RELEASE);
-	if (td__turn_give(&s->control->turn, TD__TURN_MODULE))
+	asleep = td__turn_give(&s->control->turn, TD__TURN_MODULE);
+	if (asleep)
 		wake(&s->control->turn);
+	score(&s->patience, !asleep);
 	alive = await(p, s);
 	__atomic_store_n(&s->inside, 0, __ATOMIC_RELEASE);
 	return alive;

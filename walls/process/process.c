@@ -29,6 +29,17 @@ static int available(char *why, size_t size)
 	return td__process_runner(path, sizeof(path), why, size);
 }
 
+static uint32_t cores(void)
+{
+	unsigned long set[128] = { 0 };
+	long size = syscall(SYS_sched_getaffinity, 0, sizeof(set), set);
+	uint32_t n = 0;
+
+	for (long i = 0; i < size / (long)sizeof(set[0]); i++)
+		n += (uint32_t)__builtin_popcountl(set[i]);
+	return n;
+}
+
 /* Two for each processor: some calls wait in the kernel while others run. */
 static uint32_t slots(void)
 {
@@ -250,6 +261,7 @@ static int start(struct td__domain *d, char *why, size_t size)
 		return -TD_ENOMEM;
 	memset(p, 0, sizeof(*p));
 	p->nslots = slots();
+	p->cores = cores();
 	share = make_share(p, td__share_size(p->nslots) + e->size);
 	err = share < 0 ? share : make_copies(p);
 	if (err < 0)

@@ -18,6 +18,17 @@
 #include "../../core/gateway.h"
 #include "share.h"
 
+/*
+ * Whether a slot spins. It is tried now and then, more seldom the more often it was in vain; a try goes on for as long as what one
+ * waits for mostly comes soon, and the module has mostly not gone to sleep yet when the next call comes.
+ */
+struct td__patience {
+	int32_t score; /* of the present try */
+	uint32_t spins;
+	uint32_t left;  /* crossings until the next try */
+	uint32_t every; /* crossings from one try to the next; 0: the first is to come */
+};
+
 /* The host's side of a slot: used by the thread that called enter(), but for what interrupt() looks at. */
 struct td__seat {
 	struct td__control *control;
@@ -38,6 +49,7 @@ struct td__process {
 	uint32_t dead;   /* not 0: it has ended or is being killed */
 	uint32_t blamed; /* a call has taken the blame */
 	uint32_t nslots;
+	uint32_t cores; /* that the process may use */
 	struct td__share *share;
 	size_t share_size;
 	void *copies; /* frames and rings of the host's */

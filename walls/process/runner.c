@@ -104,7 +104,7 @@ static int serve(void *arg)
 	__atomic_add_fetch(&td__runner.attached, 1, __ATOMIC_SEQ_CST);
 	td__wake(&td__runner.attached);
 	for (;;) {
-		td__await_turn(c, &l->idle);
+		td__await_turn(c);
 		c->seen = c->call;
 		l->used = l->ahead = 0;
 		if (l->frame->op == TD_OP_HELLO) {

@@ -37,7 +37,6 @@ struct td__lane {
 	uint8_t *ring;
 	uint32_t used;    /* bytes of messages in the ring */
 	uint32_t ahead;   /* not 0: the ring begins with the block of this buf, plus 1 */
-	struct td__patience idle, asking;
 	struct td__context context;
 };
 
@@ -96,7 +95,7 @@ static inline void td__wake(uint32_t *word)
 /* Give the turn to the host. */
 void td__hand_over(struct td__control *c, uint32_t used, enum td__handed why);
 /* Wait until it comes back. */
-void td__await_turn(struct td__control *c, struct td__patience *p);
+void td__await_turn(struct td__control *c);
 
 /* services.c: fill `out` (room for n) with what modules may import; returns how many. */
 size_t td__runner_imports(struct td__import *out, size_t n);

@@ -19,13 +19,11 @@ void td__hand_over(struct td__control *c, uint32_t used, enum td__handed why)
 		td__wake(&c->turn);
 }
 
-enum { PATIENCE = 400 };
-
-void td__await_turn(struct td__control *c, struct td__patience *p)
+void td__await_turn(struct td__control *c)
 {
-	uint32_t turn;
+	uint32_t turn, spin = __atomic_load_n(&c->spin, __ATOMIC_RELAXED);
 
-	if (td__turn_spin(&c->turn, TD__TURN_HOST, p, PATIENCE))
+	if (td__turn_spin(&c->turn, TD__TURN_HOST, spin < TD__SPIN_MOST ? spin : TD__SPIN_MOST))
 		return;
 	for (;;) {
 		turn = __atomic_load_n(&c->turn, __ATOMIC_ACQUIRE);
@@ -40,7 +38,7 @@ static void turn(struct td__lane *l, enum td__handed why)
 {
 	l->control->asker = td__traps_caller((uintptr_t)__builtin_frame_address(0));
 	td__hand_over(l->control, l->used, why);
-	td__await_turn(l->control, &l->asking);
+	td__await_turn(l->control);
 	l->used = 0;
 }
 

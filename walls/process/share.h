@@ -76,7 +76,8 @@ struct td__control {
 	uint64_t call;    /* number of the call, by the host */
 	uint64_t stop;    /* number of the call that is to be stopped */
 	uint64_t asker;   /* address in the module file where it asks; 0: unknown */
-	uint8_t pad1[16];
+	uint32_t spin;    /* by the host: for so many rounds the module may spin for its next turn */
+	uint8_t pad1[12];
 
 	uint64_t seen;    /* the call that the module has begun last */
 	int32_t thread;   /* its number, as the process sees it */
@@ -121,7 +122,7 @@ struct td__share {
 };
 _Static_assert(sizeof(struct td__share) <= TD__PAGE, "header page");
 
-enum { TD__SHARE_VERSION = 2 };
+enum { TD__SHARE_VERSION = 3 };
 enum { TD__LEFT_ROOT = 1, TD__LEFT_USER = 2 };
 
 /* The process's descriptors, until it has mapped them. */
@@ -140,54 +141,22 @@ static inline uint64_t td__share_size(uint32_t nslots)
 /* ---- Waiting for a turn, the same on both sides */
 
 /*
- * How long to spin before sleeping, in rounds of a pause. Spinning pays if the other side runs on another core
- * and answers soon; who has seen that grows the patience, who has not halves it, and now and then
- * looks again whether things have changed.
+ * Rounds of a pause at most before one sleeps: some 20 us. Whether it is worth any, the host sees, and says so to the module: it pays if
+ * both run at the same time, on two cores that have nothing else to do.
  */
-struct td__patience {
-	uint32_t rounds, probe;
-};
-
-enum { TD__PATIENCE_PROBE = 256 };
-
-static inline uint32_t td__patience_begin(struct td__patience *p, uint32_t most)
-{
-	if (p->rounds)
-		return p->rounds;
-	if (++p->probe < TD__PATIENCE_PROBE)
-		return 0;
-	p->probe = 0;
-	return most;
-}
-
-static inline void td__patience_end(struct td__patience *p, uint32_t most, uint32_t took, int came)
-{
-	uint32_t ample = 4 * took + 32;
-
-	if (!came)
-		p->rounds = p->rounds < 64 ? 0 : p->rounds / 2;
-	else if (took && p->rounds < ample) /* what is there at once was not worth any patience */
-		p->rounds = ample < most ? ample : most;
-}
+enum { TD__SPIN_MOST = 1000 };
 
 /* Spin while the turn is `other`. 1: it has changed. */
-static inline int td__turn_spin(const uint32_t *turn, uint32_t other, struct td__patience *p, uint32_t most)
+static inline int td__turn_spin(const uint32_t *turn, uint32_t other, uint32_t rounds)
 {
-	uint32_t rounds = td__patience_begin(p, most), i;
-
-	if (!rounds)
-		return __atomic_load_n(turn, __ATOMIC_ACQUIRE) != other;
-	for (i = 0; i < rounds; i++) {
-		if (__atomic_load_n(turn, __ATOMIC_ACQUIRE) != other) {
-			td__patience_end(p, most, i, 1);
-			return 1;
-		}
+	for (uint32_t i = 0; __atomic_load_n(turn, __ATOMIC_ACQUIRE) == other; i++) {
+		if (i >= rounds)
+			return 0;
 #if defined(__x86_64__)
 		__builtin_ia32_pause();
 #endif
 	}
-	td__patience_end(p, most, i, 0);
-	return 0;
+	return 1;
 }
 
 /* Say that one will sleep while the turn is `other`. 0: it is not any more. */
