@@ -28,7 +28,7 @@ int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops)
 		hello(f);
 	int32_t result = td__dispatch_fs(ops, f, op);
 
-	f->heap_used = __atomic_load_n(&td__heap_count, __ATOMIC_RELAXED);
+	f->heap_used = *(volatile uint64_t *)&td__heap_count; /* an atomic load would be a call of the host in a sandbox */
 	return result;
 }
 

@@ -215,7 +215,7 @@ static uint64_t spin_lock(uint32_t *p)
 	td__sandbox_trap(TD__TRAP_LOCK);
 }
 
-static inline uint64_t atomic_4(struct td__sandbox_env *env, uint32_t op, uint32_t *p, uint32_t a, uint32_t b)
+static inline __attribute__((always_inline)) uint64_t atomic_4(struct td__sandbox_env *env, uint32_t op, uint32_t *p, uint32_t a, uint32_t b)
 {
 	switch (op) {
 	case TD__ATOMIC_LOAD: return __atomic_load_n(p, __ATOMIC_SEQ_CST);
@@ -232,7 +232,7 @@ static inline uint64_t atomic_4(struct td__sandbox_env *env, uint32_t op, uint32
 	}
 }
 
-static inline uint64_t atomic_8(struct td__sandbox_env *env, uint32_t op, uint64_t *p, uint64_t a, uint64_t b)
+static inline __attribute__((always_inline)) uint64_t atomic_8(struct td__sandbox_env *env, uint32_t op, uint64_t *p, uint64_t a, uint64_t b)
 {
 	switch (op) {
 	case TD__ATOMIC_LOAD: return __atomic_load_n(p, __ATOMIC_SEQ_CST);
@@ -247,7 +247,8 @@ static inline uint64_t atomic_8(struct td__sandbox_env *env, uint32_t op, uint64
 	}
 }
 
-u64 Z_envZ_td__svc_atomic(struct td__sandbox_env *env, u32 op, u32 at, u64 a, u64 b)
+/* Always with a constant for `op`, so that one instruction is left of it. */
+__attribute__((always_inline)) inline u64 Z_envZ_td__svc_atomic(struct td__sandbox_env *env, u32 op, u32 at, u64 a, u64 b)
 {
 	if (at & (op & TD__ATOMIC_WIDE ? 7 : 3))
 		td__sandbox_trap(TD__TRAP_OOB);
