@@ -231,15 +231,12 @@ static void none_stop(struct td__domain *d)
 
 /* ---- Calls */
 
-static int attach(struct td__gate *g)
+static __attribute__((noinline)) int attach(struct td__gate *g)
 {
 	int err = td__trap_attach(0);
 
 	if (err)
 		return err;
-	/* Mostly a slot is used by the same thread again. */
-	if (g->thread == td__thread_self.number && g->stack.start == td__thread_self.stack.start)
-		return 0;
 	g->floating = td__gate_floating();
 	g->stack = td__thread_self.stack;
 	g->stack_least = g->stack.start + STACK_FOR_SERVICES;
@@ -257,21 +254,21 @@ static int none_enter(struct td__call *c)
 {
 	const struct none *n = c->domain->private;
 	struct td__gate *g = &((struct none *)c->domain->private)->gates[c->slot];
+	struct td__gate *outer = td__gate_current;
 	int64_t result;
 
-	if (c->op == TD_OP_HELLO)
+	if (__builtin_expect(c->op == TD_OP_HELLO, 0))
 		fill_hello(n, c->frame);
-	if (c->domain->level.trap && attach(g)) {
+	if (c->domain->level.trap && !td__gate_is_mine(g) && attach(g)) {
 		td__trap_report_attach(c);
 		return TD__FAULTED;
 	}
 	g->call = c;
-	g->outer = td__gate_current;
 	td__gate_current = g;
 	td__gate_set(g, TD__GATE_MODULE);
 	result = td__gate_enter(g, n->enter, c->frame);
 	td__gate_set(g, TD__GATE_OUTSIDE);
-	td__gate_current = g->outer;
+	td__gate_current = outer;
 	if (result == TD__GATE_LEFT)
 		return TD__FAULTED;
 	c->result = c->frame->error = (int32_t)result;

@@ -176,14 +176,12 @@ static int place_slots(struct td__sfi *s, struct td__domain *d, const struct td_
 }
 
 /* The stack of the calling thread is the slot's for the time of a call. */
-static int attach(struct td__gate *g)
+static __attribute__((noinline)) int attach(struct td__gate *g)
 {
 	int err = td__trap_attach(0);
 
 	if (err)
 		return err;
-	if (g->thread == td__thread_self.number && g->stack.start == td__thread_self.stack.start)
-		return 0;
 	g->floating = td__gate_floating();
 	g->stack = td__thread_self.stack;
 	g->stack_least = g->stack.start + STACK_FOR_SERVICES;
@@ -194,16 +192,15 @@ static int attach(struct td__gate *g)
 /* Run code of the form. 0: it returned, with *result. */
 static int run(struct td__sfi_slot *slot, int32_t (*enter)(struct td_frame *), struct td__call *c, int32_t *result)
 {
-	struct td__gate *g = &slot->gate;
+	struct td__gate *g = &slot->gate, *outer = td__gate_current;
 	int64_t got;
 
 	g->call = c;
-	g->outer = td__gate_current;
 	td__gate_current = g;
 	td__gate_set(g, TD__GATE_MODULE);
 	got = td__gate_enter(g, enter, (void *)&slot->env);
 	td__gate_set(g, TD__GATE_OUTSIDE);
-	td__gate_current = g->outer;
+	td__gate_current = outer;
 	*result = (int32_t)got;
 	return got == TD__GATE_LEFT;
 }
@@ -353,11 +350,11 @@ static int sfi_enter(struct td__call *c)
 	struct td__sfi_slot *slot = &((struct td__sfi *)c->domain->private)->slots[c->slot];
 	int32_t result;
 
-	if (attach(&slot->gate)) {
+	if (!td__gate_is_mine(&slot->gate) && attach(&slot->gate)) {
 		td__trap_report_attach(c);
 		return TD__FAULTED;
 	}
-	if (c->op == TD_OP_HELLO)
+	if (__builtin_expect(c->op == TD_OP_HELLO, 0))
 		fill_hello(s, slot, c->frame);
 	slot->env.op = c->op;
 	if (run(slot, s->enter, c, &result))

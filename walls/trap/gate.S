@@ -35,6 +35,12 @@ td__gate_enter:
 	mov	%rdx, %rdi
 	call	*%rax
 	cltq
+	add	$48, %rsp
+	.cfi_remember_state
+	pop	%rbp
+	.cfi_def_cfa %rsp, 8
+	ret
+	.cfi_restore_state
 td__gate_out:
 	pop	%rdi
 	pop	%r15

@@ -81,7 +81,6 @@ struct td__gate {
 	struct td__call *call;
 	const struct td__place *place;
 	struct td__context *context;
-	struct td__gate *outer; /* what the thread was in before */
 } __attribute__((aligned(128))); /* slots of two threads share no cache line */
 _Static_assert(__builtin_offsetof(struct td__gate, sp) == TD__GATE_SP, "gate");
 _Static_assert(__builtin_offsetof(struct td__gate, floating) == TD__GATE_FLOAT, "gate");
@@ -120,6 +119,12 @@ static inline int td__trap_attach(int32_t keys)
 	if (__builtin_expect(td__thread_self.number && td__thread_self.keys >= keys, 1))
 		return 0;
 	return td__trap_attach_thread(keys);
+}
+
+/* Mostly a slot is used by the same thread again, and nothing is to be done. */
+static inline int td__gate_is_mine(const struct td__gate *g)
+{
+	return g->thread && g->thread == td__thread_self.number && g->stack.start == td__thread_self.stack.start;
 }
 
 /* The thread in the gate is to look at its call's `doomed`. */
