@@ -74,7 +74,10 @@ static uint64_t now_ns(void)
 
 /* ---- What to do */
 
-/* A level of which a fault in a loop does not take all day; what the user has said of the limits stays. */
+/*
+ * A level of which a fault in a loop does not take all day, though a busy machine is not taken for one; what the user has said of the
+ * limits stays.
+ */
 static void set_level(struct campaign *c)
 {
 	struct td_level level;
@@ -82,7 +85,7 @@ static void set_level(struct campaign *c)
 
 	if (td_level_parse(c->o.level, &level, why, sizeof(why)))
 		fail(2, "%s", why);
-	snprintf(c->level, sizeof(c->level), "%s%s", c->o.level, level.time_ms && !strstr(c->o.level, "time=") ? ",time=100ms" : "");
+	snprintf(c->level, sizeof(c->level), "%s%s", c->o.level, level.time_ms && !strstr(c->o.level, "time=") ? ",time=1s" : "");
 	if (!td__walls[level.wall] || td__walls[level.wall]->available(why, sizeof(why)))
 		fail(1, "this machine cannot have level %s: %s", c->o.level, td__walls[level.wall] ? why : "the build has no such wall");
 	if (level.wall != TD_WALL_SFI)
