@@ -146,11 +146,23 @@ void lab_report_json(const struct lab_campaign *c, const struct lab_row *rows, c
 	json_decref(root);
 }
 
+/* A string of what a bad module may have had a hand in, and JSON wants text. */
+static json_t *text(const char *from)
+{
+	char to[LAB_TEXT];
+	size_t n = 0;
+
+	for (; from[n] && n < sizeof(to) - 1; n++)
+		to[n] = from[n] >= ' ' && from[n] <= '~' ? from[n] : '?';
+	to[n] = 0;
+	return json_string(to);
+}
+
 json_t *lab_report_json_trial(const char *id, const struct lab_result *r)
 {
-	return json_pack("{s:s s:s s:s s:b s:s s:I s:b s:i s:b s:i s:s s:s s:I s:I}", "id", id, "verdict", lab_verdict_names[r->verdict],
-			 "change", r->site, "detected", (int)r->detected, "fault", r->fault_text, "calls_until_detection",
+	return json_pack("{s:s s:s s:o s:b s:o s:I s:b s:i s:b s:i s:o s:o s:I s:I}", "id", id, "verdict", lab_verdict_names[r->verdict],
+			 "change", text(r->site), "detected", (int)r->detected, "fault", text(r->fault_text), "calls_until_detection",
 			 (json_int_t)r->calls, "lasting", (int)r->lasting, "faults", (int)r->faults, "breached", (int)r->breached, "died",
-			 (int)r->died, "divergence", r->divergence, "evidence", r->evidence, "operations", (json_int_t)r->operations,
+			 (int)r->died, "divergence", text(r->divergence), "evidence", text(r->evidence), "operations", (json_int_t)r->operations,
 			 "failed", (json_int_t)r->failed);
 }
