@@ -10,6 +10,7 @@
 #   make lab           10,000 machine-made faults at every level (LAB_TRIALS); LAB_EMULATED in an emulator where keys are missing
 #   make crash         crash the machine at every write: all of it (CRASH_SEEDS rounds)
 #   make soak          work, faults and changes of level for SECONDS, with an eye on memory
+#   make storm         100 faults a second, for SECONDS (60) at each level
 #   make bench         measure (QUICK=1: a first look)
 #   make install       into /usr/local (PREFIX=/elsewhere)
 #   make packages      install the Debian packages that building and testing need
@@ -73,6 +74,12 @@ SECONDS ?= 60
 soak: all
 	@$(BUILD)/tadan lab smfs --soak $(SECONDS)
 
+storm: all
+	@for level in guarded walled sandboxed isolated; do \
+		$(BUILD)/tests/stress/stress $(BUILD)/tests/undo/smfs_planted.so $(SECONDS) 1 \
+			$$level,restart=1000/1s 100; \
+		case $$? in 0 | 77) ;; *) exit 1 ;; esac; done
+
 # The table of CAVEATS.md, from trials.
 caveats: all
 	@tests/lab/matrix --build $(BUILD) --caveats CAVEATS.md --write --emulate
@@ -92,4 +99,4 @@ packages:
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
 
-.PHONY: all crash test test-asan test-tsan test-nfs fuzz demo lab soak caveats bench install packages clean
+.PHONY: all crash test test-asan test-tsan test-nfs fuzz demo lab soak storm caveats bench install packages clean

@@ -4,7 +4,10 @@
  * in shared memory what an fsync has acknowledged. It is killed at a random moment; then the image is opened, and everything that was
  * acknowledged must be there, whole, and the file system sound. The next round goes on with the same image.
  *
- *	kill MODULE LEVEL ROUNDS SEED
+ *	kill MODULE LEVEL ROUNDS SEED [recovery]
+ *
+ * recovery: the module is smfs_planted, which faults again and again. The host stops itself (SIGSTOP) at a place in the recovery that the parent
+ * has chosen, some times; each time the parent lets it go on, and the last time it kills it there.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,9 +20,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../core/fs.h"
 #include "../../front/inproc/tadan.h"
 #include "../unit/smfs_check.h"
+#include "../stress/strikes.h"
+#include <fs_gateway.h>
 
 enum { THREADS = 4, FILES = 16, MOST = 200000, LONGEST_MS = 700 };
 
@@ -27,11 +31,17 @@ enum { THREADS = 4, FILES = 16, MOST = 200000, LONGEST_MS = 700 };
 static struct {
 	atomic_uint known[THREADS][FILES]; /* the last version that an fsync has acknowledged */
 	atomic_uint begun[THREADS][FILES]; /* the last one that was begun */
+	atomic_uint renewed[THREADS]; /* since the child began */
 	atomic_ulong syncs;
+	atomic_int stop_at; /* enum place */
 } *shared;
+
+/* In a recovery: the gate is closed; the new domain is to mount; it has mounted; calls go on. */
+enum place { NOWHERE, CLOSED, MOUNTS, MOUNTED, OPENED, PLACES };
 
 static char image[64], why[256];
 static const char *module, *level;
+static int in_recovery, striking; /* striking: in the child, from when on faults are ordered */
 
 static uint64_t mix(uint64_t x)
 {
@@ -92,6 +102,7 @@ static void renew(const struct td_task *t, int thread, int file, uint8_t *data)
 	    td_path_rename(t, temp, name, 0) || td_fd_sync(t, fd))
 		_exit(3);
 	atomic_store(&shared->known[thread][file], version);
+	atomic_fetch_add(&shared->renewed[thread], 1);
 	atomic_fetch_add(&shared->syncs, 1);
 	td_fd_close(t, fd);
 }
@@ -110,6 +121,70 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/* In the kernel's place (--wrap): where a recovery passes. */
+static void pass(enum place place)
+{
+	int here = (int)place;
+
+	if (striking && atomic_compare_exchange_strong(&shared->stop_at, &here, NOWHERE))
+		raise(SIGSTOP);
+}
+
+void __real_td__vnodes_unkeep_all(struct td__fs *fs);
+void __wrap_td__vnodes_unkeep_all(struct td__fs *fs);
+void __wrap_td__vnodes_unkeep_all(struct td__fs *fs)
+{
+	pass(CLOSED);
+	__real_td__vnodes_unkeep_all(fs);
+}
+
+int __real_td__cross_mount(struct td__fs *fs, const struct td_device *dev, uint32_t format, struct td_fsinfo *info);
+int __wrap_td__cross_mount(struct td__fs *fs, const struct td_device *dev, uint32_t format, struct td_fsinfo *info);
+int __wrap_td__cross_mount(struct td__fs *fs, const struct td_device *dev, uint32_t format, struct td_fsinfo *info)
+{
+	int err;
+
+	pass(MOUNTS);
+	err = __real_td__cross_mount(fs, dev, format, info);
+	pass(MOUNTED);
+	return err;
+}
+
+void __real_td__domain_retire(struct td__fs *fs, struct td__domain *d);
+void __wrap_td__domain_retire(struct td__fs *fs, struct td__domain *d);
+void __wrap_td__domain_retire(struct td__fs *fs, struct td__domain *d)
+{
+	pass(OPENED);
+	__real_td__domain_retire(fs, d);
+}
+
+/* Each thread has renewed a file since: no call is the second try of one that has been struck. */
+static int all_renewed(unsigned then[THREADS])
+{
+	for (int i = 0; i < THREADS; i++)
+		if (atomic_load(&shared->renewed[i]) == then[i])
+			return 0;
+	return 1;
+}
+
+static void strike_on(void)
+{
+	struct td__fs *fs = td_volume_fs(volume);
+
+	for (unsigned i = 0;; i++) {
+		unsigned then[THREADS];
+
+		strikes_order(fs, PLANT_ANY, 1 + i % 5, i % 2 ? PLANT_NULL : PLANT_TRAP, i % 4 == 3);
+		striking = 1;
+		while (strikes_pending(fs))
+			usleep(500);
+		for (int k = 0; k < THREADS; k++)
+			then[k] = atomic_load(&shared->renewed[k]);
+		while (!all_renewed(then))
+			usleep(500);
+	}
+}
+
 static void child(void)
 {
 	pthread_t threads[THREADS];
@@ -119,10 +194,31 @@ static void child(void)
 		_exit(2);
 	for (int i = 0; i < THREADS; i++)
 		pthread_create(&threads[i], NULL, work, (void *)(intptr_t)i);
+	if (in_recovery)
+		strike_on();
 	pause();
 }
 
 /* ---- The parent */
+
+/* It stops where it is told to, is left there for a while, and at last killed there. */
+static void kill_in_recovery(pid_t pid, unsigned seed)
+{
+	const unsigned stops = 1 + seed % 4;
+	siginfo_t info;
+
+	for (unsigned i = 1;; i++) {
+		atomic_store(&shared->stop_at, CLOSED + (int)(mix(seed * 100 + i) % (PLACES - CLOSED)));
+		if (waitid(P_PID, (id_t)pid, &info, WSTOPPED | WEXITED | WNOWAIT) || info.si_code != CLD_STOPPED)
+			return;
+		waitid(P_PID, (id_t)pid, &info, WSTOPPED);
+		if (i == stops)
+			break;
+		usleep(1000 * (unsigned)(mix(seed * 200 + i) % 60));
+		kill(pid, SIGCONT);
+	}
+	kill(pid, SIGKILL);
+}
 
 static const char *check_file(const struct td_task *t, int thread, int file, uint8_t *data, uint8_t *wanted)
 {
@@ -154,7 +250,8 @@ static const char *check_file(const struct td_task *t, int thread, int file, uin
 
 static const char *check(void)
 {
-	struct td_volume *vol = open_volume(0);
+	/* Before the first fsync there need not be a file system. */
+	struct td_volume *vol = open_volume(!atomic_load(&shared->syncs));
 	struct td_task task = { .volume = vol, .cwd = TD_CWD_ROOT };
 	uint8_t *data = malloc(MOST + 8), *wanted = malloc(MOST + 8);
 	const char *wrong = vol ? NULL : why;
@@ -167,7 +264,7 @@ static const char *check(void)
 		if (td_volume_sync(vol) || td__device_load(dev, 0, dev->blocks))
 			wrong = "cannot be read or written";
 		else
-			wrong = smfs_check_used(td__device_at(dev, 0), dev->blocks, 0, 0);
+			wrong = smfs_check_used(td__device_at(dev, 0), dev->blocks - (in_recovery != 0), 0, 0);
 	}
 	if (vol && td_volume_close(vol) && !wrong)
 		wrong = "cannot be written back";
@@ -184,6 +281,7 @@ int main(int argc, char **argv)
 		return 2;
 	module = argv[1];
 	level = argv[2];
+	in_recovery = argc > 5;
 	snprintf(image, sizeof(image), "%s/kill.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	close(mkstemp(image));
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -195,12 +293,17 @@ int main(int argc, char **argv)
 
 		if (!pid)
 			child();
-		usleep(ms * 1000);
-		kill(pid, SIGKILL);
+		if (in_recovery) {
+			kill_in_recovery(pid, seed + i);
+		} else {
+			usleep(ms * 1000);
+			kill(pid, SIGKILL);
+		}
 		waitpid(pid, &status, 0);
 		wrong = WIFSIGNALED(status) ? check() : "the child failed by itself";
-		printf("%s round %u of seed %u, killed after %u ms, %lu fsyncs so far%s%s\n", wrong ? "FAIL" : "ok  ", i, seed, ms,
-		       atomic_load(&shared->syncs), wrong ? ": " : "", wrong ? wrong : "");
+		printf("%s round %u of seed %u, killed ", wrong ? "FAIL" : "ok  ", i, seed);
+		printf(in_recovery ? "in recovery" : "after %u ms", ms);
+		printf(", %lu fsyncs so far%s%s\n", atomic_load(&shared->syncs), wrong ? ": " : "", wrong ? wrong : "");
 		failed += wrong != NULL;
 	}
 	if (!failed)

@@ -4,7 +4,11 @@
  * its own names and remembers what they stand for, so every answer can be checked at once; at the end everything is
  * looked at again, the file system as a whole is checked, and no reference may be left.
  *
- *   stress MODULE [SECONDS [SEED [LEVEL:LEVEL...]]]
+ *   stress MODULE [SECONDS [SEED [LEVEL:LEVEL... [FAULTS]]]]
+ *
+ * FAULTS: the module, then smfs_planted, strikes so many times a second, in whatever call comes, now and then while it is mounted again after
+ * that as well. A call that is hit twice is undone and fails with EIO; so what fails with EIO is done again, and must find all as it was
+ * before. The run is as long as so many faults need: on a busy machine they come later, and are not fewer.
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -17,8 +21,9 @@
 #include "../../core/fs.h"
 #include "../../walls/walls.h"
 #include "../unit/smfs_check.h"
+#include "strikes.h"
 
-enum { THREADS = 8, DIRS = 4, FILES = 10, SIZE = 40000, BLOCKS = 24000, BSIZE = 4096, LEVELS = 8 };
+enum { THREADS = 8, DIRS = 4, FILES = 10, SIZE = 40000, BLOCKS = 24000, BSIZE = 4096, LEVELS = 8, AGAIN_MOST = 1000 };
 
 /* A name of a thread's. Two files can be names of one: `twin`. */
 struct file {
@@ -43,7 +48,8 @@ static uint64_t seed;
 static const struct td_cred cred = { 0 };
 static int stop; /* atomic */
 static struct td_level levels[LEVELS];
-static uint32_t nlevels;
+static uint32_t nlevels, faults_a_second;
+static uint64_t repeated; /* operations, after EIO; atomic */
 
 static _Noreturn void fail(const struct worker *w, const char *format, ...)
 {
@@ -58,11 +64,41 @@ static _Noreturn void fail(const struct worker *w, const char *format, ...)
 	_exit(1);
 }
 
-static void must(const struct worker *w, int64_t err, const char *what)
+static void pause_ms(long ms)
+{
+	nanosleep(&(struct timespec){ 0, ms * 1000000 }, 0);
+}
+
+/* Is the operation to be done again? A change of level that failed altogether has left the module detached until the next one. */
+static int hit(int64_t err, int *times)
+{
+	if (err != -TD_EIO || !faults_a_second || ++*times > AGAIN_MOST)
+		return 0;
+	if (__atomic_load_n(&fs->state, __ATOMIC_RELAXED) == TD_STATE_DETACHED)
+		pause_ms(1);
+	__atomic_add_fetch(&repeated, 1, __ATOMIC_RELAXED);
+	return 1;
+}
+
+/* Do it until it has not been hit twice; its result. */
+#define served(operation)                          \
+	({                                         \
+		int64_t result_;                   \
+		int times_ = 0;                    \
+                                                   \
+		do                                 \
+			result_ = (operation);     \
+		while (hit(result_, &times_));     \
+		result_;                           \
+	})
+
+static void check(const struct worker *w, int64_t err, const char *what)
 {
 	if (err < 0)
 		fail(w, "%s: error %lld", what, (long long)-err);
 }
+
+#define must(w, operation, what) check(w, served(operation), what)
 
 /* ---- Random numbers and names */
 
@@ -198,13 +234,12 @@ static void step_unlink(struct worker *w)
 {
 	int i = pick(w, 1);
 	char text[80];
-	int err;
 
 	if (i < 0)
 		return;
-	err = w->files[i].directory ? td_rmdir(fs, &cred, dirs[w->files[i].dir], name_of(w, i, text)) :
-				      td_unlink(fs, &cred, dirs[w->files[i].dir], name_of(w, i, text));
-	must(w, err, "remove");
+	must(w, w->files[i].directory ? td_rmdir(fs, &cred, dirs[w->files[i].dir], name_of(w, i, text)) :
+					td_unlink(fs, &cred, dirs[w->files[i].dir], name_of(w, i, text)),
+	     "remove");
 	forget_content(w, i);
 }
 
@@ -266,8 +301,13 @@ static void step_write(struct worker *w)
 	memset(f->data + off, (int)below(w, 256), len);
 	if (off + len > f->size)
 		f->size = off + len;
-	if (td_write(fs, &cred, a.handle, off, f->data + off, len) != (int64_t)len)
-		fail(w, "a short write");
+	for (uint32_t done = 0; done < len;) { /* hit in the middle, it has written less */
+		int64_t n = served(td_write(fs, &cred, a.handle, off + done, f->data + off + done, len - done));
+
+		if (n <= 0 || (n < len - done && !faults_a_second))
+			fail(w, "a short write: %lld", (long long)n);
+		done += (uint32_t)n;
+	}
 	td_forget(fs, a.handle, 1);
 }
 
@@ -323,7 +363,7 @@ static void check_content(struct worker *w, int i)
 
 	check_attr(w, i, &a);
 	if (!w->files[i].directory) {
-		n = td_read(fs, a.handle, 0, data, sizeof(data));
+		n = served(td_read(fs, a.handle, 0, data, sizeof(data)));
 		if (n != f->size || memcmp(data, f->data, f->size))
 			fail(w, "name %d: wrong content (%lld of %u bytes)", i, (long long)n, f->size);
 	}
@@ -340,13 +380,13 @@ static void step_read(struct worker *w)
 
 static void step_absent(struct worker *w)
 {
-	int i = pick(w, 0), err;
+	int i = pick(w, 0), d = (int)below(w, DIRS), err;
 	char text[80];
 	td_attr a;
 
 	if (i < 0)
 		return;
-	err = td_lookup(fs, &cred, dirs[below(w, DIRS)], name_of(w, i, text), &a);
+	err = (int)served(td_lookup(fs, &cred, dirs[d], name_of(w, i, text), &a));
 	if (err != -TD_ENOENT)
 		fail(w, "name %d, which is nowhere: %d", i, err);
 }
@@ -358,10 +398,11 @@ static void step_list(struct worker *w)
 	uint8_t entries[2000];
 	td_attr attrs[20];
 	uint64_t cookie = 0;
-	uint32_t nattrs = 20;
+	uint32_t nattrs;
 	char text[80];
 
-	while ((n = td_readdir(fs, &cred, dirs[d], cookie, entries, sizeof(entries), with ? attrs : 0, with ? &nattrs : 0)) > 0) {
+	while ((n = (int)served((nattrs = 20, td_readdir(fs, &cred, dirs[d], cookie, entries, sizeof(entries), with ? attrs : 0,
+							 with ? &nattrs : 0)))) > 0) {
 		uint32_t k = 0;
 
 		for (int at = 0; at < n; k++) {
@@ -378,9 +419,8 @@ static void step_list(struct worker *w)
 			cookie = e.cookie;
 			at += (int)sizeof(e) + (int)((e.len + 7) & ~7u);
 		}
-		nattrs = 20;
 	}
-	must(w, n, "readdir");
+	check(w, n, "readdir");
 	for (int i = 0; i < FILES; i++)
 		if (seen[i] != (w->files[i].exists && w->files[i].dir == d))
 			fail(w, "name %d was listed %d times in directory %d", i, seen[i], d);
@@ -428,20 +468,19 @@ static void *work(void *arg)
 
 /* ---- What goes on besides */
 
-static void pause_ms(long ms)
-{
-	nanosleep(&(struct timespec){ 0, ms * 1000000 }, 0);
-}
-
+/* A change that is struck itself fails, and the level is as before. */
 static void *change_levels(void *arg)
 {
 	uint64_t *changes = arg;
 	char why[256];
 
 	for (uint32_t i = 1; !__atomic_load_n(&stop, __ATOMIC_RELAXED); i++) {
-		if (td_set_level(fs, &levels[i % nlevels], 0, why, sizeof(why)))
+		const uint64_t in_recovery = strikes_in_recovery();
+		const int err = td_set_level(fs, &levels[i % nlevels], 0, why, sizeof(why));
+
+		if (err && in_recovery == strikes_in_recovery())
 			fail(0, "level %s: %s", levels[i % nlevels].name, why);
-		++*changes;
+		*changes += !err;
 		pause_ms(3);
 	}
 	return 0;
@@ -458,6 +497,32 @@ static void *watch(void *arg)
 		pause_ms(10);
 	}
 	return arg;
+}
+
+/*
+ * On time, or as soon as the last one has struck. Every eighth strikes again in the recovery, once or twice; once where levels change, for a
+ * change whose way back fails, too, leaves the module detached, and what is unlinked meanwhile is not freed.
+ */
+static void strike(struct worker *r, uint64_t faults)
+{
+	const uint64_t begin = td__port_monotonic();
+
+	for (uint64_t i = 0; i < faults; i++) {
+		const uint64_t due = begin + i * 1000000000 / faults_a_second;
+		const uint32_t kind = below(r, PLANT_KINDS);
+		const int at_end = kind == PLANT_RECORD || kind == PLANT_RESULT;
+
+		while (td__port_monotonic() < due || strikes_pending(fs))
+			pause_ms(1);
+		strikes_order(fs, PLANT_ANY, at_end ? (uint32_t)PLANT_END : 1 + below(r, 4), kind, i % 8 ? 0 : nlevels > 1 ? 1 : 1 + below(r, 2));
+	}
+	while (strikes_pending(fs))
+		pause_ms(1);
+	strikes_end(fs);
+	if (strikes_noted() < faults / 4)
+		fail(0, "%llu faults are too few", (unsigned long long)strikes_noted());
+	printf("%llu faults in %.1f s, %llu more in recovery\n", (unsigned long long)strikes_noted(),
+	       (double)(td__port_monotonic() - begin) / 1e9, (unsigned long long)strikes_in_recovery());
 }
 
 /* ---- Begin and end */
@@ -517,17 +582,17 @@ static void end(struct worker *workers, uint64_t changes)
 		steps += workers[t].done;
 	}
 	td_get_status(fs, &status);
-	if (status.faults || status.state != TD_STATE_RUNNING)
+	if ((status.faults && !faults_a_second) || status.state != TD_STATE_RUNNING)
 		fail(0, "%llu faults, state %u", (unsigned long long)status.faults, status.state);
 	check_references();
 	must(0, td_sync(fs), "sync");
-	wrong = smfs_check(td__device_at(dev, 0), BLOCKS, 0, 0);
+	wrong = smfs_check(td__device_at(dev, 0), BLOCKS - (faults_a_second != 0), 0, 0); /* the last one is for the strikes */
 	if (wrong)
 		fail(0, "%s", wrong);
 	must(0, td_unmount(fs), "unmount");
-	printf("seed %llu: %llu steps, %llu changes of level, %llu deadlocks ended, %llu careless\n", (unsigned long long)seed,
-	       (unsigned long long)steps, (unsigned long long)changes, (unsigned long long)status.deadlocks,
-	       (unsigned long long)status.careless);
+	printf("seed %llu: %llu steps, %llu changes of level, %llu deadlocks ended, %llu careless, %llu operations done again after EIO\n",
+	       (unsigned long long)seed, (unsigned long long)steps, (unsigned long long)changes, (unsigned long long)status.deadlocks,
+	       (unsigned long long)status.careless, (unsigned long long)repeated);
 }
 
 /* Those of the list that this machine can have. */
@@ -553,20 +618,23 @@ int main(int argc, char **argv)
 {
 	static struct worker workers[THREADS];
 	static char list[200] = "trusted:guarded";
+	unsigned seconds = argc > 2 ? (unsigned)atoi(argv[2]) : 5;
 	pthread_t changer, watcher;
 	uint64_t changes = 0;
 
 	if (argc < 2) {
-		fprintf(stderr, "usage: stress MODULE [SECONDS [SEED [LEVEL:LEVEL...]]]\n");
+		fprintf(stderr, "usage: stress MODULE [SECONDS [SEED [LEVEL:LEVEL... [FAULTS]]]]\n");
 		return 2;
 	}
 	seed = argc > 3 ? strtoull(argv[3], 0, 0) : 20261;
 	if (argc > 4)
 		snprintf(list, sizeof(list), "%s", argv[4]);
+	faults_a_second = argc > 5 ? (uint32_t)atoi(argv[5]) : 0;
 	read_levels(list);
 	begin(argv[1]);
 	pthread_create(&watcher, 0, watch, 0);
-	pthread_create(&changer, 0, change_levels, &changes);
+	if (nlevels > 1)
+		pthread_create(&changer, 0, change_levels, &changes);
 	for (int t = 0; t < THREADS; t++) {
 		struct worker *w = &workers[t];
 
@@ -578,11 +646,15 @@ int main(int argc, char **argv)
 		}
 		pthread_create(&w->thread, 0, work, w);
 	}
-	sleep(argc > 2 ? (unsigned int)atoi(argv[2]) : 5);
+	if (faults_a_second)
+		strike(&(struct worker){ .random = seed }, (uint64_t)faults_a_second * seconds);
+	else
+		sleep(seconds);
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	for (int t = 0; t < THREADS; t++)
 		pthread_join(workers[t].thread, 0);
-	pthread_join(changer, 0);
+	if (nlevels > 1)
+		pthread_join(changer, 0);
 	pthread_join(watcher, 0);
 	end(workers, changes);
 	for (int t = 0; t < THREADS; t++)

@@ -17,15 +17,15 @@ enum plant_kind {
 	PLANT_KINDS
 };
 
-enum { PLANT_END = 0xffffffff };
+enum { PLANT_END = 0xffffffff, PLANT_ANY = 0xffff };
 
 struct plant_plan {
 	uint64_t domains; /* how many domains have mounted: kept by the module */
 	uint64_t only;    /* strike in this domain only; 0: in every one */
-	uint32_t op;
+	uint32_t op;   /* PLANT_ANY: all but mount, and inactive that is made again */
 	uint32_t at;      /* before the at-th service of the call, from 1; PLANT_END: when all is done; 0: nowhere */
 	uint32_t kind;
-	uint32_t pad;
+	uint32_t mount_at; /* the same for a mount in any domain, beside the others; 0: nowhere */
 };
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Linked into a module file between the module, whose sources are the same as ever, and its services (the linker's
- * --wrap): counts the services of a call and strikes as the plan says. For one call at a time.
+ * --wrap): counts the services of a call and strikes as the plan says. Of calls at the same time the services are counted together.
  */
 #include <tadan/fs.h>
 
+#include "runtime.h"
 #include "plant.h"
 
 /* The last index, which a module reaches only with 64 bufs open; opened for the first time in this call. */
@@ -12,7 +13,7 @@ enum { CONTROL = (TD_BUF_MAX - 1) | 1 << 8 };
 
 static uint64_t control; /* the block of the plan; 0: not known yet */
 static struct plant_plan plan;
-static uint32_t op, services;
+static uint32_t services;
 
 #define WRAP(name, params, args)                                                                   \
 	TD_IMPORT int __real_td__svc_##name params;                                                \
@@ -34,9 +35,19 @@ static void strike(void)
 		__builtin_trap();
 }
 
+/* A file whose freeing is hit twice keeps its blocks, since nobody asks for it again. */
+static int is_any(const struct td_frame *f)
+{
+	return plan.op == PLANT_ANY && f->op != TD_OP_mount && !(f->op == TD_OP_inactive && f->flags & TD_FRAME_AGAIN);
+}
+
 static int due(uint32_t at)
 {
-	return plan.at == at && plan.op == op && (!plan.only || plan.only == plan.domains);
+	const struct td_frame *f = td__svc_context()->frame;
+
+	if (f->op == TD_OP_mount && plan.mount_at == at)
+		return 1;
+	return plan.at == at && (plan.op == f->op || is_any(f)) && (!plan.only || plan.only == plan.domains);
 }
 
 static void reach(uint32_t at)
@@ -63,14 +74,13 @@ static void read_plan(struct td_frame *f)
 
 	plan.at = 0;
 	services = 0;
-	op = f->op;
-	if (op == TD_OP_mount)
+	if (f->op == TD_OP_mount)
 		control = --((struct td_frame_mount *)f)->dev.blocks;
 	if (!control || __real_td__svc_bread(CONTROL, control, 0, &view))
 		return;
 	if (__real_td__svc_buf_read(CONTROL, 0, &plan, sizeof(plan)))
 		plan.at = 0;
-	if (op == TD_OP_mount) {
+	if (f->op == TD_OP_mount) {
 		plan.domains++;
 		__real_td__svc_buf_write(CONTROL, 0, &plan.domains, sizeof(plan.domains));
 	}

@@ -129,7 +129,7 @@ static struct {
 	pthread_cond_t asked, done;
 	struct td__spawn *order; /* 0: none, or taken */
 	struct td__spawn *ready;
-	pid_t host;              /* whose thread it is: a fork does not take it along */
+	pid_t host;              /* whose thread it is: a fork does not take it along, but takes it for one that waits */
 	int busy;
 } nursery = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, 0 };
 
@@ -158,6 +158,10 @@ static int make_nurse(void)
 
 	if (nursery.host == getpid())
 		return 0;
+	if (nursery.host) {
+		pthread_cond_init(&nursery.asked, 0);
+		pthread_cond_init(&nursery.done, 0);
+	}
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, 64 * 1024);
