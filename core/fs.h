@@ -244,6 +244,8 @@ void td__vnode_drop(struct td__vnode *v);
 void td__vnode_hold(struct td__vnode *v);
 /* The vnode of a fid, from the cache or by the module's getvnode; with a reference. */
 int td__vnode_by_fid(struct td__fs *fs, uint64_t fid, struct td__vnode **out);
+/* The same for several, TD_EACH_MAX at most, in one call of the module; 0 in out[] for those that cannot be had, and for fid 0. */
+void td__vnodes_by_fids(struct td__fs *fs, const uint64_t *fids, uint32_t n, struct td__vnode **out);
 /* The vnode of a fid if the kernel knows it and it is alive, with a reference; else 0. */
 struct td__vnode *td__vnode_cached(struct td__fs *fs, uint64_t fid);
 /* A vnode for a record that an operation has just made in the directory `parent`; with a reference. */

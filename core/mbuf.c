@@ -2,7 +2,8 @@
 /* Mbufs: see mbuf.h. */
 #include "mbuf.h"
 
-enum { SMALL_KEPT = 256, LARGE_KEPT = 64 };
+/* As many as a reader or a writer has in flight: memory from the system is zeroed, and slower than the network. */
+enum { SMALL_KEPT = 256, LARGE_KEPT = 256 };
 
 /* ---- Clusters */
 

@@ -755,22 +755,33 @@ static int list(struct td__fs *fs, struct td__vnode *dir, uint64_t cookie, struc
 	return err;
 }
 
+/* The next entry's fid; 0 for `.` and `..`, which get no attributes. */
+static uint64_t next_fid(const struct listing *l, uint32_t *at)
+{
+	struct td_dirent d;
+	const char *name = (const char *)l->to + *at + sizeof(d);
+
+	memcpy(&d, l->to + *at, sizeof(d));
+	*at += (uint32_t)sizeof(d) + ((d.len + 7) & ~7u);
+	return (d.len == 1 && name[0] == '.') || (d.len == 2 && name[0] == '.' && name[1] == '.') ? 0 : d.fid;
+}
+
 /* Attributes of what was listed; a name that has gone meanwhile gets none. */
 static void attributes(struct td__fs *fs, const struct listing *l, td_attr *attrs)
 {
-	uint32_t at = 0;
+	struct td__vnode *v[TD_EACH_MAX];
+	uint64_t fids[TD_EACH_MAX];
+	uint32_t at = 0, n;
 
-	for (uint32_t i = 0; i < l->n; i++) {
-		struct td__vnode *v;
-		struct td_dirent d;
-		const char *name = (const char *)l->to + at + sizeof(d);
-
-		memcpy(&d, l->to + at, sizeof(d));
-		td__zero(&attrs[i], sizeof(attrs[i]));
-		if (!(d.len == 1 && name[0] == '.') && !(d.len == 2 && name[0] == '.' && name[1] == '.') &&
-		    !td__vnode_by_fid(fs, d.fid, &v))
-			show(v, &attrs[i]);
-		at += (uint32_t)sizeof(d) + ((d.len + 7) & ~7u);
+	for (; at < l->used; attrs += n) {
+		for (n = 0; n < TD_EACH_MAX && at < l->used; n++)
+			fids[n] = next_fid(l, &at);
+		td__vnodes_by_fids(fs, fids, n, v);
+		for (uint32_t i = 0; i < n; i++) {
+			td__zero(&attrs[i], sizeof(attrs[i]));
+			if (v[i])
+				show(v[i], &attrs[i]);
+		}
 	}
 }
 

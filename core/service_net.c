@@ -290,6 +290,31 @@ int td__svc_do_mb_keep(struct td__call *c, uint32_t mbuf, uint64_t vnode, uint64
 	return 0;
 }
 
+static struct td__kept *nth_kept(struct td__vnode *v, uint32_t nth)
+{
+	struct td__kept *k = v->chains;
+
+	for (; k && (k->dropped || nth); k = k->next)
+		nth -= !k->dropped;
+	return k;
+}
+
+int td__svc_do_mb_cat_kept(struct td__call *c, uint32_t mbuf, uint64_t vnode, uint32_t nth, uint32_t off)
+{
+	int err;
+	struct td__mbuf *m = own(c, mbuf, &err);
+	struct td__vnode *v = m ? vnode_of(c, vnode, TD_SHARED, &err) : 0;
+	const struct td__kept *k = v ? nth_kept(v, nth) : 0;
+
+	if (!v)
+		return err;
+	if (!k)
+		return -TD_ENOENT;
+	if (!within(k->m, off, 0))
+		return td__careless(c, TD_EINVAL, "mbuf: bytes beyond its end");
+	return put_result(c, td__mbuf_cat(pool(c), m, k->m, off, k->m->len - off, TD_MESSAGE_MAX));
+}
+
 int td__svc_do_kept_open(struct td__call *c, uint32_t mbuf, uint64_t vnode, uint32_t nth, void *kept, uint32_t len)
 {
 	int err = may_number(c, mbuf);
@@ -299,8 +324,7 @@ int td__svc_do_kept_open(struct td__call *c, uint32_t mbuf, uint64_t vnode, uint
 
 	if (!v)
 		return err;
-	for (k = v->chains; k && (k->dropped || nth); k = k->next)
-		nth -= !k->dropped;
+	k = nth_kept(v, nth);
 	if (!k)
 		return -TD_ENOENT;
 	out = (struct td_kept){ k->key, k->value, k->m->len, mbuf };

@@ -542,6 +542,19 @@ struct fresh {
 	uint64_t parent;
 };
 
+static void loaded(struct td__vnode *v, const struct td_vnode *rec, struct td__vnode **out)
+{
+	uint64_t handle = v->rec.handle;
+
+	v->rec = *rec;
+	v->rec.handle = handle;
+	v->rec.flags = 0;
+	td__vnode_believe(v, v->fs->info.attr_ms);
+	set_state(v, TD__ACTIVE);
+	td__rwlock_unlock(&v->lock);
+	*out = v;
+}
+
 static int load(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v, const struct fresh *fresh, struct td__vnode **out)
 {
 	struct td_vnode r = v->rec;
@@ -549,7 +562,6 @@ static int load(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v, co
 
 	if (fresh) {
 		r = *fresh->rec;
-		r.handle = v->handle;
 		v->bare = 1;
 		if (r.type == TD_DIR && !fs->remote)
 			td__names_begin(v, fresh->parent);
@@ -560,12 +572,7 @@ static int load(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v, co
 		unload(s, v);
 		return err;
 	}
-	v->rec = r;
-	v->rec.flags = 0;
-	td__vnode_believe(v, fs->info.attr_ms);
-	set_state(v, TD__ACTIVE);
-	td__rwlock_unlock(&v->lock);
-	*out = v;
+	loaded(v, &r, out);
 	return 0;
 }
 
@@ -637,6 +644,105 @@ int td__vnode_by_fid(struct td__fs *fs, uint64_t fid, struct td__vnode **out)
 		return load(fs, s, v, 0, out);
 	not_needed(new);
 	return state == TD__DYING ? -TD_ESTALE : wait_loaded(v, out);
+}
+
+/* ---- Many at once: getvnodes */
+
+/* As wrong_fresh() has it for one. */
+static const char *wrong_record(const struct td__fs *fs, uint64_t fid, const struct td_vnode *r)
+{
+	if (r->type == TD_NONE)
+		return 0;
+	if (r->fid != fid)
+		return "fid";
+	if (r->type > TD_SOCK)
+		return "type";
+	if (r->handle || r->flags)
+		return r->flags ? "flags" : "handle";
+	return td__check_vnode(r, td__limits_of(fs));
+}
+
+const char *td__verify_getvnodes(struct td__fs *fs, struct td_in fids, struct td_out *records)
+{
+	const uint64_t *fid = fids.data;
+	const struct td_vnode *r = records->data;
+	const char *wrong = records->used % sizeof(*r) || records->used / sizeof(*r) > fids.len / sizeof(*fid) ? "length" : 0;
+
+	for (uint32_t i = 0; !wrong && i < records->used / sizeof(*r); i++)
+		wrong = wrong_record(fs, fid[i], &r[i]);
+	return wrong;
+}
+
+struct loading {
+	uint32_t n;
+	uint32_t at[TD_EACH_MAX]; /* places of those that are ours to load: locked, nobody else sees their records */
+	uint64_t fids[TD_EACH_MAX];
+	struct td_vnode recs[TD_EACH_MAX];
+};
+
+/* With a reference, or ours to load. Nobody is waited for: who waits for one while he loads another may wait for ever. */
+static struct td__vnode *find_or_begin(struct td__fs *fs, uint64_t fid, int *ours)
+{
+	struct td__stripe *s = td__stripe_of(fs, fid);
+	struct td__vnode *v, *new = 0;
+	uint32_t state;
+
+	*ours = 0;
+	v = fid ? find_or_add(s, fid, 0, &state) : 0;
+	if (!v && fid)
+		new = new_vnode(fs, fid);
+	if (new)
+		v = find_or_add(s, fid, new, &state);
+	*ours = v && v == new;
+	if (!*ours)
+		not_needed(new);
+	return v && state == TD__DYING ? 0 : v;
+}
+
+static void load_all(struct td__fs *fs, struct loading *l, struct td__vnode **out)
+{
+	struct td_in fids = { l->fids, l->n * (uint32_t)sizeof(l->fids[0]) };
+	struct td_out recs = { l->recs, l->n * (uint32_t)sizeof(l->recs[0]), 0 };
+	uint32_t got = 0;
+
+	if (l->n > 1 && !td__fs_getvnodes(fs, fids, &recs))
+		got = recs.used / (uint32_t)sizeof(l->recs[0]);
+	for (uint32_t i = 0; i < l->n; i++) {
+		struct td__vnode *v = out[l->at[i]];
+
+		out[l->at[i]] = 0;
+		if (i < got && l->recs[i].type)
+			loaded(v, &l->recs[i], &out[l->at[i]]);
+		else if (i < got)
+			unload(td__stripe_of(fs, v->fid), v);
+		else
+			load(fs, td__stripe_of(fs, v->fid), v, 0, &out[l->at[i]]);
+	}
+}
+
+void td__vnodes_by_fids(struct td__fs *fs, const uint64_t *fids, uint32_t n, struct td__vnode **out)
+{
+	struct loading *l = n <= TD_EACH_MAX ? td__port_alloc(sizeof(*l)) : 0;
+	int ours;
+
+	for (uint32_t i = 0; l && i < n; i++) {
+		out[i] = find_or_begin(fs, fids[i], &ours);
+		if (!ours)
+			continue;
+		l->at[l->n] = i;
+		l->fids[l->n++] = fids[i];
+	}
+	if (l)
+		load_all(fs, l, out);
+	for (uint32_t i = 0; i < n; i++) {
+		struct td__vnode *v = l ? out[i] : 0;
+
+		out[i] = 0;
+		if (v)
+			wait_loaded(v, &out[i]);
+	}
+	if (l)
+		td__port_free(l, sizeof(*l));
 }
 
 /*

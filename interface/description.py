@@ -11,7 +11,7 @@ class Block:
     def __init__(self, kind, number, name, doc, extra):
         self.kind, self.number, self.name, self.doc, self.extra = kind, number, name, doc, extra
         self.args, self.errors, self.default, self.verify = [], [], None, False
-        self.remote_errors, self.changes = [], {}
+        self.remote_errors, self.changes, self.each = [], {}, None
 
 
 class Arg:
@@ -113,6 +113,8 @@ def parse_line(number, block, words, doc):
         block.changes[words[1]] = read_change(number, words[2:])
     elif words[0] == "verify":
         block.verify = True
+    elif words[0] == "each":
+        block.each = words[1]
     elif words[0] == "default":
         block.default = words[1] if len(words) > 1 else doc
     elif words[0] == "vnode":

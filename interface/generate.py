@@ -102,6 +102,11 @@ def service_names(s):
     return ", ".join(out)
 
 
+def own(blocks):
+    """Operations that a module implements itself."""
+    return [op for op in of(blocks, "op") if not op.each]
+
+
 def posted(s):
     return "posted" in s.extra
 
@@ -130,7 +135,7 @@ def emit_sdk(blocks):
     print(f"\tTD_OP_MAX = {max(o.number for o in of(blocks, 'op')) + 1},\n}};\n")
     print("/* The table that a module fills; an operation left out has the default that is named here. */")
     print(f"struct td_{iface.name}_ops {{")
-    for op in of(blocks, "op"):
+    for op in own(blocks):
         print("\t/*\n" + wrap(op.doc, "\t * "))
         locks = ", ".join(f"{a.name} {a.lock}" for a in op.args if a.way == "vnode")
         if locks:
@@ -209,13 +214,14 @@ def emit_dispatch(blocks):
         outs = [a for a in op.args if a.way == "outbytes"]
         for a in outs:
             print(f"\tstruct td_out {a.name} = {{ td__at(f, f->{a.name}_at), f->{a.name}_size, 0 }};")
-        print(f"\tint err = ops->{op.name}({dispatch_args(op)});")
+        call = f"td__each_{op.each}(ops->{op.each}, " if op.each else f"ops->{op.name}("
+        print(f"\tint err = {call}{dispatch_args(op)});")
         for a in outs:
             print(f"\tf->{a.name}_len = {a.name}.used;")
         print("\treturn err;\n}\n")
     print(f"static uint64_t bound(const struct td_{iface.name}_ops *ops)\n{{\n\tuint64_t set = 0;\n")
     for op in of(blocks, "op"):
-        print(f"\tset |= ops->{op.name} ? 1ull << TD_OP_{op.name} : 0;")
+        print(f"\tset |= ops->{op.each or op.name} ? 1ull << TD_OP_{op.name} : 0;")
     print("\treturn set;\n}\n")
     print(f"int32_t td__dispatch_{iface.name}(const struct td_{iface.name}_ops *ops, struct td_frame *h, uint32_t op)\n{{\n\tswitch (op) {{")
     print("\tcase TD_OP_HELLO:\n\t\th->bound = bound(ops);\n\t\treturn 0;")
@@ -266,6 +272,8 @@ def verify_params(op):
 
 
 def gate_default(op):
+    if op.each:
+        return "-TD_ENOSYS"
     if op.default == "nothing":
         return "0"
     if op.default and re.match(r"^E[A-Z]+$", op.default):
@@ -525,7 +533,11 @@ def emit_gateway(blocks):
         emit_gate_op(op)
     print("#else /* for measuring what a gate costs: see bench/builtin */\n#include \"builtin.h\"\n")
     for op in of(blocks, "op"):
-        emit_direct_op(op)
+        if op.each:
+            print(f"int td__fs_{op.name}({gate_params(op)})\n{{")
+            print("".join(f"\t(void){name};\n" for name in ["fs"] + [a.name for a in op.args]) + "\treturn -TD_ENOSYS;\n}\n")
+        else:
+            emit_direct_op(op)
     print("#endif")
 
 
@@ -714,7 +726,7 @@ def emit_page(blocks):
     print(f"tadan-{iface.name}(7) \"\" \"Tadan modules\"\n\n# NAME\n\ntadan-{iface.name} - operations of a {iface.name} module "
           f"and services of the kernel\n\n# DESCRIPTION\n\n{esc(iface.doc)} An operation that a module leaves out has the default named here.\n")
     print("# OPERATIONS\n")
-    for op in of(blocks, "op"):
+    for op in own(blocks):
         print(f"*{esc(op.name)}*({esc(op_params(op))})\n\n\t{esc(op.doc)}\n")
         locks = ", ".join(f"{a.name} {a.lock}" for a in op.args if a.way == "vnode")
         if locks:

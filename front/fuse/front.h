@@ -93,7 +93,6 @@ int td__fuse_watch(struct td_fuse *f);
 /* This worker's room of TD__FUSE_MAX_IO bytes; 0 if memory ran out. */
 void *td__fuse_room(void);
 
-void td__fuse_stat(const td_attr *a, struct stat *st);
 void td__fuse_entry(const struct td_fuse *f, const td_attr *a, struct fuse_entry_param *e);
 
 static inline struct td_fuse *td__fuse_of(fuse_req_t req)

@@ -144,13 +144,25 @@ static int look_up_missing(struct listing *l)
 	return 0;
 }
 
+/* The lock once for all that are new: behind some walls each time costs a turn. */
 static int find_fids(struct listing *l)
 {
+	uint32_t new = 0;
 	int err = 0;
 
 	for (uint32_t i = 0; i < l->n && !err; i++)
-		if (l->found[i].e.fh.len)
-			err = fid_find(&l->found[i].e.fh, &l->found[i].fid);
+		if (l->found[i].e.fh.len) {
+			err = fid_known(&l->found[i].e.fh, &l->found[i].fid);
+			new += !l->found[i].fid;
+		}
+	if (!err && new)
+		err = fids_lock();
+	if (err || !new)
+		return err;
+	for (uint32_t i = 0; i < l->n && !err; i++)
+		if (l->found[i].e.fh.len && !l->found[i].fid)
+			err = fid_add(&l->found[i].e.fh, &l->found[i].fid);
+	fids_unlock();
 	return err;
 }
 

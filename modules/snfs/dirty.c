@@ -196,8 +196,9 @@ int dirty_begin(struct td_vnode *v, struct node *n, uint32_t len)
 	else
 		cred_of_file(v->fid, CRED_WRITE, &d->cred);
 	err = take_error(d);
-	while (!err && d->nruns >= RUNS / 2)
-		err = reap(v, n);
+	if (d->nruns >= RUNS / 2) /* some at once: between calls the reader of replies sleeps */
+		while (!err && d->nruns > RUNS / 4)
+			err = reap(v, n);
 	if (!err && full(d, len) && d->commit_tag)
 		err = commit_await(v, n);
 	sweep(v, d);

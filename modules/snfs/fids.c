@@ -186,23 +186,51 @@ static int add(const struct nfs_fh *fh, uint64_t hash, uint32_t *slot)
 	return err ? err : put_counts(&c);
 }
 
-int fid_find(const struct nfs_fh *fh, uint64_t *fid)
+int fid_known(const struct nfs_fh *fh, uint64_t *fid)
 {
 	uint64_t hash = hash_of(fh);
 	uint32_t slot, before;
 	int err = find(fh, hash, &slot, &before);
 
-	if (err || !slot) {
-		err = td_lock(LOCK_TABLE, TD_EXCLUSIVE);
-		if (err)
-			return err;
-		err = find(fh, hash, &slot, &before);
-		if (!err && !slot)
-			err = add(fh, hash, &slot);
-		td_unlock(LOCK_TABLE);
-	}
+	*fid = !err && slot ? make_fid(slot, hash) : 0;
+	return err;
+}
+
+int fids_lock(void)
+{
+	return td_lock(LOCK_TABLE, TD_EXCLUSIVE);
+}
+
+void fids_unlock(void)
+{
+	td_unlock(LOCK_TABLE);
+}
+
+int fid_add(const struct nfs_fh *fh, uint64_t *fid)
+{
+	uint64_t hash = hash_of(fh);
+	uint32_t slot;
+	int err = fid_known(fh, fid);
+
+	if (err || *fid)
+		return err;
+	err = add(fh, hash, &slot);
 	if (!err)
 		*fid = make_fid(slot, hash);
+	return err;
+}
+
+int fid_find(const struct nfs_fh *fh, uint64_t *fid)
+{
+	int err = fid_known(fh, fid);
+
+	if (err || *fid)
+		return err;
+	err = fids_lock();
+	if (err)
+		return err;
+	err = fid_add(fh, fid);
+	fids_unlock();
 	return err;
 }
 

@@ -15,16 +15,10 @@ static int overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
 static int cat(const struct td_vnode *v, const struct dirty *d, uint32_t i, uint32_t skip, td_mbuf to)
 {
 	const struct chain *c = &d->c[i];
-	struct td_kept k = { .mbuf = c->mbuf };
-	int err = 0;
 
 	if (i < d->fresh)
-		err = td_kept_open(v->handle, i, &k);
-	if (!err)
-		err = td_mbuf_cat(to, k.mbuf, skip, c->len - skip);
-	if (i < d->fresh && !err)
-		td_mbuf_free(k.mbuf);
-	return err;
+		return td_mbuf_cat_kept(to, v->handle, i, skip);
+	return td_mbuf_cat(to, c->mbuf, skip, c->len - skip);
 }
 
 /* The run's message, as a chain: header, data, padding. */

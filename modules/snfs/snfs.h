@@ -109,6 +109,11 @@ enum { CRED_READ = 0, CRED_WRITE = 1 };
 int fids_geometry(uint64_t blocks); /* where things lie on a device of this size */
 int fid_handle(uint64_t fid, struct nfs_fh *fh);		 /* ESTALE */
 int fid_find(const struct nfs_fh *fh, uint64_t *fid);		 /* adds it if need be; ENOSPC */
+/* The same in parts, for many: those that are there (else *fid is 0), and under the table's lock those that are to be added. */
+int fid_known(const struct nfs_fh *fh, uint64_t *fid);
+int fids_lock(void);
+int fid_add(const struct nfs_fh *fh, uint64_t *fid);
+void fids_unlock(void);
 int fid_remove(uint64_t fid);
 int fid_fields(uint64_t fid, struct fid_fields *f);
 int fid_set_fields(uint64_t fid, const struct fid_fields *f);

@@ -186,6 +186,11 @@ int td_kept_open(uint64_t vnode, uint32_t nth, struct td_kept *k)
 	return err;
 }
 
+int td_mbuf_cat_kept(td_mbuf m, uint64_t vnode, uint32_t nth, uint32_t off)
+{
+	return td__svc_mb_cat_kept(m, vnode, nth, off);
+}
+
 int td_kept_drop(uint64_t vnode, uint64_t value)
 {
 	return td__svc_kept_drop(vnode, value);

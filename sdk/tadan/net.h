@@ -108,6 +108,8 @@ struct td_kept {
 int td_mbuf_keep(td_mbuf m, uint64_t vnode, uint64_t key, uint64_t value);
 /* What is kept, in that order; nth from 0. ENOENT: no more. */
 int td_kept_open(uint64_t vnode, uint32_t nth, struct td_kept *k);
+/* Append what is kept, from byte off on; shared, not copied. Posted. ESTALE, ENOENT: no such vnode or chain; EINVAL: beyond its end. */
+int td_mbuf_cat_kept(td_mbuf m, uint64_t vnode, uint32_t nth, uint32_t off);
 /* Keep no longer what has this value. Posted. */
 int td_kept_drop(uint64_t vnode, uint64_t value);
 
