@@ -234,6 +234,8 @@ static inline void td__record_take(struct td_vnode *to, const struct td_vnode *f
 
 /* The vnode of a handle that somebody holds, with one more reference; 0 if stale. */
 struct td__vnode *td__vnode_get(struct td__fs *fs, td_handle h);
+/* By its place in the table, below nvnodes. */
+struct td__vnode *td__vnode_at(struct td__fs *fs, uint32_t index);
 /*
  * Give a reference back; may call the module (inactive, update, reclaim): no vnode lock is held, and no slot. Who cannot promise that,
  * such as a service, uses td__vnode_drop(): the next td__vnode_put() of whoever does it then.
@@ -244,8 +246,14 @@ void td__vnode_drop(struct td__vnode *v);
 void td__vnode_hold(struct td__vnode *v);
 /* The vnode of a fid, from the cache or by the module's getvnode; with a reference. */
 int td__vnode_by_fid(struct td__fs *fs, uint64_t fid, struct td__vnode **out);
-/* The same for several, TD_EACH_MAX at most, in one call of the module; 0 in out[] for those that cannot be had, and for fid 0. */
-void td__vnodes_by_fids(struct td__fs *fs, const uint64_t *fids, uint32_t n, struct td__vnode **out);
+/*
+ * The same in parts, for several at once: with a reference, loaded or being loaded by somebody; or ours to load, locked. td__vnode_end() loads
+ * what is ours: with this record (type NONE: there is no such file), or with getvnode if rec is 0. td__vnode_wait() waits for the others; who has one to load
+ * himself must not. *out: with a reference, or 0.
+ */
+struct td__vnode *td__vnode_begin(struct td__fs *fs, uint64_t fid, int *ours);
+void td__vnode_end(struct td__vnode *v, const struct td_vnode *rec, struct td__vnode **out);
+void td__vnode_wait(struct td__vnode *v, struct td__vnode **out);
 /* The vnode of a fid if the kernel knows it and it is alive, with a reference; else 0. */
 struct td__vnode *td__vnode_cached(struct td__fs *fs, uint64_t fid);
 /* A vnode for a record that an operation has just made in the directory `parent`; with a reference. */
@@ -345,6 +353,11 @@ void td__vnode_show(const struct td__vnode *v, struct td_vnode *out);
 /* ---- file.c: set the size. The exclusive lock is held. */
 
 int td__vnode_truncate(struct td__vnode *v, uint64_t size);
+
+/* ---- names_ops.c */
+
+/* What a name of a directory stands for, known or asked for. The directory's lock is held. */
+int td__find_fid(struct td__fs *fs, struct td__vnode *dir, struct td_name name, uint64_t *fid);
 
 /* ---- name.c: what names stand for; a cache that may forget. The directory's lock is held, exclusive for set. */
 

@@ -71,8 +71,7 @@ static void touch_change(struct td__vnode *v)
 
 /* ---- Lookup */
 
-/* What the name stands for. The directory's lock is held. */
-static int find_fid(struct td__fs *fs, struct td__vnode *dir, struct td_name name, uint64_t *fid)
+int td__find_fid(struct td__fs *fs, struct td__vnode *dir, struct td_name name, uint64_t *fid)
 {
 	int known = td__name_get(dir, name, fid), err;
 
@@ -89,7 +88,7 @@ static int find_fid(struct td__fs *fs, struct td__vnode *dir, struct td_name nam
 static int find_once(struct td__fs *fs, struct td__vnode *dir, struct td_name name, struct td__vnode **out)
 {
 	uint64_t fid;
-	int err = find_fid(fs, dir, name, &fid);
+	int err = td__find_fid(fs, dir, name, &fid);
 
 	if (!err && fid == dir->rec.fid) {
 		td__vnode_hold(dir);
@@ -303,7 +302,7 @@ static int link_name(struct td__fs *fs, const struct td_cred *cred, td_handle h,
 	if (!err && !fs->remote) {
 		uint64_t fid;
 
-		err = find_fid(fs, dir, name, &fid);
+		err = td__find_fid(fs, dir, name, &fid);
 		err = err == -TD_ENOENT ? 0 : err ? err : -TD_EEXIST;
 	}
 	if (!err)
@@ -564,11 +563,11 @@ static int peek(struct td__fs *fs, const struct td_cred *cred, struct td__vnode 
 static int still_so(const struct rename *r)
 {
 	uint64_t fid;
-	int err = find_fid(r->fs, r->from, r->old, &fid);
+	int err = td__find_fid(r->fs, r->from, r->old, &fid);
 
 	if (err || fid != r->v->rec.fid)
 		return 0;
-	err = find_fid(r->fs, r->to, r->new, &fid);
+	err = td__find_fid(r->fs, r->to, r->new, &fid);
 	return r->target ? !err && fid == r->target->rec.fid : err == -TD_ENOENT;
 }
 
@@ -674,135 +673,4 @@ int td__op_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from,
 		err = rename_name(fs, cred, from, old, to, new, flags);
 	while (td__ahead_relieve(fs, err));
 	return err;
-}
-
-/* ---- Reading directories */
-
-struct listing {
-	uint8_t *to;
-	uint32_t size, used, n, most;
-};
-
-static int add_entry(struct listing *l, uint64_t fid, uint64_t cookie, uint32_t type, const void *name, uint32_t len)
-{
-	struct td_dirent d = { fid, cookie, type, len };
-	uint32_t padded = (len + 7) & ~7u;
-
-	if (l->n == l->most || sizeof(d) + padded > l->size - l->used)
-		return 0;
-	memcpy(l->to + l->used, &d, sizeof(d));
-	memset(l->to + l->used + sizeof(d), 0, padded);
-	memcpy(l->to + l->used + sizeof(d), name, len);
-	l->used += (uint32_t)sizeof(d) + padded;
-	l->n++;
-	return 1;
-}
-
-/*
- * Cookies 0, 1 and 2 are the kernel's: the beginning, behind `.`, behind `..`. A module's cookie c is shown
- * as c + 2, so that it may use any number from 1 on.
- */
-enum { DOTS = 2 };
-
-/* What the module listed is its own affair, but its form is not: every name legal, every cookie a new one. */
-static int take_entries(struct listing *l, const uint8_t *from, uint32_t len)
-{
-	uint64_t before = 0;
-
-	for (uint32_t at = 0; at < len;) {
-		struct td_dirent d;
-		const uint8_t *name = from + at + sizeof(d);
-
-		if (len - at < sizeof(d))
-			return -TD_EIO;
-		memcpy(&d, from + at, sizeof(d));
-		if (!d.len || d.len > TD_NAME_MAX || ((d.len + 7) & ~7u) > len - at - sizeof(d) || !d.fid ||
-		    d.type > TD_SOCK || !d.cookie || d.cookie == before || d.cookie > TD_TO_END - DOTS)
-			return -TD_EIO;
-		for (uint32_t i = 0; i < d.len; i++)
-			if (!name[i] || name[i] == '/')
-				return -TD_EIO;
-		if (!add_entry(l, d.fid, d.cookie + DOTS, d.type, name, d.len))
-			return 0;
-		before = d.cookie;
-		at += (uint32_t)sizeof(d) + ((d.len + 7) & ~7u);
-	}
-	return 0;
-}
-
-static int list(struct td__fs *fs, struct td__vnode *dir, uint64_t cookie, struct listing *l)
-{
-	uint32_t room = l->size < TD_WINDOW ? l->size : TD_WINDOW;
-	struct td_out out = { 0, room, 0 };
-	uint64_t parent = dir->rec.fid;
-	int err = 0;
-
-	if (dir != fs->root && cookie < DOTS)
-		err = find_fid(fs, dir, text_name(".."), &parent);
-	if (err)
-		return err;
-	if (cookie < 1 && !add_entry(l, dir->rec.fid, 1, TD_DIR, ".", 1))
-		return -TD_EINVAL;
-	if (cookie < 2 && !add_entry(l, parent, 2, TD_DIR, "..", 2))
-		return 0;
-	out.data = td__port_alloc(room);
-	if (!out.data)
-		return -TD_ENOMEM;
-	err = td__fs_readdir(fs, dir, cookie <= DOTS ? 0 : cookie - DOTS, parent, &out);
-	if (!err)
-		err = take_entries(l, out.data, out.used);
-	td__port_free(out.data, room);
-	return err;
-}
-
-/* The next entry's fid; 0 for `.` and `..`, which get no attributes. */
-static uint64_t next_fid(const struct listing *l, uint32_t *at)
-{
-	struct td_dirent d;
-	const char *name = (const char *)l->to + *at + sizeof(d);
-
-	memcpy(&d, l->to + *at, sizeof(d));
-	*at += (uint32_t)sizeof(d) + ((d.len + 7) & ~7u);
-	return (d.len == 1 && name[0] == '.') || (d.len == 2 && name[0] == '.' && name[1] == '.') ? 0 : d.fid;
-}
-
-/* Attributes of what was listed; a name that has gone meanwhile gets none. */
-static void attributes(struct td__fs *fs, const struct listing *l, td_attr *attrs)
-{
-	struct td__vnode *v[TD_EACH_MAX];
-	uint64_t fids[TD_EACH_MAX];
-	uint32_t at = 0, n;
-
-	for (; at < l->used; attrs += n) {
-		for (n = 0; n < TD_EACH_MAX && at < l->used; n++)
-			fids[n] = next_fid(l, &at);
-		td__vnodes_by_fids(fs, fids, n, v);
-		for (uint32_t i = 0; i < n; i++) {
-			td__zero(&attrs[i], sizeof(attrs[i]));
-			if (v[i])
-				show(v[i], &attrs[i]);
-		}
-	}
-}
-
-int td__op_readdir(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint64_t cookie, void *entries, uint32_t size,
-	       td_attr *attrs, uint32_t *nattrs)
-{
-	struct listing l = { entries, size, 0, 0, attrs ? *nattrs : 0xffffffffu };
-	struct td__vnode *dir = td__vnode_get(fs, h);
-	int err;
-
-	if (!dir)
-		return -TD_ESTALE;
-	td__rwlock_shared(&dir->lock);
-	err = dir->rec.type != TD_DIR ? -TD_ENOTDIR : td__may(cred, &dir->rec, 4);
-	if (!err && dir->rec.nlink)
-		err = list(fs, dir, cookie, &l);
-	td__rwlock_unlock(&dir->lock);
-	if (!err && attrs)
-		attributes(fs, &l, attrs);
-	if (attrs)
-		*nattrs = err ? 0 : l.n;
-	td__vnode_put(dir, 1);
-	return err ? err : (int)l.used;
 }

@@ -2,34 +2,13 @@
 /* Vnodes: the table of handles, the cache by fid, references. States and locks: see fs.h. */
 #include "fs.h"
 #include "commit.h"
-
-/* ---- Lists */
-
-static void list_init(struct td__list *l)
-{
-	l->next = l->prev = l;
-}
-
-static void list_add(struct td__list *head, struct td__list *l)
-{
-	l->prev = head->prev;
-	l->next = head;
-	head->prev->next = l;
-	head->prev = l;
-}
-
-static void list_del(struct td__list *l)
-{
-	l->prev->next = l->next;
-	l->next->prev = l->prev;
-	l->next = l->prev = 0;
-}
+#include "list.h"
 
 #define FROM(l, field) ((struct td__vnode *)((char *)(l) - __builtin_offsetof(struct td__vnode, field)))
 
 /* ---- The table of handles */
 
-static struct td__vnode *at(struct td__fs *fs, uint32_t index)
+struct td__vnode *td__vnode_at(struct td__fs *fs, uint32_t index)
 {
 	struct td__vnode *chunk;
 
@@ -127,7 +106,7 @@ static void free_vnode(struct td__vnode *v)
 
 struct td__vnode *td__vnode_get(struct td__fs *fs, td_handle h)
 {
-	struct td__vnode *v = at(fs, (uint32_t)h);
+	struct td__vnode *v = td__vnode_at(fs, (uint32_t)h);
 	uint64_t refs;
 
 	if (!v)
@@ -220,13 +199,13 @@ static void not_idle(struct td__stripe *s, struct td__vnode *v)
 {
 	if (!v->idle.next)
 		return;
-	list_del(&v->idle);
+	td__list_del(&v->idle);
 	s->nidle--;
 }
 
 static void idle(struct td__stripe *s, struct td__vnode *v)
 {
-	list_add(&s->idle, &v->idle);
+	td__list_add(&s->idle, &v->idle);
 	s->nidle++;
 }
 
@@ -234,7 +213,7 @@ static void not_dirty(struct td__vnode *v)
 {
 	if (!v->dirty)
 		return;
-	list_del(&v->dirties);
+	td__list_del(&v->dirties);
 	__atomic_store_n(&v->dirty, 0, __ATOMIC_RELAXED);
 }
 
@@ -246,7 +225,7 @@ void td__vnode_nameless(struct td__vnode *v)
 		return;
 	td__mutex_lock(&s->mutex);
 	if (!v->nameless.next)
-		list_add(&s->nameless, &v->nameless);
+		td__list_add(&s->nameless, &v->nameless);
 	td__mutex_unlock(&s->mutex);
 }
 
@@ -257,7 +236,7 @@ static void remove_vnode(struct td__stripe *s, struct td__vnode *v)
 	not_idle(s, v);
 	not_dirty(v);
 	if (v->nameless.next)
-		list_del(&v->nameless);
+		td__list_del(&v->nameless);
 	set_state(v, TD__FREE);
 	__atomic_store_n(&v->refs, 0, __ATOMIC_RELEASE);
 }
@@ -272,7 +251,7 @@ void td__vnode_dirty(struct td__vnode *v)
 	td__mutex_lock(&s->mutex);
 	if (!v->dirty) {
 		__atomic_store_n(&v->dirty, 1, __ATOMIC_RELAXED);
-		list_add(&s->dirties, &v->dirties);
+		td__list_add(&s->dirties, &v->dirties);
 	}
 	td__mutex_unlock(&s->mutex);
 }
@@ -646,42 +625,13 @@ int td__vnode_by_fid(struct td__fs *fs, uint64_t fid, struct td__vnode **out)
 	return state == TD__DYING ? -TD_ESTALE : wait_loaded(v, out);
 }
 
-/* ---- Many at once: getvnodes */
+/*
+ * The fid is new, or was freed and is given anew. Then its former vnode may still be there, DYING under bury()'s lock; and somebody
+ * who has the fid from an old listing may be loading it: the former life, without success, or already the new one.
+ */
+/* ---- In parts: see fs.h */
 
-/* As wrong_fresh() has it for one. */
-static const char *wrong_record(const struct td__fs *fs, uint64_t fid, const struct td_vnode *r)
-{
-	if (r->type == TD_NONE)
-		return 0;
-	if (r->fid != fid)
-		return "fid";
-	if (r->type > TD_SOCK)
-		return "type";
-	if (r->handle || r->flags)
-		return r->flags ? "flags" : "handle";
-	return td__check_vnode(r, td__limits_of(fs));
-}
-
-const char *td__verify_getvnodes(struct td__fs *fs, struct td_in fids, struct td_out *records)
-{
-	const uint64_t *fid = fids.data;
-	const struct td_vnode *r = records->data;
-	const char *wrong = records->used % sizeof(*r) || records->used / sizeof(*r) > fids.len / sizeof(*fid) ? "length" : 0;
-
-	for (uint32_t i = 0; !wrong && i < records->used / sizeof(*r); i++)
-		wrong = wrong_record(fs, fid[i], &r[i]);
-	return wrong;
-}
-
-struct loading {
-	uint32_t n;
-	uint32_t at[TD_EACH_MAX]; /* places of those that are ours to load: locked, nobody else sees their records */
-	uint64_t fids[TD_EACH_MAX];
-	struct td_vnode recs[TD_EACH_MAX];
-};
-
-/* With a reference, or ours to load. Nobody is waited for: who waits for one while he loads another may wait for ever. */
-static struct td__vnode *find_or_begin(struct td__fs *fs, uint64_t fid, int *ours)
+struct td__vnode *td__vnode_begin(struct td__fs *fs, uint64_t fid, int *ours)
 {
 	struct td__stripe *s = td__stripe_of(fs, fid);
 	struct td__vnode *v, *new = 0;
@@ -699,56 +649,25 @@ static struct td__vnode *find_or_begin(struct td__fs *fs, uint64_t fid, int *our
 	return v && state == TD__DYING ? 0 : v;
 }
 
-static void load_all(struct td__fs *fs, struct loading *l, struct td__vnode **out)
+void td__vnode_end(struct td__vnode *v, const struct td_vnode *rec, struct td__vnode **out)
 {
-	struct td_in fids = { l->fids, l->n * (uint32_t)sizeof(l->fids[0]) };
-	struct td_out recs = { l->recs, l->n * (uint32_t)sizeof(l->recs[0]), 0 };
-	uint32_t got = 0;
+	struct td__stripe *s = td__stripe_of(v->fs, v->fid);
 
-	if (l->n > 1 && !td__fs_getvnodes(fs, fids, &recs))
-		got = recs.used / (uint32_t)sizeof(l->recs[0]);
-	for (uint32_t i = 0; i < l->n; i++) {
-		struct td__vnode *v = out[l->at[i]];
-
-		out[l->at[i]] = 0;
-		if (i < got && l->recs[i].type)
-			loaded(v, &l->recs[i], &out[l->at[i]]);
-		else if (i < got)
-			unload(td__stripe_of(fs, v->fid), v);
-		else
-			load(fs, td__stripe_of(fs, v->fid), v, 0, &out[l->at[i]]);
-	}
+	*out = 0;
+	if (!rec)
+		load(v->fs, s, v, 0, out);
+	else if (rec->type)
+		loaded(v, rec, out);
+	else
+		unload(s, v);
 }
 
-void td__vnodes_by_fids(struct td__fs *fs, const uint64_t *fids, uint32_t n, struct td__vnode **out)
+void td__vnode_wait(struct td__vnode *v, struct td__vnode **out)
 {
-	struct loading *l = n <= TD_EACH_MAX ? td__port_alloc(sizeof(*l)) : 0;
-	int ours;
-
-	for (uint32_t i = 0; l && i < n; i++) {
-		out[i] = find_or_begin(fs, fids[i], &ours);
-		if (!ours)
-			continue;
-		l->at[l->n] = i;
-		l->fids[l->n++] = fids[i];
-	}
-	if (l)
-		load_all(fs, l, out);
-	for (uint32_t i = 0; i < n; i++) {
-		struct td__vnode *v = l ? out[i] : 0;
-
-		out[i] = 0;
-		if (v)
-			wait_loaded(v, &out[i]);
-	}
-	if (l)
-		td__port_free(l, sizeof(*l));
+	*out = 0;
+	wait_loaded(v, out);
 }
 
-/*
- * The fid is new, or was freed and is given anew. Then its former vnode may still be there, DYING under bury()'s lock; and somebody
- * who has the fid from an old listing may be loading it: the former life, without success, or already the new one.
- */
 int td__vnode_adopt(struct td__fs *fs, const struct td_vnode *rec, uint64_t parent, struct td__vnode **out)
 {
 	struct td__stripe *s = td__stripe_of(fs, rec->fid);
@@ -776,61 +695,6 @@ int td__vnode_adopt(struct td__fs *fs, const struct td_vnode *rec, uint64_t pare
 	}
 }
 
-/* ---- References of the module */
-
-int td__vnode_keep(struct td__fs *fs, td_handle h)
-{
-	struct td__vnode *v = td__vnode_get(fs, h);
-	struct td__stripe *s;
-
-	if (!v)
-		return -TD_ESTALE;
-	s = td__stripe_of(fs, v->fid);
-	td__mutex_lock(&s->mutex);
-	uint32_t limit = fs->domain->level.handles;
-	if (limit && fs->kept >= limit) {
-		td__mutex_unlock(&s->mutex);
-		td__vnode_drop(v);
-		return -TD_EMFILE;
-	}
-	v->kept++;
-	__atomic_add_fetch(&fs->kept, 1, __ATOMIC_RELAXED);
-	td__mutex_unlock(&s->mutex);
-	return 0;
-}
-
-int td__vnode_unkeep(struct td__fs *fs, td_handle h)
-{
-	struct td__vnode *v = td__vnode_get(fs, h);
-	struct td__stripe *s;
-	uint32_t kept;
-
-	if (!v)
-		return -TD_ESTALE;
-	s = td__stripe_of(fs, v->fid);
-	td__mutex_lock(&s->mutex);
-	kept = v->kept;
-	if (kept) {
-		v->kept--;
-		__atomic_sub_fetch(&fs->kept, 1, __ATOMIC_RELAXED);
-	}
-	td__mutex_unlock(&s->mutex);
-	td__vnode_drop(v);
-	if (kept)
-		td__vnode_drop(v);
-	return kept ? 0 : -TD_ESTALE;
-}
-
-void td__vnodes_unkeep_all(struct td__fs *fs)
-{
-	for (uint32_t i = 0; fs->kept && i < fs->nvnodes; i++) {
-		struct td__vnode *v = at(fs, i);
-
-		while (v->kept && !td__vnode_unkeep(fs, v->handle))
-			;
-	}
-}
-
 /* ---- Begin and end */
 
 int td__vnodes_init(struct td__fs *fs)
@@ -848,9 +712,9 @@ int td__vnodes_init(struct td__fs *fs)
 		struct td__stripe *s = &fs->stripes[i];
 
 		td__mutex_init(&s->mutex);
-		list_init(&s->idle);
-		list_init(&s->dirties);
-		list_init(&s->nameless);
+		td__list_init(&s->idle);
+		td__list_init(&s->dirties);
+		td__list_init(&s->nameless);
 		s->nbuckets = 16;
 		s->buckets = td__port_alloc(s->nbuckets * sizeof(*s->buckets));
 		if (!s->buckets)
