@@ -107,6 +107,11 @@ def own(blocks):
     return [op for op in of(blocks, "op") if not op.each]
 
 
+def called(op, ops):
+    """A call of the module's function up to the first argument."""
+    return f"td__each_{op.each}({ops}{op.each}, " if op.each else f"{ops}{op.name}("
+
+
 def posted(s):
     return "posted" in s.extra
 
@@ -207,15 +212,14 @@ def dispatch_args(op):
 def emit_dispatch(blocks):
     iface = of(blocks, "interface")[0]
     banner("The module's side of the gate: a frame becomes a call of the module's own function.")
-    print("#include <tadan/module.h>\n#include \"runtime.h\"\n")
+    print("#include <tadan/each.h>\n#include <tadan/module.h>\n#include \"runtime.h\"\n")
     for op in of(blocks, "op"):
         print(f"static int32_t call_{op.name}(const struct td_{iface.name}_ops *ops, struct td_frame *h)\n{{")
         print(f"\tstruct td_frame_{op.name} *f = (void *)h;\n\n\t(void)f;")
         outs = [a for a in op.args if a.way == "outbytes"]
         for a in outs:
             print(f"\tstruct td_out {a.name} = {{ td__at(f, f->{a.name}_at), f->{a.name}_size, 0 }};")
-        call = f"td__each_{op.each}(ops->{op.each}, " if op.each else f"ops->{op.name}("
-        print(f"\tint err = {call}{dispatch_args(op)});")
+        print(f"\tint err = {called(op, 'ops->')}{dispatch_args(op)});")
         for a in outs:
             print(f"\tf->{a.name}_len = {a.name}.used;")
         print("\treturn err;\n}\n")
@@ -412,7 +416,7 @@ def emit_straight(op):
         elif a.way == "outbytes":
             print(f"\t\t\t{a.name}->used = 0;")
     print("\t\t\ttd__straight_begin(c);")
-    print(f"\t\t\terr = td__straight_end(c, c->straight->ops->{op.name}({straight_args(op)}));\n\t\t\tcontinue;\n\t\t}}")
+    print(f"\t\t\terr = td__straight_end(c, {called(op, 'c->straight->ops->')}{straight_args(op)}));\n\t\t\tcontinue;\n\t\t}}")
 
 
 def emit_gate_op(op):
@@ -485,7 +489,7 @@ def direct_args(op):
 def emit_direct_op(op):
     """The same function for a module that is built in: no frame, no crossing, no check."""
     print(f"int td__fs_{op.name}({gate_params(op)})\n{{")
-    print(f"\tif (!td__ops.{op.name})\n\t\treturn {gate_default(op)};")
+    print(f"\tif (!td__ops.{op.each or op.name})\n\t\treturn {gate_default(op)};")
     print(f"\tstruct td__call *c = td__builtin_begin(fs, TD_OP_{op.name});")
     for a in op.args:
         if a.way == "outrecord":
@@ -494,7 +498,7 @@ def emit_direct_op(op):
             print(f"\t*{a.name} = 0;")
         elif a.way == "outrecords":
             print(f"\t*n{a.name} = 0;")
-    print(f"\tint err = td__ops.{op.name}({direct_args(op)});")
+    print(f"\tint err = {called(op, 'td__ops.')}{direct_args(op)});")
     for a in op.args:
         if a.way == "vnode" and a.lock == "exclusive":
             print(f"\ttd__builtin_changed(c, {a.name}, err);")
@@ -503,7 +507,7 @@ def emit_direct_op(op):
 
 def emit_gateway(blocks):
     banner("The kernel's way into a module.")
-    print("#include \"straight.h\"\n")
+    print("#include <tadan/each.h>\n#include \"straight.h\"\n")
     print("const char *const td__op_names[TD_OP_MAX] = {\n\t[TD_OP_HELLO] = \"hello\",")
     for op in of(blocks, "op"):
         print(f"\t[TD_OP_{op.name}] = \"{op.name}\",")
@@ -533,11 +537,7 @@ def emit_gateway(blocks):
         emit_gate_op(op)
     print("#else /* for measuring what a gate costs: see bench/builtin */\n#include \"builtin.h\"\n")
     for op in of(blocks, "op"):
-        if op.each:
-            print(f"int td__fs_{op.name}({gate_params(op)})\n{{")
-            print("".join(f"\t(void){name};\n" for name in ["fs"] + [a.name for a in op.args]) + "\treturn -TD_ENOSYS;\n}\n")
-        else:
-            emit_direct_op(op)
+        emit_direct_op(op)
     print("#endif")
 
 

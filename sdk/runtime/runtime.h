@@ -33,7 +33,4 @@ void *td__heap_take(size_t size);
 /* Bytes that the module has allocated; atomic. */
 extern uint64_t td__heap_count;
 
-/* getvnode for each fid. A record whose file is gone has no type; at any other error it stops. */
-int td__each_getvnode(int (*getvnode)(uint64_t fid, struct td_vnode *v), struct td_in fids, struct td_out *records);
-
 #endif

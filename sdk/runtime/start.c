@@ -32,25 +32,6 @@ int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops)
 	return result;
 }
 
-int td__each_getvnode(int (*getvnode)(uint64_t fid, struct td_vnode *v), struct td_in fids, struct td_out *records)
-{
-	const uint64_t *fid = fids.data;
-	int err = 0;
-
-	for (uint32_t i = 0; i < TD_EACH_MAX && i < fids.len / sizeof(*fid) && !err; i++) {
-		struct td_vnode v = { .fid = fid[i] };
-
-		err = getvnode(fid[i], &v);
-		if (err == -TD_ESTALE) {
-			v = (struct td_vnode){ .fid = fid[i] };
-			err = 0;
-		}
-		if (!err)
-			err = td_out_put(records, &v, sizeof(v));
-	}
-	return 0;
-}
-
 void td_now(int64_t *sec, uint32_t *nsec)
 {
 	struct td_frame *f = td__svc_context()->frame;
