@@ -214,11 +214,29 @@ static int undo(void)
 
 /* ---- Time */
 
+/* How often slower than it should be is this machine, such as an emulated one? 1 and more. */
+static unsigned slowness(void)
+{
+	const uint64_t begin = now_ms();
+
+	act(USE_SPIN, 20, 0);
+	return 1 + (unsigned)(now_ms() - begin) / 30;
+}
+
+/* For limits of so many milliseconds on a machine that is not slow. */
+static int limit_to(unsigned ms)
+{
+	char knobs[64];
+
+	snprintf(knobs, sizeof(knobs), "time=%ums/60s", ms * slowness());
+	return move_to(knobs);
+}
+
 static int slow(void)
 {
 	uint64_t begin;
 
-	WANT(!move_to("time=150ms/60s")); /* a busy machine may stop any step for a while */
+	WANT(!limit_to(150)); /* a busy machine may stop any step for a while */
 	begin = now_ms();
 	WANT(!act(USE_SLOW, 500, 0) && !fault());
 	WANT(now_ms() - begin > 200); /* else it was not slow */
@@ -228,11 +246,14 @@ static int slow(void)
 /* While everything is stopped, no call can get on. */
 static int stopped(void)
 {
-	const struct timespec first = { .tv_nsec = 20000000 }, rest = { .tv_nsec = 400000000 };
+	const struct timespec first = { .tv_nsec = 20000000 };
 	pid_t self = getpid(), helper;
+	struct timespec rest;
 	int err, ended;
 
-	WANT(!move_to("time=150ms/60s"));
+	WANT(!limit_to(150));
+	rest.tv_sec = level.time_ms * 3 / 1000;
+	rest.tv_nsec = level.time_ms * 3 % 1000 * 1000000;
 	helper = fork();
 	WANT(helper >= 0);
 	if (!helper) {
@@ -298,7 +319,7 @@ static int waits(void)
 {
 	struct other a = { .what = USE_HOLD, .off = 500 }, b = { .what = USE_HOLD, .off = 1 };
 
-	WANT(!move_to("time=150ms/60s"));
+	WANT(!limit_to(150));
 	together(&a, &b);
 	WANT(!a.err && !b.err && !fault());
 	return 0;
