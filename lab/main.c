@@ -20,7 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { JOBS_MAX = 64, TRIAL_SECONDS = 30, IDS = 200, BATCH = 500 };
+enum { JOBS_MAX = 64, TRIAL_SECONDS = 30, IDS = 200, BATCH = 500,
+       LOOPS = 200 /* that a trial may meet: each of its operations twice, if the module is not given up before */ };
 
 struct options {
 	const char *module, *level, *kinds, *replay;
@@ -48,7 +49,7 @@ struct campaign {
 	struct child children[JOBS_MAX];
 	struct lab_row rows[128], sum;
 	struct lab_campaign report;
-	uint64_t started_ns, told_ns, unfit;
+	uint64_t started_ns, told_ns, unfit, trial_ns; /* trial_ns: until a trial is taken for hung */
 	sigset_t ended; /* SIGCHLD, which is waited for and not delivered */
 };
 
@@ -86,6 +87,8 @@ static void set_level(struct campaign *c)
 	if (td_level_parse(c->o.level, &level, why, sizeof(why)))
 		fail(2, "%s", why);
 	snprintf(c->level, sizeof(c->level), "%s%s", c->o.level, level.time_ms && !strstr(c->o.level, "time=") ? ",time=1s" : "");
+	td_level_parse(c->level, &level, why, sizeof(why));
+	c->trial_ns = TRIAL_SECONDS * 1000000000ull + (uint64_t)LOOPS * level.time_ms * 1000000;
 	if (!td__walls[level.wall] || td__walls[level.wall]->available(why, sizeof(why)))
 		fail(1, "this machine cannot have level %s: %s", c->o.level, td__walls[level.wall] ? why : "the build has no such wall");
 	if (level.wall != TD_WALL_SFI)
@@ -160,7 +163,7 @@ static void start(struct campaign *c, uint32_t job, const struct lab_kind *kind,
 	snprintf(child->id, IDS, "%s:%s:%llu:%llu", c->o.level, kind->name, (unsigned long long)c->o.seed, (unsigned long long)number);
 	child->kind = kind;
 	child->number = number;
-	child->deadline_ns = now_ns() + TRIAL_SECONDS * 1000000000ull;
+	child->deadline_ns = now_ns() + c->trial_ns;
 	fflush(0);
 	child->pid = fork();
 	if (child->pid < 0)
