@@ -72,7 +72,7 @@ static int take_blame(struct td__process *p)
 
 /* ---- Crossing */
 
-/* Are both sides to spin in this crossing? On one core there is nothing to try. */
+/* For how many rounds both sides spin in this crossing. On one core there is nothing to try. */
 static uint32_t spins(const struct td__process *p, struct td__patience *w)
 {
 	if (!w->spins && p->cores > 1 && !w->left--) {
@@ -81,7 +81,10 @@ static uint32_t spins(const struct td__process *p, struct td__patience *w)
 		w->every = !w->every ? TRY_OFTEN : w->every < TRY_SELDOM ? 2 * w->every : TRY_SELDOM;
 		w->left = w->every;
 	}
-	return w->spins ? TD__SPIN_MOST : 0;
+	if (!w->spins)
+		return 0;
+	/* An idle core takes some 25 us to wake: so long it takes to begin. */
+	return w->score <= SCORE_FIRST + 1 ? TD__SPIN_MOST : TD__SPIN;
 }
 
 static void score(struct td__patience *w, int won)
@@ -98,10 +101,10 @@ static void score(struct td__patience *w, int won)
 }
 
 /* Until the turn is the host's: 1. 0: the process is dead. */
-static int await(struct td__process *p, struct td__seat *s)
+static int await(struct td__process *p, struct td__seat *s, uint32_t rounds)
 {
 	uint32_t *turn = &s->control->turn;
-	int soon = td__turn_spin(turn, TD__TURN_MODULE, s->patience.spins ? TD__SPIN_MOST : 0);
+	int soon = td__turn_spin(turn, TD__TURN_MODULE, rounds);
 
 	score(&s->patience, soon);
 	if (soon)
@@ -121,15 +124,16 @@ static int await(struct td__process *p, struct td__seat *s)
 
 static int cross(struct td__process *p, struct td__seat *s)
 {
+	uint32_t rounds = spins(p, &s->patience);
 	int alive, asleep;
 
-	__atomic_store_n(&s->control->spin, spins(p, &s->patience), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->control->spin, rounds, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->inside, 1, __ATOMIC_RELEASE);
 	asleep = td__turn_give(&s->control->turn, TD__TURN_MODULE);
 	if (asleep)
 		wake(&s->control->turn);
 	score(&s->patience, !asleep);
-	alive = await(p, s);
+	alive = await(p, s, rounds);
 	__atomic_store_n(&s->inside, 0, __ATOMIC_RELEASE);
 	return alive;
 }

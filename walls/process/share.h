@@ -141,10 +141,10 @@ static inline uint64_t td__share_size(uint32_t nslots)
 /* ---- Waiting for a turn, the same on both sides */
 
 /*
- * Rounds of a pause at most before one sleeps: some 20 us. Whether it is worth any, the host sees, and says so to the module: it pays if
+ * Rounds of a pause before one sleeps: some 20 us; at most 100. Whether it is worth any, the host sees, and says so to the module: it pays if
  * both run at the same time, on two cores that have nothing else to do.
  */
-enum { TD__SPIN_MOST = 1000 };
+enum { TD__SPIN = 1000, TD__SPIN_MOST = 5 * TD__SPIN };
 
 /* Spin while the turn is `other`. 1: it has changed. */
 static inline int td__turn_spin(const uint32_t *turn, uint32_t other, uint32_t rounds)
