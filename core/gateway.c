@@ -303,6 +303,7 @@ static uint32_t kind_of(int error)
 	case TD_ESTALE: return TD_MISTAKE_HANDLE;
 	case TD_EPERM:
 	case TD_EDEADLK: return TD_MISTAKE_OPERATION;
+	case TD_ENOMEM:
 	case TD_EMFILE: return TD_MISTAKE_LIMIT;
 	default: return TD_MISTAKE_ARGUMENT;
 	}

@@ -7,7 +7,8 @@
  *   CLOSED --open--> CONNECTING --> LIVE --lost, closed, rules broken--> CLOSED (another generation)
  *
  * A message in flight is a `pending`, found by its tag. It is made when the message is to be sent, and ends when
- * its reply has been received, when nobody can ask for it any more (the call is over, the domain has ended), or with the connection.
+ * nobody can ask for its reply any more (it has been received, the call is over, the domain has ended), or with the connection. The
+ * reply to a tag of a call's own can be asked for until that call is over: one that is made again gets it without sending again.
  *
  * Nobody owns the reading of a socket. Of those who wait for replies one reads for all (`pumping`), and hands that
  * on when his own has come. Messages to be sent stand in a queue, which whoever adds to it empties as far as it goes without
@@ -36,6 +37,7 @@ struct td__pending {
 	uint32_t waits;  /* somebody waits for it */
 	uint32_t posted; /* by so_send: whoever asks first gets the reply, in whatever call */
 	uint32_t replied;
+	uint32_t taken; /* somebody has the reply; it stays for the same call, should that be made again */
 	struct td__mbuf *request, *reply;
 	struct td__cond came;
 };
@@ -126,15 +128,15 @@ int td__net_status(struct td__net *net, struct td_net_counts *out);
 /* Who waits looks whether he still may. */
 void td__net_interrupt(struct td__net *net);
 
-/* ---- Services: socket.c. `c` is the call that asks; they wait. */
+/* ---- Services: socket.c. `c` is the call that asks; they wait. ENOTCONN, EBADMSG: the connection is lost; ESTALE: there was none. */
 
 int td__socket_open(struct td__call *c, uint32_t port, uint32_t flags, uint32_t ms, uint32_t *handle);
-void td__socket_close(struct td__net *net, uint32_t handle);
+int td__socket_close(struct td__net *net, uint32_t handle);
 /* Put a message into flight. 0 if one with this tag and the same bytes is already. */
 int td__socket_send(struct td__call *c, uint32_t handle, struct td__mbuf *request, uint32_t posted);
 /* Wait for the reply, which becomes the caller's. */
 int td__socket_receive(struct td__call *c, uint32_t handle, uint32_t tag, uint32_t ms, struct td__mbuf **reply);
-void td__socket_forget(struct td__net *net, uint32_t handle, uint32_t tag);
+int td__socket_forget(struct td__net *net, uint32_t handle, uint32_t tag);
 
 /* Wait, and do nothing. */
 int td__net_sleep(struct td__call *c, uint32_t ms);

@@ -376,6 +376,17 @@ int td__svc_do_so_open(struct td__call *c, uint32_t port, uint32_t flags, uint32
 	return err ? err : tell(c, socket, &value, sizeof(value));
 }
 
+static int used_socket(struct td__call *c, int err)
+{
+	return err == -TD_ESTALE ? td__careless(c, TD_ESTALE, "socket: no such handle was given") : err;
+}
+
+/* The same, posted: that the connection is lost is nobody's mistake. */
+static int posted_to_socket(struct td__call *c, int err)
+{
+	return err == -TD_ESTALE ? used_socket(c, err) : 0;
+}
+
 /* An mbuf that can be sent. */
 static struct td__mbuf *message(struct td__call *c, uint32_t handle, int *err)
 {
@@ -396,7 +407,7 @@ static int receive(struct td__call *c, uint32_t socket, uint32_t tag, uint32_t r
 	struct td_reply r = { 0 };
 	struct td__mbuf *m;
 	uint32_t n;
-	int err = td__socket_receive(c, socket, tag, ms, &m);
+	int err = used_socket(c, td__socket_receive(c, socket, tag, ms, &m));
 
 	if (err)
 		return err;
@@ -427,7 +438,7 @@ int td__svc_do_so_call(struct td__call *c, uint32_t socket, uint32_t request, ui
 
 	if (!m)
 		return err;
-	err = td__socket_send(c, socket, m, 0);
+	err = used_socket(c, td__socket_send(c, socket, m, 0));
 	return err ? err : receive(c, socket, td__tag_of(m), reply, ms, head, head_len);
 }
 
@@ -439,8 +450,7 @@ int td__svc_do_so_send(struct td__call *c, uint32_t socket, uint32_t request)
 
 	if (!m)
 		return err;
-	td__socket_send(c, socket, m, 1);
-	return 0;
+	return posted_to_socket(c, td__socket_send(c, socket, m, 1));
 }
 
 int td__svc_do_so_receive(struct td__call *c, uint32_t socket, uint32_t tag, uint32_t reply, uint32_t ms, void *head,
@@ -455,18 +465,14 @@ int td__svc_do_so_forget(struct td__call *c, uint32_t socket, uint32_t tag)
 {
 	int err = may_use_network(c);
 
-	if (!err)
-		td__socket_forget(&c->fs->net, socket, tag);
-	return err;
+	return err ? err : posted_to_socket(c, td__socket_forget(&c->fs->net, socket, tag));
 }
 
 int td__svc_do_so_close(struct td__call *c, uint32_t socket)
 {
 	int err = may_use_network(c);
 
-	if (!err)
-		td__socket_close(&c->fs->net, socket);
-	return err;
+	return err ? err : posted_to_socket(c, td__socket_close(&c->fs->net, socket));
 }
 
 int td__svc_do_sleep(struct td__call *c, uint32_t ms)

@@ -87,7 +87,7 @@ static void remove_pending(struct td__socket *s, struct td__pending *p)
 	while (*at != p)
 		at = &(*at)->next;
 	*at = p->next;
-	s->npending--;
+	s->npending -= !p->taken;
 	td__mbuf_drop(&s->net->pool, p->request);
 	td__mbuf_drop(&s->net->pool, p->reply);
 	td__cond_fini(&p->came);
@@ -346,18 +346,20 @@ static uint32_t handle_of(const struct td__net *net, const struct td__socket *s)
 	return (uint32_t)(s - net->sockets) | s->generation << 8;
 }
 
-/* The live socket of a handle, with its mutex held; 0 and an error. */
+/* The live socket of a handle, with its mutex held; 0 and an error: ESTALE for a handle that nobody was ever given. */
 static struct td__socket *lock_socket(struct td__net *net, uint32_t handle, int *err)
 {
 	struct td__socket *s = socket_at(net, handle);
+	uint32_t generation = handle >> 8;
 
 	*err = -TD_ESTALE;
 	if (!s)
 		return 0;
 	td__mutex_lock(&s->mutex);
-	if (s->state == TD__LIVE && handle_of(net, s) == handle)
+	if (s->state == TD__LIVE && generation == s->generation)
 		return s;
-	*err = s->broken && handle >> 8 == ((s->generation - 1) & 0xffffff) ? -TD_EBADMSG : -TD_ENOTCONN;
+	if (generation && generation < s->generation)
+		*err = s->broken && generation == s->generation - 1 ? -TD_EBADMSG : -TD_ENOTCONN;
 	td__mutex_unlock(&s->mutex);
 	return 0;
 }
@@ -441,6 +443,12 @@ static int wait_for(struct td__call *c, struct td__socket *s, struct td__pending
 	}
 }
 
+/* Tags with the highest bit are the module's, for messages that do not belong to one call. */
+static int is_of_a_call(uint32_t tag)
+{
+	return !(tag >> 31);
+}
+
 int td__socket_receive(struct td__call *c, uint32_t handle, uint32_t tag, uint32_t ms, struct td__mbuf **reply)
 {
 	struct td__pending *p;
@@ -460,11 +468,13 @@ int td__socket_receive(struct td__call *c, uint32_t handle, uint32_t tag, uint32
 	err = wait_for(c, s, p, ms);
 	asleep(c, 0);
 	p->waits = 0;
-	if (!err) {
-		*reply = p->reply;
-		p->reply = 0;
-	}
-	if (!err || err == -TD_ENOTCONN || err == -TD_EBADMSG || handle_of(&c->fs->net, s) != handle)
+	if (!err)
+		*reply = td__mbuf_hold(p->reply);
+	if (!err && is_of_a_call(tag)) {
+		s->npending -= !p->taken;
+		p->taken = 1;
+		c->left_messages = 1;
+	} else if (!err || err == -TD_ENOTCONN || err == -TD_EBADMSG || handle_of(&c->fs->net, s) != handle)
 		remove_pending(s, p); /* else it stays in flight */
 	else
 		c->left_messages = 1;
@@ -473,7 +483,7 @@ int td__socket_receive(struct td__call *c, uint32_t handle, uint32_t tag, uint32
 	return err;
 }
 
-void td__socket_forget(struct td__net *net, uint32_t handle, uint32_t tag)
+int td__socket_forget(struct td__net *net, uint32_t handle, uint32_t tag)
 {
 	struct td__pending *p;
 	struct td__socket *s;
@@ -481,11 +491,12 @@ void td__socket_forget(struct td__net *net, uint32_t handle, uint32_t tag)
 
 	s = lock_socket(net, handle, &err);
 	if (!s)
-		return;
+		return err;
 	p = find(s, tag);
 	if (p && !p->waits)
 		remove_pending(s, p);
 	td__mutex_unlock(&s->mutex);
+	return 0;
 }
 
 /* ---- Connecting */
@@ -576,16 +587,17 @@ int td__socket_open(struct td__call *c, uint32_t port, uint32_t flags, uint32_t 
 	return err;
 }
 
-void td__socket_close(struct td__net *net, uint32_t handle)
+int td__socket_close(struct td__net *net, uint32_t handle)
 {
 	struct td__socket *s;
 	int err;
 
 	s = lock_socket(net, handle, &err);
 	if (!s)
-		return;
+		return err;
 	lose(s, -TD_ENOTCONN);
 	td__mutex_unlock(&s->mutex);
+	return 0;
 }
 
 /* ---- The network of a mount */

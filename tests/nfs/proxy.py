@@ -11,6 +11,11 @@ import threading
 import time
 
 # What can happen to a reply. The first line leaves a careful client's files correct; the second may cost it an error.
+NFS, WRITE, COMMIT, UNSTABLE, JUKEBOX = 100003, 7, 21, 0, 10008
+
+# Words that follow the status of a reply that is an error: NULL to COMMIT (RFC 1813), all of them "nothing is known".
+AFTER_ERROR = (0, 0, 2, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 4, 3, 1, 1, 1, 1, 1, 2)
+
 HARMLESS = ("pass", "cut", "half", "delay", "swap", "twice", "stranger", "oversized", "dribble", "lost")
 HARMFUL = ("short", "noise", "empty", "long")
 
@@ -36,6 +41,31 @@ def read_record(sock):
         data += read_exactly(sock, mark & 0x7FFFFFFF)
         if mark >> 31:
             return data
+
+
+class Request:
+    """A call as the server sees it (RFC 5531)."""
+
+    def __init__(self, data):
+        self.data, self.xid = data, data[:4]
+        self.program, _, self.proc, _, length = struct.unpack(">5I", data[12:32])
+        self.cred, self.args = data[32:32 + length], 40 + length
+
+    def auth_sys(self):
+        """uid and groups, the first one included."""
+        name, = struct.unpack(">I", self.cred[4:8])
+        at = 8 + (name + 3 & ~3)
+        uid, gid, n = struct.unpack(">3I", self.cred[at:at + 12])
+        return uid, {gid, *struct.unpack(f">{n}I", self.cred[at + 12:at + 12 + 4 * n])}
+
+    def reply(self, results):
+        return self.xid + struct.pack(">5I", 1, 0, 0, 0, 0) + results
+
+    def write(self):
+        """Of a WRITE: how many bytes, and how stable."""
+        length, = struct.unpack(">I", self.data[self.args:self.args + 4])
+        at = self.args + 4 + (length + 3 & ~3) + 8
+        return struct.unpack(">II", self.data[at:at + 8])
 
 
 class Pair:
@@ -66,8 +96,16 @@ class Pair:
 
     def up(self):
         data = read_record(self.client)
-        if self.proxy.ask("request") == "cut":
+        request = Request(data)
+        self.proxy.note(request)
+        what = self.proxy.ask("request", request)
+        if what == "cut":
             self.cut()
+        elif what == "swallow":
+            return
+        elif isinstance(what, bytes):
+            self.client.sendall(record(what))
+            return
         self.server.sendall(record(data))
 
     def send(self, data):
@@ -153,6 +191,7 @@ class Pair:
 class Proxy:
     def __init__(self, port, to, seed=1):
         self.to, self.count, self.lock = to, {"request": 0, "reply": 0}, threading.Lock()
+        self.seen, self.credentials, self.put_off, self.forgotten, self.forgetting = [], [], set(), 0, False
         self.seed(seed)
         self.plan = lambda kind, n: "pass"
         self.listener = socket.create_server(("127.0.0.1", port))
@@ -161,13 +200,55 @@ class Proxy:
     def seed(self, seed):
         self.random = random.Random(seed)
 
-    def ask(self, kind):
+    def note(self, request):
+        with self.lock:
+            self.seen.append((request.program, request.proc))
+            if len(request.cred) >= 20:
+                self.credentials.append(request.auth_sys())
+
+    def groups(self, uid):
+        """Of which groups the server was told that this user has them, his own one aside."""
+        return set().union(*(groups for who, groups in self.credentials if who == uid)) - {uid}
+
+    def ask(self, kind, request=None):
+        """What is to happen to a message; bytes: this is the answer, and the server does not see the request."""
         with self.lock:
             self.count[kind] += 1
-            return self.plan(kind, self.count[kind])
+            what = self.plan(kind, self.count[kind])
+            if request and self.forgetting:
+                return self.forgets(request) or what
+            if what == "jukebox":
+                return self.puts_off(request)
+            return what
+
+    def puts_off(self, request):
+        if request.program != NFS or not 0 < request.proc < len(AFTER_ERROR):
+            return "pass"
+        self.put_off.add(request.proc)
+        return request.reply(struct.pack(">I", JUKEBOX) + bytes(4 * AFTER_ERROR[request.proc]))
+
+    def forget(self):
+        """Data that is written unstable is acknowledged and lost; the next COMMIT has another verifier, and that is all."""
+        self.forgotten, self.forgetting = 0, True
+
+    def forgets(self, request):
+        if request.program != NFS:
+            return None
+        if request.proc == WRITE:
+            count, stable = request.write()
+            if stable != UNSTABLE:
+                return None
+            self.forgotten += count
+            return request.reply(struct.pack(">5I", 0, 0, 0, count, UNSTABLE) + b"forgets!")
+        if request.proc == COMMIT and self.forgotten:
+            self.forgetting = False
+            return request.reply(struct.pack(">3I", 0, 0, 0) + b"another!")
+        return None
 
     def calm(self):
         self.plan = lambda kind, n: "pass"
+        self.forgetting = False
+        self.seen, self.credentials = [], []
 
     def at(self, kind, n, what):
         """From now on the nth message of this kind, and no other."""
