@@ -597,6 +597,8 @@ def msg_args(s):
             out.append("out, m->want")
     if slot > 4:
         sys.exit(f"service {s.name}: more than 4 scalars")
+    if service_params(s).count(",") > 5:
+        sys.exit(f"service {s.name}: more than 6 parameters, which walls pass in registers")
     return ", ".join(["c"] + out)
 
 

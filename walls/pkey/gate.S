@@ -93,16 +93,16 @@ td__pkey_recover:
 	jmp	td__gate_leave
 
 /*
- * Service number r9d; keys are open; rdx and rcx are in r10 and r11; the stack is still the
- * module's.
+ * Service number xmm0; keys are open; rdx and rcx are in r10 and r11; the stack is still the
+ * module's. All six registers with arguments stay as they were.
  */
 	hidden	td__pkey_service
 	.p2align 4
 td__pkey_service:
 	mov	%r10, %rdx
 	mov	%r11, %rcx
-	mov	%r9d, %r9d
-	cmp	td__pkey_nservices(%rip), %r9d
+	movd	%xmm0, %r10d
+	cmp	td__pkey_nservices(%rip), %r10d
 	jae	bad
 	gate	%rax
 	mov	%rsp, TD__GATE_INNER(%rax)
@@ -111,8 +111,8 @@ td__pkey_service:
 	movl	$TD__GATE_SERVICE, TD__GATE_STATE(%rax)
 	push	%rax
 	clear_flags
-	lea	td__pkey_services(%rip), %r8
-	call	*(%r8, %r9, 8)
+	lea	td__pkey_services(%rip), %r11
+	call	*(%r11, %r10, 8)
 	mov	8(%rsp), %r10
 	mov	%eax, %r11d
 	movl	$TD__GATE_MODULE, TD__GATE_STATE(%r10)
@@ -204,9 +204,10 @@ td__pkey_stub_back:
 	mov	%r11d, %eax
 	ret
 
-/* r9d: number of the service. */
+/* eax: number of the service. No other register is free while the keys are opened. */
 	.p2align 4
 td__pkey_stub_service:
+	movd	%eax, %xmm0
 	mov	%rdx, %r10
 	mov	%rcx, %r11
 	open_keys

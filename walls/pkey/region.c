@@ -62,18 +62,17 @@ static uint8_t *service_stub(const struct td__region *r, uint32_t n)
 	return r->stubs + STUB_CODE + n * TD__PKEY_STUB_SIZE;
 }
 
-/* mov $n, %r9d; jmp stub_service */
+/* mov $n, %eax; jmp stub_service */
 static void write_service(const struct td__region *r, uint32_t n)
 {
 	uint8_t *p = service_stub(r, n);
 	const uint8_t *to = r->stubs + (td__pkey_stub_service - td__pkey_template);
-	int32_t distance = (int32_t)(to - (p + 11));
+	int32_t distance = (int32_t)(to - (p + 10));
 
-	p[0] = 0x41;
-	p[1] = 0xb9;
-	memcpy(p + 2, &n, sizeof(n));
-	p[6] = 0xe9;
-	memcpy(p + 7, &distance, sizeof(distance));
+	p[0] = 0xb8;
+	memcpy(p + 1, &n, sizeof(n));
+	p[5] = 0xe9;
+	memcpy(p + 6, &distance, sizeof(distance));
 }
 
 static int write_stubs(struct td__region *r, uint32_t rights)

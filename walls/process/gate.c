@@ -164,6 +164,11 @@ static int is_heeded(uint32_t service)
 	case TD_SVC_brelse:
 	case TD_SVC_unlock:
 	case TD_SVC_vrele:
+	case TD_SVC_mb_free:
+	case TD_SVC_so_send: /* whoever waits for the reply hears of it */
+	case TD_SVC_so_forget:
+	case TD_SVC_so_close:
+	case TD_SVC_explain:
 	case TD_SVC_log: return 0;
 	default: return 1;
 	}
