@@ -83,6 +83,7 @@ storm: all
 # The table of CAVEATS.md, from trials.
 caveats: all
 	@tests/lab/matrix --build $(BUILD) --caveats CAVEATS.md --write --emulate
+	@tests/attack/table $(BUILD)/tests/attack/net_use $(BUILD)/tests/attack CAVEATS.md --write --vm tests/vm/run
 
 bench: all
 	@scripts/install-packages bench

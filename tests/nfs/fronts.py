@@ -163,7 +163,7 @@ class Volume:
     name = "inproc"
 
     def __init__(self, _tadan, helper, module, _folder):
-        self.helper, self.module, self.process = helper, module, None
+        self.helper, self.module, self.process, self.taker = helper, module, None, None
         self.lock, self.numbers, self.waiting, self.ended = threading.Lock(), itertools.count(1), {}, False
 
     def start(self, url, level, options):
@@ -173,7 +173,8 @@ class Volume:
         if result:
             self.process.wait()
             raise RuntimeError(data.decode())
-        threading.Thread(target=self.take, daemon=True).start()
+        self.taker = threading.Thread(target=self.take, daemon=True)
+        self.taker.start()
 
     def receive(self):
         line = self.process.stdout.readline().split()
@@ -210,11 +211,13 @@ class Volume:
 
     def end(self):
         self.process.stdin.close()
+        self.taker.join(60)
         return not self.process.wait(60)
 
     def force(self):
         self.ask("cut")
         self.process.stdin.close()
+        self.taker.join(10)
         self.process.wait(10)
 
     def status(self):

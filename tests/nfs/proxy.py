@@ -222,7 +222,8 @@ class Proxy:
             return what
 
     def puts_off(self, request):
-        if request.program != NFS or not 0 < request.proc < len(AFTER_ERROR):
+        """The first request of each procedure."""
+        if request.program != NFS or not 0 < request.proc < len(AFTER_ERROR) or request.proc in self.put_off:
             return "pass"
         self.put_off.add(request.proc)
         return request.reply(struct.pack(">I", JUKEBOX) + bytes(4 * AFTER_ERROR[request.proc]))
