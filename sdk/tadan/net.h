@@ -61,7 +61,8 @@ int td_sock_open(uint32_t port, uint32_t flags, uint32_t ms, uint32_t *sock);
  * Send `request` and wait for its reply, in one turn. room: 8 bytes and up, TD_REPLY_ROOM at most.
  * Errors: ENOTCONN (see above), ETIMEDOUT: the request stays in flight, and the same call again waits on without sending it
  * twice; EBADMSG: the server broke the rules, the connection is lost; EEXIST: another message with this tag is in flight; EMSGSIZE;
- * ENOBUFS: too many in flight; EIO: the mount is being ended.
+ * ENOBUFS: too many in flight; ESTALE: no such handle was ever given, a mistake; EIO: the mount is being ended. The reply to a tag of td_tag()'s
+ * stays until the call is over: the same call again, also one that is made again after a fault, gets it without sending.
  */
 int td_sock_call(uint32_t sock, td_mbuf request, uint32_t ms, struct td_reply *r, uint32_t room);
 /*
