@@ -63,6 +63,12 @@ static const char *entry_name(uint32_t what)
 	}
 }
 
+/* A chain's entry says nothing that means something outside of the server. */
+static uint64_t number_of(const struct td_fault_entry *e)
+{
+	return e->what == TD__ENTRY_KEPT || e->what == TD__ENTRY_UNKEPT ? 0 : e->blkno;
+}
+
 static json_t *journal(const struct td_fault *f)
 {
 	json_t *entries = json_array();
@@ -71,7 +77,7 @@ static json_t *journal(const struct td_fault *f)
 		json_array_append_new(entries,
 				      json_pack("{s:s, s:o, s:o, s:o}", "what",
 						entry_name(f->last[i].what), "block",
-						td__cli_json_number(f->last[i].blkno), "offset",
+						td__cli_json_number(number_of(&f->last[i])), "offset",
 						td__cli_json_number(f->last[i].off), "length",
 						td__cli_json_number(f->last[i].len)));
 	return entries;

@@ -106,6 +106,8 @@ static void print_entry(json_t *entry, const char *name, FILE *to)
 		       number(entry, "offset"), number(entry, "block"));
 	else if (strstr(what, "block"))
 		row_of(to, name, "%s: block %lld", what, number(entry, "block"));
+	else if (strstr(what, "vnode"))
+		row_of(to, name, "%s: vnode 0x%llx", what, number(entry, "block"));
 	else
 		row_of(to, name, "%s: %lld", what, number(entry, "offset"));
 }
