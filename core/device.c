@@ -6,6 +6,7 @@ enum {
 	RUNS = 4096,              /* discarded runs remembered */
 	IDLE_BYTES = 64 << 20,    /* kept in memory though discarded */
 	IDLE_RUN_BYTES = 1 << 20, /* a longer run is given back at once */
+	COUNTED_RUN = 4096,       /* a longer run is counted as a change of all blocks: counts cost memory */
 };
 
 static uint64_t spans_of(const struct td__device *dev)
@@ -21,6 +22,8 @@ static void free_memory(struct td__device *dev)
 		td__port_pages_free(&dev->state);
 	if (dev->idle.size)
 		td__port_pages_free(&dev->idle);
+	if (dev->changes.size)
+		td__port_pages_free(&dev->changes);
 	if (dev->runs)
 		td__port_free(dev->runs, RUNS * sizeof(*dev->runs));
 	if (dev->busy)
@@ -146,6 +149,33 @@ uint64_t td__device_next(const struct td__device *dev, uint64_t blkno, uint64_t 
 		blkno++;
 	}
 	return end;
+}
+
+/* ---- Counts */
+
+int td__device_count(struct td__device *dev)
+{
+	int err = 0;
+
+	td__mutex_lock(&dev->load);
+	if (!dev->counts)
+		err = td__port_pages(((dev->blocks + 1) * sizeof(*dev->counts) + 4095) & ~4095ull, &dev->changes);
+	if (!err)
+		__atomic_store_n(&dev->counts, dev->changes.base, __ATOMIC_RELEASE);
+	td__mutex_unlock(&dev->load);
+	return err;
+}
+
+static void note_changes(struct td__device *dev, uint64_t blkno, uint64_t n)
+{
+	uint64_t *counts = __atomic_load_n(&dev->counts, __ATOMIC_ACQUIRE);
+
+	if (!counts)
+		return;
+	if (n > COUNTED_RUN)
+		__atomic_add_fetch(&counts[0], 1, __ATOMIC_RELEASE);
+	for (uint64_t i = 1; i <= n && n <= COUNTED_RUN; i++)
+		__atomic_add_fetch(&counts[blkno + i], 1, __ATOMIC_RELEASE);
 }
 
 /* ---- Loading */
@@ -279,12 +309,14 @@ void td__device_changed(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
 	for (uint64_t i = 0; dev->disk && i < count; i++)
 		td__device_mark(dev, blkno + i, TD__ZERO, TD__DATA);
+	note_changes(dev, blkno, count);
 }
 
 void td__device_altered(struct td__device *dev, uint64_t blkno)
 {
 	if (dev->disk)
 		td__device_mark(dev, blkno, TD__ZERO, TD__LOG);
+	note_changes(dev, blkno, 1);
 }
 
 void td__device_forget(struct td__device *dev, uint64_t blkno)
@@ -295,6 +327,7 @@ void td__device_forget(struct td__device *dev, uint64_t blkno)
 	old = __atomic_exchange_n(state_of(dev, blkno), 0, __ATOMIC_ACQ_REL);
 	__atomic_sub_fetch(&dev->data_blocks, in_place(old), __ATOMIC_RELAXED);
 	__atomic_sub_fetch(&dev->log_blocks, in_log(old), __ATOMIC_RELAXED);
+	note_changes(dev, blkno, 1);
 }
 
 static void drop(struct td__device *dev, uint64_t blkno, uint64_t count)
@@ -304,6 +337,7 @@ static void drop(struct td__device *dev, uint64_t blkno, uint64_t count)
 		lay_idle(dev, blkno, count);
 	else
 		td__port_pages_drop(&dev->data, blkno * dev->bsize, count * dev->bsize);
+	note_changes(dev, blkno, count);
 }
 
 static uint64_t idle_run(struct td__device *dev, uint64_t blkno, uint64_t count, int idle)
@@ -331,13 +365,13 @@ static void wake_zeroes(struct td__device *dev, uint64_t blkno, uint64_t count)
 
 void td__device_zero(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
-	if (!dev->disk) {
+	if (dev->disk)
+		td__port_pages_drop(&dev->data, blkno * dev->bsize, count * dev->bsize);
+	else
 		wake_zeroes(dev, blkno, count);
-		return;
-	}
-	td__port_pages_drop(&dev->data, blkno * dev->bsize, count * dev->bsize);
-	for (uint64_t i = 0; i < count; i++)
+	for (uint64_t i = 0; dev->disk && i < count; i++)
 		td__device_mark(dev, blkno + i, 0, TD__DATA | TD__ZERO);
+	note_changes(dev, blkno, count);
 }
 
 /* FREED, once it is not WRITING: what is written then must not be what a later owner puts there. */

@@ -20,6 +20,9 @@
  * An absent block becomes present under the mutex `load`, or by who overwrites all of it. Marks are set after a change, by operations
  * that the commit waits for (commit.h), so that it finds each change marked.
  *
+ * Behind some walls a module sees blocks as copies only. So that it can keep a copy, how often each block has been changed is
+ * counted, from the first time that a wall asks for it on; a module may read the counts. A block's count grows after the change.
+ *
  * Discarded blocks of a memory device are zeroed and stay in memory for a while, since giving a page back and getting a new one costs
  * more than zeroing it. Such blocks are `idle`; they are given back when more than IDLE_BYTES have gathered.
  */
@@ -57,6 +60,8 @@ struct td__device {
 	struct td__log *log;    /* 0: memory, or an image that is not written to */
 	uint64_t base;          /* where the device begins on the disk, bytes; the maker's to set */
 	struct td__mutex load;  /* guards absent -> present, and what follows */
+	struct td__pages changes; /* of all blocks at once, then of each: 8 bytes; size 0: not counted */
+	uint64_t *counts;       /* the same, 0 until all is ready */
 
 	/* Of an image. */
 	uint8_t *busy;          /* one for each TD__SPAN blocks: not 0 if there may be DATA, LOG or FREED */
@@ -86,6 +91,9 @@ void td__device_destroy(struct td__device *dev);
 
 /* Make blocks present. 0, -TD_EINVAL beyond the end, -TD_EIO from the disk. Sleeps if one is absent. */
 int td__device_load(struct td__device *dev, uint64_t blkno, uint64_t count);
+
+/* From now on count changes. 0 or -TD_ENOMEM. */
+int td__device_count(struct td__device *dev);
 
 /* The kernel's changes: blocks, which are present or overwritten as a whole, are about to change. */
 void td__device_dirty(struct td__device *dev, uint64_t blkno, uint64_t count);
@@ -129,6 +137,12 @@ static inline uint8_t *td__device_at(const struct td__device *dev, uint64_t blkn
 static inline uint8_t td__device_state(const struct td__device *dev, uint64_t blkno)
 {
 	return __atomic_load_n((uint8_t *)dev->state.base + blkno, __ATOMIC_ACQUIRE);
+}
+
+/* How often a block has been changed: two counts that are the same mean the same content. */
+static inline uint64_t td__device_changes(const struct td__device *dev, uint64_t blkno)
+{
+	return __atomic_load_n(&dev->counts[0], __ATOMIC_ACQUIRE) + __atomic_load_n(&dev->counts[1 + blkno], __ATOMIC_ACQUIRE);
 }
 
 /* 1 if no load is needed. */

@@ -470,7 +470,7 @@ static void put_header(const struct td__call *c, struct td_frame *f)
 	f->slot = c->slot;
 	f->views = c->domain->views;
 	f->bsize = c->fs->device->bsize;
-	f->flags = c->again ? TD_FRAME_AGAIN : 0;
+	f->flags = (c->again ? TD_FRAME_AGAIN : 0) | (c->kept ? TD_FRAME_KEPT : 0);
 	f->tag = c->tag;
 	f->now_sec = 0;
 	if (c->fs->remote)
@@ -495,6 +495,7 @@ int td__call_enter(struct td__call *c)
 	int outcome;
 
 	put_header(c, f);
+	c->kept = 0;
 	f->granted = 0;
 	if (c->domain->remote) { /* where asking is dear */
 		f->granted = td__lock_grant(c, c->expected[c->op]);
@@ -657,6 +658,7 @@ int td__call_end(struct td__call *c, td__attempts *tries, int *err)
 	c->expected[c->op] = c->first_lock;
 	if (!*err) {
 		commit(c);
+		c->kept = 1;
 	} else {
 		if (c->domain->level.journal == TD_JOURNAL_ALL)
 			td__journal_undo(c, 0);

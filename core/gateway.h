@@ -135,6 +135,7 @@ struct td__call {
 	uint64_t id; /* of the domain */
 	uint32_t slot;
 	uint32_t owned;    /* claimed by its owner */
+	uint32_t kept;     /* the slot's last call was committed: what it changed has stayed so */
 	uint32_t op;
 	uint32_t prepared; /* of straight calls: the slot's context is as at a call's beginning */
 	int32_t result;    /* what the module returned */

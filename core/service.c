@@ -79,7 +79,7 @@ int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t 
 		td__device_altered(dev, blkno);
 	}
 	*b = (struct td__open_buf){ blkno, buf >> 8, 1 };
-	*view = (uintptr_t)td__device_at(dev, blkno);
+	*view = c->domain->views == TD_VIEW_NONE ? td__device_changes(dev, blkno) : (uintptr_t)td__device_at(dev, blkno);
 	return 0;
 }
 

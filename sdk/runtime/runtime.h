@@ -21,10 +21,20 @@ struct td__context {
 	uint32_t mbufs;    /* bit n: mbuf n is open */
 	uint32_t mbuf_uses;
 	struct td_buf bufs[TD_BUF_MAX];
-	uint8_t *pool[TD_BUF_MAX]; /* blocks of memory for private copies, kept from call to call */
+
+	/* Copies of blocks, kept from call to call: see bufs.c. */
+	struct td__copy *copies;
+	uint32_t ncopies; /* that have memory */
+	uint32_t turn;    /* whose it is to become another block's */
+	uint64_t shown;   /* bit n: an open buf shows copy n */
+	uint64_t written; /* bit n: this call has written to copy n */
+	uint8_t hints[TD_BUF_MAX]; /* where a block's copy was last */
 };
 
 TD_IMPORT struct td__context *td__svc_context(void);
+
+/* A call begins. `kept`: what the slot's last call has written is what the blocks hold. */
+void td__bufs_begin(struct td__context *ctx, int kept);
 
 /* Give the allocator its heap, once a domain. */
 void td__heap_init(void *heap, size_t size);

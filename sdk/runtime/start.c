@@ -16,9 +16,8 @@ void td__begin(struct td_frame *f)
 	ctx->frame = f;
 	ctx->views = f->views;
 	ctx->bsize = f->bsize;
-	for (uint32_t i = 0; i < TD_BUF_MAX && i < ctx->top; i++)
-		ctx->bufs[i] = (struct td_buf){ 0 };
-	ctx->top = ctx->tags = ctx->mbufs = ctx->mbuf_uses = 0;
+	td__bufs_begin(ctx, (f->flags & TD_FRAME_KEPT) != 0);
+	ctx->tags = ctx->mbufs = ctx->mbuf_uses = 0;
 }
 
 int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops)

@@ -166,6 +166,7 @@ _Static_assert(sizeof(struct td_frame) == 144, "frame header");
 enum {
 	TD_FRAME_AGAIN = 1,  /* the call was begun before, and undone; what it did elsewhere may have happened */
 	TD_FRAME_CALLER = 2, /* somebody called, and it is known who */
+	TD_FRAME_KEPT = 4,   /* what the slot's last call has changed has stayed so */
 };
 
 /* With TD_OP_HELLO, the size of the heap comes behind the header. */
@@ -180,6 +181,7 @@ enum { TD_OP_HELLO = 0, TD_FRAME_SIZE = 4096 };
 enum td_views {
 	TD_VIEW_LIVE = 0,     /* the write */
 	TD_VIEW_SNAPSHOT = 1, /* the block as it was before the call: the runtime keeps a copy */
+	TD_VIEW_NONE = 2,     /* there are no views: the runtime keeps copies */
 };
 
 /* A service as a message, for walls that cannot call. `len` bytes of payload follow, padded to 8. */
@@ -223,7 +225,7 @@ struct td_module_info {
 };
 _Static_assert(sizeof(struct td_module_info) == 56, "module info");
 
-enum { TD_MAGIC = 0x6e616454, TD_ABI = 2 };
+enum { TD_MAGIC = 0x6e616454, TD_ABI = 3 };
 enum {
 	TD_MODULE_HOSTED = 1,
 	TD_MODULE_YIELDS = 2,  /* its loops look at td_module_yield */

@@ -53,10 +53,17 @@ static uint8_t *at(struct td__call *c, uint32_t buf, uint32_t off, uint32_t len)
 	return td__device_at(&inside.device, c->bufs[buf & 63].blkno) + off;
 }
 
+int td__device_count(struct td__device *dev)
+{
+	(void)dev;
+	return 0;
+}
+
 int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t fresh,
 		     uint64_t *view)
 {
-	uint64_t place = (uintptr_t)td__device_at(&inside.device, blkno);
+	static uint64_t changes; /* nobody counts them: no copy is ever good */
+	uint64_t place = c->domain->views == TD_VIEW_NONE ? ++changes : (uintptr_t)td__device_at(&inside.device, blkno);
 
 	if (blkno >= INSIDE_BLOCKS)
 		return served(c, -TD_EINVAL);

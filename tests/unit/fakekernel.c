@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bufs are numbered as the runtime numbers them. With FK_LIVE a write is applied at once and
+ * Bufs are numbered as the runtime numbers them. With FK_LIVE and FK_CALLED a write is applied at once and
  * logged for undoing; otherwise it waits in a list until the call ends, or syncs. Discards wait
- * for the commit, if there is an undo log.
+ * for the commit, if there is an undo log. Calls go to the slots by chance, so what one slot's copies hold others change.
  */
 #include <setjmp.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include "fakekernel.h"
 #include "runtime.h"
 
-enum { BLOCK = 4096, LOCKS = 256 };
+enum { BLOCK = 4096, LOCKS = 256, SLOTS = 3 };
 
 struct change { /* an undo record, or a write that waits */
 	uint64_t at;
@@ -30,13 +30,18 @@ struct buf {
 	uint64_t blkno;
 	uint32_t opened;
 	int open;
-	/* FK_SNAPSHOT: memory of its own, so that a sanitizer sees who looks beyond it, or too late. */
+	/* FK_SNAPSHOT, FK_FAR: memory of its own, so that a sanitizer sees who looks beyond it, or too late. */
 	uint8_t *view;
 };
 
 struct fk fk;
 const char *fk_why;
-static struct td__context context;
+static struct slot {
+	struct td__context context;
+	int kept; /* its last call was committed */
+} slots[SLOTS], *slot = slots;
+static uint32_t turns;
+static uint64_t *changes; /* of each block */
 static struct buf bufs[TD_BUF_MAX];
 static struct list undo, posted, discards;
 static uint8_t held[LOCKS], done_with[LOCKS];
@@ -98,6 +103,7 @@ static void apply(uint64_t at, const void *bytes, uint32_t len)
 	if (fk.undo)
 		add(&undo, at, fk.dev + at, len);
 	memcpy(fk.dev + at, bytes, len);
+	changes[at / BLOCK]++;
 }
 
 static void apply_posted(void)
@@ -109,7 +115,7 @@ static void apply_posted(void)
 
 static void change(uint64_t at, const void *bytes, uint32_t len)
 {
-	if (fk.views == FK_LIVE)
+	if (fk.views == FK_LIVE || fk.views == FK_CALLED)
 		apply(at, bytes, len);
 	else
 		add(&posted, at, bytes, len);
@@ -145,7 +151,7 @@ static struct buf *buf_of(uint32_t handle, uint32_t off, uint32_t len)
 
 struct td__context *td__svc_context(void)
 {
-	return &context;
+	return &slot->context;
 }
 
 int td__svc_bread(uint32_t handle, uint64_t blkno, uint32_t fresh, uint64_t *view)
@@ -154,10 +160,8 @@ int td__svc_bread(uint32_t handle, uint64_t blkno, uint32_t fresh, uint64_t *vie
 	int err = service();
 
 	fk.breads++;
-	if (err) {
-		b->opened++; /* a failed one counts */
+	if (err)
 		return err;
-	}
 	if (blkno >= fk.blocks)
 		return careless("block beyond the device");
 	if ((handle & 0xff) >= TD_BUF_MAX || b->open || handle >> 8 != b->opened + 1)
@@ -166,7 +170,9 @@ int td__svc_bread(uint32_t handle, uint64_t blkno, uint32_t fresh, uint64_t *vie
 	if (fresh)
 		change(blkno * BLOCK, zeroes, BLOCK);
 	*view = fk.views == FK_LIVE ? (uintptr_t)(fk.dev + blkno * BLOCK) : 0;
-	if (fk.views == FK_SNAPSHOT) {
+	if (fk.views == FK_CALLED || fk.views == FK_UNMAPPED)
+		*view = changes[blkno];
+	if (fk.views == FK_SNAPSHOT || (fk.views == FK_FAR && blkno % 2)) {
 		b->view = malloc(BLOCK);
 		memcpy(b->view, fk.dev + blkno * BLOCK, BLOCK);
 		*view = (uintptr_t)b->view;
@@ -337,13 +343,15 @@ static void commit(void)
 	apply_posted();
 	for (size_t i = 0; i < discards.n; i++)
 		for (uint64_t at = discards.c[i].at, n = discards.c[i].len; n; n--, at += BLOCK)
-			memset(fk.dev + at, 0, BLOCK);
+			apply(at, zeroes, BLOCK);
 }
 
 static void roll_back(void)
 {
-	for (size_t i = undo.n; i-- > 0;)
+	for (size_t i = undo.n; i-- > 0;) {
 		memcpy(fk.dev + undo.c[i].at, undo.c[i].bytes, undo.c[i].len);
+		changes[undo.c[i].at / BLOCK]++;
+	}
 }
 
 /* What a call that returned has to have given back. */
@@ -357,11 +365,18 @@ static void check_leaks(void)
 			careless("a lock was kept");
 }
 
+static uint32_t views_of(enum fk_views views)
+{
+	return views == FK_LIVE ? TD_VIEW_LIVE : views < FK_CALLED ? TD_VIEW_SNAPSHOT : TD_VIEW_NONE;
+}
+
 int fk_call(uint32_t op, void *frame)
 {
 	struct td_frame *f = frame;
 	volatile int err = -TD_EINTR;
 
+	turns = turns * 1103515245 + 12345;
+	slot = &slots[(turns >> 16) % SLOTS];
 	memset(bufs, 0, sizeof(bufs));
 	memset(held, 0, sizeof(held));
 	memset(done_with, 0, sizeof(done_with));
@@ -372,12 +387,14 @@ int fk_call(uint32_t op, void *frame)
 	f->now_sec = fk.now++;
 	f->now_nsec = 7;
 	f->slot = fk.slot;
-	f->views = fk.views == FK_LIVE ? TD_VIEW_LIVE : TD_VIEW_SNAPSHOT;
+	f->views = views_of(fk.views);
+	f->flags = slot->kept ? TD_FRAME_KEPT : 0;
 	f->bsize = BLOCK;
 	if (!setjmp(ended)) {
 		err = td__enter(f);
 		check_leaks();
 	}
+	slot->kept = !err;
 	if (!err)
 		commit();
 	else if (fk.undo)
@@ -399,24 +416,32 @@ void fk_restart(void)
 	free(heap);
 	heap = malloc(h.heap_size);
 	memset(heap, 0xa5, h.heap_size);
-	memset(&context, 0, sizeof(context));
+	memset(slots, 0, sizeof(slots));
 	h.h.heap_at = (char *)heap - (char *)&h;
 	fk_call(TD_OP_HELLO, &h);
+}
+
+static void *pages(uint64_t size)
+{
+	void *p = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		abort();
+	return p;
 }
 
 void fk_open(uint64_t blocks, enum fk_views views)
 {
 	fk = (struct fk){ .blocks = blocks, .views = views, .undo = 1, .now = 1700000000 };
-	fk.dev = mmap(0, blocks * BLOCK, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (fk.dev == MAP_FAILED)
-		abort();
+	fk.dev = pages(blocks * BLOCK);
+	changes = pages(blocks * sizeof(*changes));
 	fk_restart();
 }
 
 void fk_close(void)
 {
 	munmap(fk.dev, fk.blocks * BLOCK);
+	munmap(changes, fk.blocks * sizeof(*changes));
 	free(heap);
 	heap = 0;
 }

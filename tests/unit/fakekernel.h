@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A kernel for unit tests of modules: the services over a device in memory, one call at a time,
- * with an undo log. It counts what a call does, notices what a call forgets, and can fail or end a
+ * with an undo log. Calls are made in several slots in turn. It counts what a call does, notices what a call forgets, and can fail or end a
  * call at any service.
  */
 #ifndef FAKEKERNEL_H
@@ -12,6 +12,8 @@
 enum fk_views {
 	FK_LIVE, /* views show the block itself */
 	FK_SNAPSHOT, /* views show the block as it was when it was opened; writes are applied when the call ends */
+	FK_FAR, /* the same, and there are no views of every second block */
+	FK_CALLED, /* no views; writes are applied at once */
 	FK_UNMAPPED, /* no views; writes are applied when the call ends */
 	FK_VIEWS
 };

@@ -20,7 +20,7 @@
 
 /* ---- Each operation */
 
-static const char *view_names[] = { "live", "snapshot", "unmapped" };
+static const char *view_names[FK_VIEWS] = { "live", "snapshot", "far", "called", "unmapped" };
 
 static void start(uint64_t blocks, enum fk_views views)
 {

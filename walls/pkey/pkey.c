@@ -63,10 +63,7 @@ static inline int may_pass(struct td__gate *g, const void *memory, uint64_t size
 	return !memory || !size || is_own(g, memory, size, writes);
 }
 
-/*
- * A view is of use only where the module may read the device's pages. It is told with care: there may be no
- * memory where the module wants it, but on the stack there is.
- */
+/* A view is told with care: there may be no memory where the module wants it, but on the stack there is. */
 static int bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t fresh, uint64_t *view)
 {
 	uint64_t at;
@@ -74,8 +71,6 @@ static int bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t fres
 
 	if (err)
 		return err;
-	if (!((const struct pkey *)c->domain->private)->views)
-		at = 0;
 	if (holds(td__gate_current->stack, (uintptr_t)view, sizeof(at)))
 		*view = at;
 	else if (td__port_copy(view, &at, sizeof(at)))
@@ -210,6 +205,8 @@ static int begin(struct pkey *p, struct td__domain *d, char *why, size_t size)
 
 	if (!err)
 		err = take_keys(p, d, why, size);
+	if (!err && d->level.shared == TD_SHARED_UNMAPPED)
+		err = td__device_count(d->device);
 	if (err) {
 		if (reason[0])
 			snprintf(why, size, "%s %s", d->module->path, reason);
@@ -249,7 +246,7 @@ static int pkey_start(struct td__domain *d, char *why, size_t size)
 	set_place(p, d, d->module->file);
 	place_slots(p, d);
 	d->private = p;
-	d->views = p->views ? TD_VIEW_LIVE : TD_VIEW_SNAPSHOT;
+	d->views = p->views ? TD_VIEW_LIVE : TD_VIEW_NONE;
 	d->nslots = TD__SLOTS;
 	return 0;
 }

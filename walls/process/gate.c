@@ -210,7 +210,7 @@ static int one_message(struct td__call *c, struct td__seat *s, struct batch *b)
 		return 1;
 	}
 	b->at += size;
-	if (last || (result && b->asks && m->pad == TD__MSG_CHAINED)) {
+	if (last) {
 		b->answer = result;
 		/* Where the kernel keeps a block is nothing that the module should know. */
 		b->value = m->service == TD_SVC_bread ? 0 : value;

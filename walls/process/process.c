@@ -110,10 +110,11 @@ static void fill_header(struct td__process *p, const struct td__domain *d)
 	h->module_at = td__share_size(p->nslots);
 	h->module_size = e->size;
 	h->writable = d->level.shared == TD_SHARED_RW;
-	if (d->level.shared != TD_SHARED_UNMAPPED) {
+	h->state_size = dev->state.size;
+	if (d->level.shared != TD_SHARED_UNMAPPED)
 		h->data_size = dev->data.size;
-		h->state_size = dev->state.size;
-	}
+	else
+		h->changes_size = dev->changes.size;
 	memcpy((char *)h + h->module_at, e->file, e->size);
 }
 
@@ -129,6 +130,7 @@ static int reopen(int64_t fd)
 static int pass_device(const struct td__domain *d, const struct td__share *h, struct td__spawn *s)
 {
 	int *data = &s->fds[TD__FD_DATA - TD__FD_SHARE], *state = &s->fds[TD__FD_STATE - TD__FD_SHARE];
+	int *changes = &s->fds[TD__FD_CHANGES - TD__FD_SHARE];
 
 	if (h->data_size)
 		*data = h->writable ? fcntl((int)d->device->data.share, F_DUPFD_CLOEXEC, 0) :
@@ -137,7 +139,11 @@ static int pass_device(const struct td__domain *d, const struct td__share *h, st
 		return -errno;
 	if (h->state_size)
 		*state = reopen(d->device->state.share);
-	return h->state_size && *state < 0 ? -errno : 0;
+	if (h->state_size && *state < 0)
+		return -errno;
+	if (h->changes_size)
+		*changes = reopen(d->device->changes.share);
+	return h->changes_size && *changes < 0 ? -errno : 0;
 }
 
 static void take(struct td__process *p, const struct td__spawn *s)
@@ -149,7 +155,7 @@ static void take(struct td__process *p, const struct td__spawn *s)
 static int spawn(struct td__process *p, const struct td__domain *d, int share, char *why, size_t size)
 {
 	char path[PATH_MAX], name[16];
-	struct td__spawn s = { .path = path, .argv = { path, name, 0 }, .fds = { share, -1, -1, -1 }, .share = p->share };
+	struct td__spawn s = { .path = path, .argv = { path, name, 0 }, .fds = { share, -1, -1, -1, -1 }, .share = p->share };
 	int err = td__process_runner(path, sizeof(path), why, size);
 
 	if (err)
@@ -233,7 +239,7 @@ static void publish(struct td__domain *d, struct td__process *p)
 	d->private = p;
 	d->process = p->pid;
 	d->nslots = p->nslots;
-	d->views = TD_VIEW_SNAPSHOT;
+	d->views = d->level.shared == TD_SHARED_UNMAPPED ? TD_VIEW_NONE : TD_VIEW_SNAPSHOT;
 	d->remote = 1;
 	for (uint32_t i = 0; i < p->nslots; i++) {
 		d->slots[i].frame = p->seats[i].frame;
@@ -264,6 +270,8 @@ static int start(struct td__domain *d, char *why, size_t size)
 	p->cores = cores();
 	share = make_share(p, td__share_size(p->nslots) + e->size);
 	err = share < 0 ? share : make_copies(p);
+	if (!err && d->level.shared == TD_SHARED_UNMAPPED)
+		err = td__device_count(d->device);
 	if (err < 0)
 		snprintf(why, size, "no memory to share with the module's process: %s", strerror(-err));
 	if (!err) {

@@ -56,6 +56,8 @@ static void map_all(void)
 		r->data = map(TD__FD_DATA, r->set.data_size, prot, "map the device");
 	if (r->set.state_size)
 		r->state = map(TD__FD_STATE, r->set.state_size, PROT_READ, "map the device's state");
+	if (r->set.changes_size)
+		r->changes = map(TD__FD_CHANGES, r->set.changes_size, PROT_READ, "map the counts of changes");
 	r->heap = map(-1, r->set.heap_size, PROT_READ | PROT_WRITE, "have a heap of this size");
 	r->lanes = map(-1, r->set.nslots * sizeof(*r->lanes), PROT_READ | PROT_WRITE, "have memory");
 	p = map(-1, room, PROT_NONE, "have stacks");
@@ -106,7 +108,7 @@ static int serve(void *arg)
 	for (;;) {
 		td__await_turn(c);
 		c->seen = c->call;
-		l->used = l->ahead = 0;
+		l->used = 0;
 		if (l->frame->op == TD_OP_HELLO) {
 			l->frame->heap_at = td__runner.heap - (uint8_t *)l->frame;
 			((struct td_frame_hello *)l->frame)->heap_size = td__runner.set.heap_size;

@@ -36,7 +36,6 @@ struct td__lane {
 	struct td_frame *frame;
 	uint8_t *ring;
 	uint32_t used;    /* bytes of messages in the ring */
-	uint32_t ahead;   /* not 0: the ring begins with the block of this buf, plus 1 */
 	struct td__context context;
 };
 
@@ -48,6 +47,7 @@ struct td__runner {
 	uint8_t *heap;
 	uint8_t *data;        /* the device's pages, 0: not shared */
 	const uint8_t *state; /* residency, 0: all is there */
+	const uint64_t *changes; /* of all blocks, then of each; 0: the pages are shared */
 	struct td__elf *elf;
 	uint8_t *base;
 	uintptr_t yielder; /* the function that a yield calls: left out where callers are reported */

@@ -3,8 +3,7 @@
  * Services on the module's side: messages in the slot's ring, and the few that are better done otherwise.
  *
  * bread is posted where nothing can go wrong with it: the block is present, or its content is not
- * wanted. Where the device is not shared, its content comes with the same turn as the bread, and waits at
- * the ring's beginning for the buf_read that the runtime makes next.
+ * wanted. If its content is then asked for, that is the same turn.
  */
 #include <string.h>
 
@@ -46,7 +45,6 @@ static void append(struct td__lane *l, struct td_msg *m, const void *data, uint3
 {
 	uint32_t size = (uint32_t)sizeof(*m) + ((len + 7) & ~7u);
 
-	l->ahead = 0;
 	if (size > TD__RING - l->used)
 		turn(l, TD__HANDED_FLUSH);
 	m->len = len;
@@ -83,19 +81,12 @@ int td__ask(struct td_msg *m, const void *data, uint32_t len, uint64_t *value, v
 
 /* ---- The services that are not what they were generated as */
 
-/* Open a block and have its content sent along. */
-static int bread_ahead(uint32_t buf, uint64_t blkno)
+/* Where the module can read the block, or how often that has been changed. */
+static uint64_t view_of(const struct td__runner *r, uint64_t blkno)
 {
-	struct td__lane *l = td__lane();
-	struct td_msg open = { .service = TD_SVC_bread, .pad = TD__MSG_CHAINED, .a = { buf, blkno } };
-	struct td_msg read = { .service = TD_SVC_buf_read, .want = td__runner.set.bsize, .a = { buf } };
-	int err;
-
-	append(l, &open, 0, 0);
-	err = td__ask(&read, 0, 0, 0, 0, td__runner.set.bsize);
-	if (!err)
-		l->ahead = buf + 1;
-	return err;
+	if (r->data)
+		return (uintptr_t)r->data + blkno * r->set.bsize;
+	return __atomic_load_n(&r->changes[0], __ATOMIC_ACQUIRE) + __atomic_load_n(&r->changes[1 + blkno], __ATOMIC_ACQUIRE);
 }
 
 static int bread(uint32_t buf, uint64_t blkno, uint32_t fresh, uint64_t *view)
@@ -106,23 +97,10 @@ static int bread(uint32_t buf, uint64_t blkno, uint32_t fresh, uint64_t *view)
 
 	if (blkno >= r->set.blocks)
 		return td__ask(&m, 0, 0, &kernels, 0, 0);
-	*view = r->data ? (uintptr_t)r->data + blkno * r->set.bsize : 0;
-	if (!r->data && !fresh)
-		return bread_ahead(buf, blkno);
+	*view = view_of(r, blkno);
 	if (fresh || !r->state || __atomic_load_n(&r->state[blkno], __ATOMIC_ACQUIRE))
 		return td__post(&m, 0, 0);
 	return td__ask(&m, 0, 0, &kernels, 0, 0);
-}
-
-static int buf_read(uint32_t buf, uint32_t off, void *data, uint32_t len)
-{
-	struct td__lane *l = td__lane();
-
-	if (l->ahead != buf + 1 || off || len != td__runner.set.bsize)
-		return td__remote_buf_read(buf, off, data, len);
-	l->ahead = 0;
-	memcpy(data, l->ring, len);
-	return 0;
 }
 
 static int uio_read(uint32_t uio, void *data, uint32_t len)
@@ -175,9 +153,8 @@ static struct td__context *context(void)
 size_t td__runner_imports(struct td__import *out, size_t n)
 {
 	const struct td__import own[] = {
-		{ "td__svc_context", context },	  { "td__svc_bread", bread },
-		{ "td__svc_buf_read", buf_read }, { "td__svc_uio_read", uio_read },
-		{ "td__svc_uio_write", uio_write },	  { "td__svc_lock", lock },
+		{ "td__svc_context", context },	    { "td__svc_bread", bread }, { "td__svc_uio_read", uio_read },
+		{ "td__svc_uio_write", uio_write }, { "td__svc_lock", lock },
 	};
 	size_t most = sizeof(own) / sizeof(own[0]) + td__remote_nimports, i;
 

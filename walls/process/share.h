@@ -33,9 +33,6 @@ enum td__handed {
 	TD__HANDED_FAULT,      /* see the evidence */
 };
 
-/* In td_msg.pad: an error of this message is the answer to the ask that the turn ends with. */
-enum { TD__MSG_CHAINED = 1 };
-
 /* What lies at an address, as far as the process knows. */
 enum td__lay {
 	TD__LAY_NOTHING,
@@ -111,6 +108,7 @@ struct td__share {
 	uint64_t blocks;
 	uint64_t data_size; /* of the device's pages; 0: not shared */
 	uint64_t state_size; /* bytes of residency; 0: all blocks are there */
+	uint64_t changes_size; /* of the counts of changes, where the pages are not shared; else 0 */
 	uint64_t heap_size;
 	uint64_t module_at, module_size; /* the module file */
 	uint32_t writable; /* the device's pages are */
@@ -126,7 +124,7 @@ enum { TD__SHARE_VERSION = 3 };
 enum { TD__LEFT_ROOT = 1, TD__LEFT_USER = 2 };
 
 /* The process's descriptors, until it has mapped them. */
-enum { TD__FD_SHARE = 3, TD__FD_HOST, TD__FD_DATA, TD__FD_STATE, TD__FDS };
+enum { TD__FD_SHARE = 3, TD__FD_HOST, TD__FD_DATA, TD__FD_STATE, TD__FD_CHANGES, TD__FDS };
 
 static inline struct td__control *td__share_control(void *share, uint32_t slot)
 {

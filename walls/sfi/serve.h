@@ -54,13 +54,15 @@ static inline int td__sfi_tell(const struct td__sandbox_env *env, uint32_t at, u
 	return 0;
 }
 
-/* The place where the module sees a block that the kernel has at this address; 0: only through buf_read. */
+/* The place where the module sees a block that the kernel has at this address; 0: only through buf_read. Where it sees none, a count. */
 static inline uint64_t td__sfi_view(const struct td__sandbox_env *env, uint64_t address)
 {
 	const struct td__call *c = ((struct td__gate *)env->gate)->call;
 	const struct td__sfi *s = c->domain->private;
 	uint64_t off = address - s->place.device.start;
 
+	if (c->domain->views == TD_VIEW_NONE)
+		return address;
 	return off + s->place.bsize <= s->memory.mapped ? s->memory.device + off : 0;
 }
 

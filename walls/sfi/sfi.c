@@ -273,8 +273,11 @@ static int build_up(struct td__sfi *s, struct td__domain *d, const struct td__el
 		err = load(s, e, why, size);
 	if (err)
 		return err;
+	if (d->level.shared == TD_SHARED_UNMAPPED)
+		err = td__device_count(d->device);
 	about = td__elf_symbol(e, (void *)s->place.base, "td__sandbox_about", 0);
-	err = place_slots(s, d, about);
+	if (!err)
+		err = place_slots(s, d, about);
 	if (!err) {
 		set_place(s, d);
 		err = begin(s, d, e, why, size);
@@ -325,7 +328,8 @@ static int sfi_start(struct td__domain *d, char *why, size_t size)
 	}
 	d->private = s;
 	d->proven = form.report->proven;
-	d->views = s->memory.mapped == d->device->blocks * d->device->bsize ? TD_VIEW_LIVE : TD_VIEW_SNAPSHOT;
+	d->views = d->level.shared == TD_SHARED_UNMAPPED ? TD_VIEW_NONE :
+		   s->memory.mapped == d->device->blocks * d->device->bsize ? TD_VIEW_LIVE : TD_VIEW_SNAPSHOT;
 	d->nslots = TD__SLOTS;
 	return 0;
 }
