@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The journal: whatever a call has written, in whatever order and however often, an error or a fault leaves the device as it was; and
- * a success leaves what was written last. A failure prints the seed; JOURNAL_SEED=n replays it.
+ * a success leaves what was written last. And the counts of changes say which blocks are as they were. A failure prints the seed; JOURNAL_SEED=n replays it.
  */
 #include "fs_gateway.h"
 #include "test_core_fake.h"
@@ -29,6 +29,7 @@ static uint8_t *device(struct td__call *c)
 static void write_somewhere(struct td__call *c, uint32_t block, uint32_t handle)
 {
 	uint32_t off = below(BSIZE), len = below(BSIZE - off + 1), to = below(BSIZE - len + 1);
+	uint64_t changes = td__device_changes(c->fs->device, 1 + block);
 	uint8_t *m = model + block * BSIZE, data[BSIZE];
 
 	switch (below(3)) {
@@ -45,6 +46,7 @@ static void write_somewhere(struct td__call *c, uint32_t block, uint32_t handle)
 		assert_int_equal(td__svc_do_buf_move(c, handle, to, off, len), 0);
 		memmove(m + to, m + off, len);
 	}
+	assert_int_equal(td__device_changes(c->fs->device, 1 + block), changes + 1); /* modules count along */
 }
 
 /* Open, change and close blocks at random; some are opened as fresh, some discarded, which is done at the end only. */
@@ -78,16 +80,32 @@ static int change(struct td__call *c)
 	return outcome;
 }
 
+static void note_counts(const struct td__fs *fs, uint64_t counts[BLOCKS])
+{
+	for (uint32_t b = 0; b < BLOCKS; b++)
+		counts[b] = td__device_changes(fs->device, 1 + b);
+}
+
+/* A block that is not what it was has another count. */
+static void check_counts(const struct td__fs *fs, const uint64_t counts[BLOCKS], const uint8_t *before)
+{
+	for (uint32_t b = 0; b < BLOCKS; b++)
+		if (memcmp(td__device_at(fs->device, 1 + b), before + b * BSIZE, BSIZE))
+			assert_true(td__device_changes(fs->device, 1 + b) > counts[b]);
+}
+
 static void test_undo(void **state)
 {
 	static const int outcomes[] = { 0, -TD_EIO, 1 };
 	struct td__fs *fs;
 	static uint8_t before[BLOCKS * BSIZE];
 	struct td_fsinfo info;
+	uint64_t counts[BLOCKS];
 
 	(void)state;
 	fake_ops[TD_OP_statfs] = change;
 	fs = fake_mount("guarded,restart=1000/1s");
+	assert_int_equal(td__device_count(fs->device), 0);
 	for (int i = 0; i < 500; i++) {
 		const uint8_t *dev = td__device_at(fs->device, 1);
 		int err;
@@ -95,14 +113,41 @@ static void test_undo(void **state)
 		outcome = outcomes[below(3)];
 		attempts = 0;
 		memcpy(before, dev, sizeof(before));
+		note_counts(fs, counts);
 		err = td__fs_statfs(fs, &info);
 		assert_int_equal(err, outcome ? -TD_EIO : 0);
 		assert_int_equal(attempts, outcome == 1 ? 2 : 1);
 		assert_memory_equal(dev, outcome ? before : model, sizeof(before));
+		check_counts(fs, counts, before);
 		for (uint32_t slot = 0; slot < TD__SLOTS; slot++)
 			assert_int_equal(fs->calls[slot].journal.used, 0);
 	}
 	td_unmount(fs);
+}
+
+/* What the kernel does by itself is counted, too, and a great deal at once as a change of all blocks. */
+static void test_counts(void **state)
+{
+	struct td__device *dev;
+	uint64_t was;
+
+	(void)state;
+	assert_int_equal(td__device_create(10000, BSIZE, 0, 0, &dev), 0);
+	assert_int_equal(td__device_count(dev), 0);
+	was = td__device_changes(dev, 9);
+	td__device_dirty(dev, 8, 2);
+	td__device_changed(dev, 8, 2);
+	assert_int_equal(td__device_changes(dev, 9), was + 1);
+	td__device_discard(dev, 9, 1);
+	assert_int_equal(td__device_changes(dev, 9), was + 2);
+	td__device_zero(dev, 0, 10);
+	assert_int_equal(td__device_changes(dev, 9), was + 3);
+	td__device_discard(dev, 10, 9000);
+	assert_int_equal(td__device_changes(dev, 10), was + 1);
+	assert_int_equal(td__device_changes(dev, 9999), was + 1);
+	assert_int_equal(td__device_count(dev), 0);
+	assert_int_equal(td__device_changes(dev, 9999), was + 1);
+	td__device_destroy(dev);
 }
 
 /* What the report of a fault says of it. */
@@ -187,7 +232,8 @@ static void test_misuse(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_undo), cmocka_unit_test(test_report), cmocka_unit_test(test_misuse) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_undo), cmocka_unit_test(test_counts),
+					    cmocka_unit_test(test_report), cmocka_unit_test(test_misuse) };
 	const char *given = getenv("JOURNAL_SEED");
 
 	seed = given ? strtoull(given, 0, 0) : 1994;
