@@ -17,7 +17,7 @@
  */
 #include "runtime.h"
 
-enum { LARGEST = 65536, LINE = 64, COPIES = TD_BUF_MAX, KEEP = 24 };
+enum { LARGEST = 65536, LINE = 64, COPIES = TD_BUF_MAX, KEEP = 16 };
 #define UNKNOWN (1ull << 63)
 
 struct td__copy {
