@@ -198,7 +198,13 @@ uint64_t td__ahead_hidden(struct td__fs *fs)
 
 int td__ahead_relieve(struct td__fs *fs, int64_t err)
 {
-	return (err == -TD_ENOSPC || err == -TD_EDQUOT) && td__ahead_trim_all(fs);
+	int any = 0;
+
+	if (err == -TD_ENOSPC || err == -TD_EDQUOT) {
+		any = td__graves_empty(fs);
+		any |= td__ahead_trim_all(fs);
+	}
+	return any;
 }
 
 /* ---- New files. How large the last ones became tells what the next is made with; a guess, so nothing guards it. */

@@ -284,6 +284,7 @@ int td__op_statfs(struct td__fs *fs, struct td_fsinfo *out)
 	uint64_t hidden;
 	int err;
 
+	td__graves_empty(fs);
 	*out = fs->info;
 	err = td__fs_statfs(fs, out);
 	hidden = td__ahead_hidden(fs) + out->bfree;

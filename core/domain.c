@@ -51,6 +51,7 @@ static void install(struct td__fs *fs, struct td__domain *d)
 	if (d)
 		d->id = ++fs->domains;
 	fs->domain = d;
+	__atomic_store_n(&fs->dear, d ? d->remote : 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&fs->nslots, !d ? 0 : d->nslots < d->level.calls ? d->nslots : d->level.calls, __ATOMIC_SEQ_CST);
 	fs->cpu_debt = 0;
 	__atomic_store_n(&fs->heap_used, 0, __ATOMIC_RELAXED);

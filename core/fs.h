@@ -67,6 +67,7 @@ struct td__vnode {
 	uint32_t names;    /* of a directory: counts changes by others, so that old names are not found; atomic */
 
 	struct td__name_filter *filter; /* of a directory made since the mount began, see name.c */
+	uint32_t waits; /* it is DYING and in a grave; atomic */
 	uint32_t bare; /* known to have no extended attributes; under the lock */
 
 	/* Cached extents, sorted, without overlap; changed under the exclusive lock only. */
@@ -107,6 +108,15 @@ struct td__frees {
 	struct td__vnode *first;
 } __attribute__((aligned(128)));
 
+/* Vnodes that the module is to free, see grave.c. Each thread has one that it prefers. */
+enum { TD__GRAVES = 16, TD__GRAVE_ROOM = 16 };
+struct td__grave {
+	struct td__mutex mutex;
+	struct td__vnode *v[TD__GRAVE_ROOM];
+	uint32_t n;
+	uint64_t units; /* of 512 bytes, that they occupy */
+} __attribute__((aligned(128)));
+
 /* Which files may have blocks ahead, and what new files are made with: see ahead.c. */
 enum { TD__AHEAD_GUESSES = 16 };
 struct td__ahead {
@@ -144,6 +154,7 @@ struct td__fs {
 	uint32_t nslots;  /* of the domain */
 	uint32_t owners;  /* slots can have owners, see gateway.h */
 	uint32_t remote;  /* TD_FS_REMOTE */
+	uint32_t dear;    /* a call of the domain is a turn to another process */
 	struct td__device *device;
 	const struct td__module *module;
 	const struct td__wall *const *walls;
@@ -175,6 +186,7 @@ struct td__fs {
 	struct td__vnode **drops; /* references to be given back by the next td__vnode_put(), see there */
 	uint32_t drops_room;
 	struct td__ahead ahead;
+	struct td__grave graves[TD__GRAVES];
 
 	struct td__mutex faults_mutex;
 	struct td_fault *faults; /* ring of TD_FAULTS_KEPT */
@@ -266,6 +278,8 @@ static inline struct td__vnode *td__vnode_of_nameless(struct td__list *l)
 void td__vnode_nameless(struct td__vnode *v);
 /* The record has changed and the module is to be told later. */
 void td__vnode_dirty(struct td__vnode *v);
+/* It is DYING, locked exclusively, and the module has freed it. */
+void td__vnode_free_dying(struct td__vnode *v);
 /* Tell it now. The exclusive lock is held. */
 int td__vnode_update(struct td__vnode *v);
 /* Update all that are dirty. The first error is returned, all are tried. */
@@ -343,12 +357,19 @@ void td__ahead_written(struct td__vnode *v, uint64_t blocks);
 uint64_t td__ahead_hidden(struct td__fs *fs);
 /* Give back those of all files. 1: there were such files. No lock is held. */
 int td__ahead_trim_all(struct td__fs *fs);
-/* 1: `err` says that the device is full, but there were blocks ahead; try again. No lock is held. */
+/* 1: `err` says that the device is full, but there were blocks ahead, or files to be freed; try again. No lock is held. */
 int td__ahead_relieve(struct td__fs *fs, int64_t err);
 int td__ahead_init(struct td__fs *fs);
 void td__ahead_fini(struct td__fs *fs);
 /* The record as callers see it. The lock is held. */
 void td__vnode_show(const struct td__vnode *v, struct td_vnode *out);
+
+/* ---- grave.c */
+
+/* It has neither name nor reference, and is DYING: the module frees what it holds, now or soon. No lock is held. */
+void td__grave_put(struct td__vnode *v);
+/* Now. 1: there were some. No lock is held. */
+int td__graves_empty(struct td__fs *fs);
 
 /* ---- file.c: set the size. The exclusive lock is held. */
 

@@ -115,8 +115,10 @@ int td_unmount(struct td__fs *fs)
 {
 	int err, err2;
 
-	if (fs->device->disk) /* else they vanish with all others */
+	if (fs->device->disk) { /* else they vanish with all others */
 		td__ahead_trim_all(fs);
+		td__graves_empty(fs);
+	}
 	err = td__vnodes_update(fs);
 	td__domain_last(fs);
 	err2 = td__commits_last(fs);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Vnodes: the table of handles, the cache by fid, references. States and locks: see fs.h. */
 #include "fs.h"
-#include "commit.h"
 #include "list.h"
 
 #define FROM(l, field) ((struct td__vnode *)((char *)(l) - __builtin_offsetof(struct td__vnode, field)))
@@ -324,13 +323,10 @@ int td__vnodes_update(struct td__fs *fs)
 
 /* ---- References that end */
 
-/* No name, no reference: the module frees what it holds. The state is DYING, so nobody else can find it. */
-static void bury(struct td__fs *fs, struct td__stripe *s, struct td__vnode *v)
+void td__vnode_free_dying(struct td__vnode *v)
 {
-	td__rwlock_exclusive(&v->lock);
-	td__extents_drop(v);
-	if (td__fs_inactive(fs, v))
-		td__orphan_pending(fs, v->fid);
+	struct td__stripe *s = td__stripe_of(v->fs, v->fid);
+
 	td__mutex_lock(&s->mutex);
 	remove_vnode(s, v);
 	td__mutex_unlock(&s->mutex);
@@ -385,7 +381,7 @@ static void evict(struct td__fs *fs, struct td__stripe *s)
 			/* Wanted again, or not to be written now: it stays, unless it has lost its last name meanwhile. */
 			if (give_back(s, v, 1) == TD__DYING) {
 				td__mutex_unlock(&s->mutex);
-				bury(fs, s, v);
+				td__grave_put(v);
 				td__mutex_lock(&s->mutex);
 			}
 			return;
@@ -410,7 +406,7 @@ static void put_last(struct td__vnode *v, uint64_t n)
 		evict(fs, s);
 	td__mutex_unlock(&s->mutex);
 	if (state == TD__DYING)
-		bury(fs, s, v);
+		td__grave_put(v);
 	else if (state == TD__FREE)
 		free_vnode(v);
 }
@@ -625,10 +621,6 @@ int td__vnode_by_fid(struct td__fs *fs, uint64_t fid, struct td__vnode **out)
 	return state == TD__DYING ? -TD_ESTALE : wait_loaded(v, out);
 }
 
-/*
- * The fid is new, or was freed and is given anew. Then its former vnode may still be there, DYING under bury()'s lock; and somebody
- * who has the fid from an old listing may be loading it: the former life, without success, or already the new one.
- */
 /* ---- In parts: see fs.h */
 
 struct td__vnode *td__vnode_begin(struct td__fs *fs, uint64_t fid, int *ours)
@@ -668,6 +660,10 @@ void td__vnode_wait(struct td__vnode *v, struct td__vnode **out)
 	wait_loaded(v, out);
 }
 
+/*
+ * The fid is new, or was freed and is given anew. Then its former vnode may still be there, DYING under the lock of who frees it; and
+ * somebody who has the fid from an old listing may be loading it: the former life, without success, or already the new one.
+ */
 int td__vnode_adopt(struct td__fs *fs, const struct td_vnode *rec, uint64_t parent, struct td__vnode **out)
 {
 	struct td__stripe *s = td__stripe_of(fs, rec->fid);
@@ -683,7 +679,9 @@ int td__vnode_adopt(struct td__fs *fs, const struct td_vnode *rec, uint64_t pare
 		if (v == new)
 			return load(fs, s, v, &fresh, out);
 		not_needed(new);
-		if (state == TD__DYING) {
+		if (state == TD__DYING && __atomic_load_n(&v->waits, __ATOMIC_ACQUIRE)) {
+			return -TD_EIO; /* the module has not freed it: a fid that is in use */
+		} else if (state == TD__DYING) {
 			td__rwlock_shared(&v->lock);
 			td__rwlock_unlock(&v->lock);
 		} else if (!wait_loaded(v, out)) {
@@ -708,6 +706,8 @@ int td__vnodes_init(struct td__fs *fs)
 		td__mutex_init(&fs->frees[i].mutex);
 	td__mutex_init(&fs->table_mutex);
 	td__mutex_init(&fs->drops_mutex);
+	for (uint32_t i = 0; i < TD__GRAVES; i++)
+		td__mutex_init(&fs->graves[i].mutex);
 	for (uint32_t i = 0; i < TD__STRIPES; i++) {
 		struct td__stripe *s = &fs->stripes[i];
 
@@ -734,6 +734,8 @@ void td__vnodes_fini(struct td__fs *fs)
 		}
 		td__port_free(fs->chunks[n], TD__CHUNK * sizeof(*fs->chunks[n]));
 	}
+	for (uint32_t i = 0; i < TD__GRAVES; i++)
+		td__mutex_fini(&fs->graves[i].mutex);
 	if (fs->drops_room)
 		td__port_free(fs->drops, fs->drops_room * sizeof(*fs->drops));
 	if (fs->chunks)

@@ -176,24 +176,67 @@ int smfs_update(struct td_vnode *v)
 	return call_end(&c, inode_save(&c, v));
 }
 
-int smfs_inactive(struct td_vnode *v)
+/* The shards of all that v holds. */
+static int locks_of(struct td_vnode *v, uint64_t *set)
 {
-	struct call c = { 0 };
 	struct td_buf *b;
-	uint64_t set = 0;
 	int err = inode_open(v->fid, &b);
 
 	if (err)
 		return err;
-	err = tree_locks_all(v, b, &set);
-	if (!err)
-		err = lock_set(&c, set | lock_bit(v->fid / SLOTS));
-	if (!err)
-		err = tree_free_all(&c, v, b);
-	if (!err)
-		fill(&c, b, place(v->fid), sizeof(uint64_t), 0);
+	err = tree_locks_all(v, b, set);
+	*set |= lock_bit(v->fid / SLOTS);
 	td_brelse(b);
+	return err;
+}
+
+/* Free all that v holds, and its inode. The shards are locked. */
+static int free_inode(struct call *c, struct td_vnode *v)
+{
+	struct td_buf *b;
+	int err = inode_open(v->fid, &b);
+
+	if (err)
+		return err;
+	err = tree_free_all(c, v, b);
 	if (!err)
-		err = free_slot(&c, v->fid);
+		fill(c, b, place(v->fid), sizeof(uint64_t), 0);
+	td_brelse(b);
+	return err ? err : free_slot(c, v->fid);
+}
+
+int smfs_inactive(struct td_vnode *v)
+{
+	struct call c = { 0 };
+	uint64_t set = 0;
+	int err = locks_of(v, &set);
+
+	if (!err)
+		err = lock_set(&c, set);
+	if (!err)
+		err = free_inode(&c, v);
+	return call_end(&c, err);
+}
+
+int smfs_inactive_many(struct td_in vnodes)
+{
+	const struct td_vnode *list = vnodes.data;
+	uint32_t n = vnodes.len / sizeof(*list);
+	struct call c = { 0 };
+	uint64_t set = 0;
+	int err = 0;
+
+	for (uint32_t i = 0; i < n && !err; i++) {
+		struct td_vnode v = list[i];
+
+		err = locks_of(&v, &set);
+	}
+	if (!err)
+		err = lock_set(&c, set);
+	for (uint32_t i = 0; i < n && !err; i++) {
+		struct td_vnode v = list[i];
+
+		err = free_inode(&c, &v);
+	}
 	return call_end(&c, err);
 }

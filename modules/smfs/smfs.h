@@ -293,6 +293,7 @@ int inode_save(struct call *c, const struct td_vnode *v);
 int smfs_getvnode(uint64_t fid, struct td_vnode *v);
 int smfs_update(struct td_vnode *v);
 int smfs_inactive(struct td_vnode *v);
+int smfs_inactive_many(struct td_in vnodes);
 
 /* name.c */
 int named_find(struct path *p, struct td_vnode *v, uint64_t base, struct td_name name,

@@ -553,6 +553,7 @@ static void begin(const char *path)
 
 static void check_references(void)
 {
+	td__graves_empty(fs);
 	for (uint32_t i = 0; i < fs->nvnodes; i++) {
 		const struct td__vnode *v = &fs->chunks[i / TD__CHUNK][i % TD__CHUNK];
 		uint64_t refs = v == fs->root;

@@ -401,7 +401,20 @@ static int removexattr_big(struct world *w)
 static int inactive_file(struct world *w)
 {
 	forget(w, OPEN);
+	td__graves_empty(w->fs);
 	return 0;
+}
+
+static int remove_a(struct world *w)
+{
+	return orphan(w, A, CALL(unlink, w->h[ROOT], text("a")));
+}
+
+/* Where calls are dear, by one call. */
+static int inactive_two(struct world *w)
+{
+	forget(w, A);
+	return inactive_file(w);
 }
 
 static int inactive_dir(struct world *w)
@@ -465,6 +478,7 @@ const struct scene scenes[] = {
 	{ "removexattr_small", removexattr_small, 0, 0 },
 	{ "removexattr_big", removexattr_big, 0, 0 },
 	{ "inactive_file", inactive_file, SCENE_FORGETS, 0 },
+	{ "inactive_two", inactive_two, SCENE_FORGETS, remove_a },
 	{ "inactive_dir", inactive_dir, SCENE_FORGETS, 0 },
 	{ 0, 0, 0, 0 },
 };
