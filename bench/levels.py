@@ -90,6 +90,10 @@ def threads(bench, args, work, goals):
 
 def run(bench, args):
     times, work, goals = {}, [], []
+    if args.threads:
+        with bench.section("threads"):
+            threads(bench, args, work, goals)
+        return {"targets": {}, "work": work, "goals": goals}
     with bench.section("levels") as say:
         live = mount_all(bench, args)
         notes = {t.name: t.note for t in live}

@@ -19,6 +19,9 @@ enum {
 	RING_PART = 16,	   /* and all files together */
 	RING = 1 << 16,
 	FIRST_MAX = 16,	   /* blocks that a new file is made with */
+	PARTS = 16,	   /* of a block, in which is guessed */
+	RISES = 4,	   /* by the fourth part of what was too little, */
+	FALLS = 16,	   /* and by so much of what was too much */
 	UNWRITTEN_MAX = 8, /* so many files in a row that were made and not written: new ones get no blocks */
 };
 
@@ -127,11 +130,19 @@ static uint64_t surplus(struct td__fs *fs)
 	return a->end - a->first == RING || a->blocks > fs->device->blocks / RING_PART ? oldest(a) : 0;
 }
 
+/* How many blocks will lie ahead for long, about: half of what a new file was made with is written at once. */
+static uint64_t expected(const struct td__vnode *v)
+{
+	uint64_t left = td__ahead_left(v);
+
+	return v->rec.size ? left : (left + 1) / 2;
+}
+
 void td__ahead_unlock(struct td__vnode *v)
 {
 	struct td__fs *fs = v->fs;
 	struct td__ahead *a = &fs->ahead;
-	struct td__ahead_entry e = { v->fid, td__ahead_left(v) };
+	struct td__ahead_entry e = { v->fid, expected(v) };
 	int enter = v->ahead_end && !v->ahead_listed;
 	uint64_t fid;
 
@@ -214,21 +225,28 @@ static struct td__ahead_guess *guess_of(struct td__fs *fs)
 	return &fs->ahead.guesses[td__port_thread() % TD__AHEAD_GUESSES];
 }
 
+/* A guess rises faster than it falls: a call for more blocks is dearer than some that lie ahead. */
+static uint32_t better_guess(uint32_t parts, uint32_t blocks)
+{
+	uint32_t is = blocks > FIRST_MAX ? 0 : blocks * PARTS;
+
+	return is > parts ? parts + (is - parts + RISES - 1) / RISES : parts - (parts - is + FALLS - 1) / FALLS;
+}
+
 uint64_t td__ahead_first(struct td__fs *fs)
 {
 	struct td__ahead_guess *g = guess_of(fs);
-	uint32_t blocks = __atomic_load_n(&g->blocks, __ATOMIC_RELAXED);
-	uint32_t last = __atomic_load_n(&g->last, __ATOMIC_RELAXED), is = last > FIRST_MAX ? 0 : last;
+	uint32_t parts = __atomic_load_n(&g->parts, __ATOMIC_RELAXED), last = __atomic_load_n(&g->last, __ATOMIC_RELAXED);
 
 	if (last) {
-		blocks = is > blocks ? is : (3 * blocks + is) / 4;
-		__atomic_store_n(&g->blocks, blocks, __ATOMIC_RELAXED);
+		parts = better_guess(parts, last);
+		__atomic_store_n(&g->parts, parts, __ATOMIC_RELAXED);
 		__atomic_store_n(&g->last, 0, __ATOMIC_RELAXED);
 	}
 	if (__atomic_load_n(&g->unwritten, __ATOMIC_RELAXED) >= UNWRITTEN_MAX ||
 	    fs->device->blocks / DEVICE_PART < FIRST_MAX)
 		return 0;
-	return blocks;
+	return (parts + PARTS - 1) / PARTS;
 }
 
 void td__ahead_written(struct td__vnode *v, uint64_t blocks)

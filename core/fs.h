@@ -127,7 +127,8 @@ struct td__ahead {
 	uint64_t blocks; /* of all entries */
 	uint32_t first, end;
 	struct td__ahead_guess {
-		uint32_t unwritten, blocks;
+		uint32_t unwritten;
+		uint32_t parts; /* of a block, that the next is made with */
 		uint32_t last; /* blocks of the largest file that was made since the guess; 0: none was written */
 	} __attribute__((aligned(64))) guesses[TD__AHEAD_GUESSES];
 };
