@@ -114,7 +114,7 @@ int td__cli_is_ours(const struct td__cli_mounted *m);
 /* ---- The commands */
 
 extern const struct td__cli_option td__cli_mount_options[], td__cli_umount_options[],
-	td__cli_json_options[], td__cli_faults_options[], td__cli_status_options[], td__cli_no_options[], td__cli_build_options[];
+	td__cli_json_options[], td__cli_faults_options[], td__cli_status_options[], td__cli_no_options[], td__cli_build_options[], td__cli_check_options[];
 int td__cli_mount(const struct td__cli_args *args);
 int td__cli_umount(const struct td__cli_args *args);
 int td__cli_status(const struct td__cli_args *args);
@@ -123,6 +123,7 @@ int td__cli_faults(const struct td__cli_args *args);
 int td__cli_levels(const struct td__cli_args *args);
 int td__cli_modules(const struct td__cli_args *args);
 int td__cli_build(const struct td__cli_args *args);
+int td__cli_check(const struct td__cli_args *args);
 int td__cli_verify(const struct td__cli_args *args);
 int td__cli_demo(const struct td__cli_args *args);
 int td__cli_lab(const struct td__cli_args *args);

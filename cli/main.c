@@ -65,6 +65,10 @@ const struct td__cli_command td__cli_commands[] = {
 	  "`tadan build` makes, or a name that `tadan modules` shows. Says for each operation whether every path\n"
 	  "of it ends within a bound, and if not, which loop or call stands in the way. Fails if it is refused.",
 	  td__cli_json_options, 1, 1, td__cli_verify },
+	{ "check", "IMAGE [options]", "look whether an image is sound",
+	  "Check IMAGE, which is not mounted: its header and log, and by its module the file system in it. Nothing is changed\n"
+	  "unless --repair asks for it. Ends with 0: clean; 1: everything was repaired; 4: problems are left; 8: it could not be checked.",
+	  td__cli_check_options, 1, 1, td__cli_check },
 	/* Programs of their own, with a help of their own. */
 	{ "demo", "[...]", "see everything at work in two minutes", NULL, NULL, 0, -1, td__cli_demo },
 	{ "lab", "MODULE [...]", "try to break a module with faults of every kind", NULL, NULL, 0, -1, td__cli_lab },

@@ -82,7 +82,7 @@ static void open_gate(struct td__gate *g)
 
 /* ---- Files without a name */
 
-static int add(uint64_t **list, uint64_t *n, uint64_t *room, uint64_t fid)
+int td__fids_add(uint64_t **list, uint64_t *n, uint64_t *room, uint64_t fid)
 {
 	uint64_t *more;
 
@@ -109,7 +109,7 @@ void td__orphan_pending(struct td__fs *fs, uint64_t fid)
 		return;
 	g = fs->device->log->gate;
 	td__mutex_lock(&g->mutex);
-	add(&g->pending, &g->npending, &g->room, fid); /* without memory it keeps its blocks */
+	td__fids_add(&g->pending, &g->npending, &g->room, fid); /* without memory it keeps its blocks */
 	td__mutex_unlock(&g->mutex);
 }
 
@@ -128,14 +128,16 @@ void td__orphans_free(struct td__fs *fs)
 	}
 }
 
-/* All of them, for the snapshot. */
-static int collect(struct td__fs *fs, uint64_t **list, uint64_t *n, uint64_t *room)
+int td__orphans(struct td__fs *fs, uint64_t **list, uint64_t *n, uint64_t *room)
 {
-	const struct td__gate *g = fs->device->log->gate;
+	const struct td__device *dev = fs->device;
+	const struct td__gate *g = dev->log ? dev->log->gate : 0;
 	int err = 0;
 
-	for (uint64_t i = 0; i < g->npending && !err; i++)
-		err = add(list, n, room, g->pending[i]);
+	for (uint64_t i = 0; g && i < g->npending && !err; i++)
+		err = td__fids_add(list, n, room, g->pending[i]);
+	for (uint64_t i = 0; i < dev->norphans && !err; i++)
+		err = td__fids_add(list, n, room, dev->orphans[i]);
 	for (uint32_t i = 0; i < TD__STRIPES && !err; i++) {
 		struct td__list *head = &fs->stripes[i].nameless;
 
@@ -143,7 +145,7 @@ static int collect(struct td__fs *fs, uint64_t **list, uint64_t *n, uint64_t *ro
 			const struct td__vnode *v = td__vnode_of_nameless(l);
 
 			if (!v->rec.nlink)
-				err = add(list, n, room, v->fid);
+				err = td__fids_add(list, n, room, v->fid);
 		}
 	}
 	return err;
@@ -158,7 +160,7 @@ static int snapshot(struct td__fs *fs, struct td__tx **tx)
 	int err;
 
 	td__vnodes_update(fs);
-	err = collect(fs, &orphans, &n, &room);
+	err = td__orphans(fs, &orphans, &n, &room);
 	if (!err)
 		err = td__log_snapshot(fs->device->log, orphans, n, tx);
 	if (room)

@@ -45,6 +45,9 @@ int td__commits_last(struct td__fs *fs);
 void td__commits_fini(struct td__fs *fs);
 /* The mount is there: have the module free what a crash left without a name. */
 void td__orphans_free(struct td__fs *fs);
+/* All of them: still in use, not freed as yet, or of an image that is only read. The list is the caller's. 0 or -TD_ENOMEM. */
+int td__orphans(struct td__fs *fs, uint64_t **list, uint64_t *n, uint64_t *room);
+int td__fids_add(uint64_t **list, uint64_t *n, uint64_t *room, uint64_t fid);
 /* It could not be freed: the next mount tries again. */
 void td__orphan_pending(struct td__fs *fs, uint64_t fid);
 

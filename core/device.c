@@ -29,6 +29,8 @@ static void free_memory(struct td__device *dev)
 	if (dev->busy)
 		td__port_free(dev->busy, spans_of(dev));
 	td__runs_free(&dev->written);
+	if (dev->norphans)
+		td__port_free(dev->orphans, dev->norphans * sizeof(*dev->orphans));
 	td__port_free(dev, sizeof(*dev));
 }
 

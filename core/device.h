@@ -71,6 +71,9 @@ struct td__device {
 	struct td__cond written_cond; /* with `load`: a block is not WRITING any more */
 	struct td__runs written; /* in place, since the disk was flushed last */
 	uint64_t errors;        /* of the disk */
+	uint64_t *orphans;      /* of an image that is only read: the files without a name that its log lists */
+	uint64_t norphans;
+	uint32_t replayed;      /* transactions of the log that were not in place when the image was opened */
 
 	/* Of a memory device. */
 	struct td__pages idle;  /* a byte each: the tag of its run while the block is idle, 0 once it is to be changed */

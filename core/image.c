@@ -189,7 +189,7 @@ static int replay(struct opening *o, struct td__device *dev, const struct td__re
 	return err;
 }
 
-static int take_orphans(struct opening *o, struct td__log *log, const struct td__record *r)
+static int take_orphans(struct opening *o, const struct td__record *r, uint64_t **orphans, uint64_t *n)
 {
 	uint64_t size = body_bytes(o, r);
 	int err;
@@ -200,31 +200,45 @@ static int take_orphans(struct opening *o, struct td__log *log, const struct td_
 	body = read_body(o, r, &err);
 	if (!body)
 		return err ? err : -TD_EUCLEAN;
-	log->orphans = td__port_alloc(r->orphans * sizeof(*log->orphans));
-	if (log->orphans) {
-		memcpy(log->orphans, body + r->copies * 8 + r->zeros * sizeof(struct td__run), r->orphans * sizeof(*log->orphans));
-		log->norphans = r->orphans;
+	*orphans = td__port_alloc(r->orphans * sizeof(**orphans));
+	if (*orphans) {
+		memcpy(*orphans, body + r->copies * 8 + r->zeros * sizeof(struct td__run), r->orphans * sizeof(**orphans));
+		*n = r->orphans;
 	}
 	td__port_free(body, size);
-	return log->orphans ? 0 : -TD_ENOMEM;
+	return *orphans ? 0 : -TD_ENOMEM;
+}
+
+static int is_clean(const struct td__record *last)
+{
+	return last->tail == last->seq && !last->copies && !last->zeros;
 }
 
 static int replay_all(struct opening *o, struct td__device *dev, const struct td__record *last, int readonly)
 {
 	int err = 0;
 
+	dev->replayed = is_clean(last) ? 0 : (uint32_t)(last->seq - last->tail + 1);
 	for (uint64_t seq = last->tail; seq <= last->seq && !err; seq++)
 		err = replay(o, dev, &o->records[seq % TD__LOG_SLOTS], readonly);
 	return err;
 }
 
+/* An image that is only read: what is in the log is shown, and stays there. */
+static int look(struct opening *o, struct td__device *dev, const struct td__record *last)
+{
+	int err = take_orphans(o, last, &dev->orphans, &dev->norphans);
+
+	return err ? err : replay_all(o, dev, last, 1);
+}
+
 static int recover(struct opening *o, struct td__device *dev, const struct td__record *last)
 {
 	struct td__log *log = dev->log;
-	int err = take_orphans(o, log, last);
+	int err = take_orphans(o, last, &log->orphans, &log->norphans);
 
 	log->seq = last->seq;
-	log->clean = last->tail == last->seq && !last->copies && !last->zeros;
+	log->clean = (uint32_t)is_clean(last);
 	if (err || log->clean)
 		return err;
 	td__mutex_lock(&dev->writing);
@@ -338,7 +352,7 @@ static int open_known(struct opening *o, int readonly, struct td__device **out, 
 	if (!readonly)
 		err = make_log(o, *out, 1);
 	if (!err && last)
-		err = readonly ? replay_all(o, *out, last, 1) : recover(o, *out, last);
+		err = readonly ? look(o, *out, last) : recover(o, *out, last);
 	if (!err && !readonly)
 		err = grow(o, *out);
 	if (err && !o->why[0])

@@ -43,6 +43,21 @@ void td_cut(struct td__fs *fs);
  */
 int td_set_level(struct td__fs *fs, const struct td_level *level, uint64_t *pause_ns, char *why, size_t size);
 
+/* Who hears what a check finds. */
+struct td_checker {
+	void *arg;
+	/* A problem, with its text; p->flags has TD_PROBLEM_REPAIRED where it is none any more. */
+	void (*problem)(void *arg, const struct td_problem *p, const char *text);
+	/* The check begins anew: what was told is to be forgotten. */
+	void (*again)(void *arg);
+};
+/*
+ * Have the module look for what is wrong in its file system, and repair what can be repaired without losing anything, if so asked. Nobody uses
+ * the mount meanwhile; after a repair it is to be unmounted. 0: it has looked at everything, whatever it found. EOPNOTSUPP where the
+ * module cannot check; ENOMEM where its level gives it too little memory; EIO.
+ */
+int td_check(struct td__fs *fs, int repair, const struct td_checker *to);
+
 /* Look for deadlocks of the module now, whatever the level says about when, and end them as it says. Returns how many there were. */
 uint32_t td_check_deadlocks(struct td__fs *fs);
 

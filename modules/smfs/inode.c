@@ -66,7 +66,7 @@ static struct td_time time_out(const struct inode *i, uint32_t n)
 }
 
 /* Is it one that the kernel can take as a record? */
-static int sane(const struct inode *i)
+int inode_sane(const struct inode *i)
 {
 	for (uint32_t n = 0; n < 4; n++)
 		if (i->nsec[n] > 999999999 || i->sec[n] < -67768040609740800 ||
@@ -161,7 +161,7 @@ int smfs_getvnode(uint64_t fid, struct td_vnode *v)
 		return call_end(&c, err);
 	if (inode_at(b, fid)->fid != fid)
 		err = -TD_ESTALE;
-	else if (!sane(inode_at(b, fid)))
+	else if (!inode_sane(inode_at(b, fid)))
 		err = -TD_EIO;
 	else
 		decode(inode_at(b, fid), v);

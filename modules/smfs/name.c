@@ -47,7 +47,7 @@ static uint64_t hash(struct td_name name)
 	return s[0] ^ s[1] ^ s[2] ^ s[3];
 }
 
-static uint64_t name_key(uint64_t base, struct td_name name)
+uint64_t name_key(uint64_t base, struct td_name name)
 {
 	uint64_t h = hash(name) >> 9;
 

@@ -28,4 +28,5 @@ TD_FS_MODULE(smfs, SHARDS_MAX,
 	.getxattr = smfs_getxattr,
 	.setxattr = smfs_setxattr,
 	.listxattr = smfs_listxattr,
-	.removexattr = smfs_removexattr)
+	.removexattr = smfs_removexattr,
+	.check = smfs_check)

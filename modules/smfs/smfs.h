@@ -15,6 +15,7 @@
  *   name.c    items that have a name: entries of directories, extended attributes
  *   value.c   strings in a tree: targets of symbolic links, values of attributes
  *   dir.c rename.c extent.c xattr.c    the operations
+ *   check.c check_tree.c check_maps.c  what is wrong on the device
  *
  * Rules:
  * - An inode and its tree are guarded by the vnode's lock, which the kernel holds. Shards (the
@@ -25,7 +26,7 @@
  *   has changed.
  * - A call allocates before it frees: a block that it discarded must not come back within it.
  * - `fs` is set by mount and only read after it. The only other private memory is a guess of
- *   reserve.c's where room can be found.
+ *   reserve.c's where room can be found, and what a check has learnt so far.
  * - What comes from the device is not believed: each node, item and block number is checked when
  *   it is used.
  */
@@ -290,12 +291,14 @@ void inode_root(struct td_buf *b, uint64_t fid, struct node *n);
 int inode_new(struct call *c, struct td_vnode *v, uint64_t parent, struct td_buf **b);
 void inode_store(struct call *c, struct td_buf *b, const struct td_vnode *v, uint64_t parent);
 int inode_save(struct call *c, const struct td_vnode *v);
+int inode_sane(const struct inode *i);
 int smfs_getvnode(uint64_t fid, struct td_vnode *v);
 int smfs_update(struct td_vnode *v);
 int smfs_inactive(struct td_vnode *v);
 int smfs_inactive_many(struct td_in vnodes);
 
 /* name.c */
+uint64_t name_key(uint64_t base, struct td_name name);
 int named_find(struct path *p, struct td_vnode *v, uint64_t base, struct td_name name,
 	       uint64_t *key);
 const struct named *named_at(const struct item *it);
@@ -338,5 +341,8 @@ int smfs_getxattr(struct td_vnode *v, struct td_name name, struct td_out *value)
 int smfs_setxattr(struct td_vnode *v, struct td_name name, struct td_in value, uint32_t flags);
 int smfs_listxattr(struct td_vnode *v, struct td_out *names);
 int smfs_removexattr(struct td_vnode *v, struct td_name name);
+
+/* check.c */
+int smfs_check(uint64_t part, uint32_t repair, uint64_t *next, struct td_out *problems);
 
 #endif

@@ -171,3 +171,17 @@ size_t strlen(const char *s)
 		p++;
 	return (size_t)(p - s);
 }
+
+#ifndef __wasm__
+/* The processors that modules are built for need not have an instruction for it. */
+int __popcountdi2(uint64_t n);
+int __popcountdi2(uint64_t n)
+{
+	static const uint8_t ones[16] = { 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4 };
+	int sum = 0;
+
+	for (; n; n >>= 4)
+		sum += ones[n & 15];
+	return sum;
+}
+#endif

@@ -110,6 +110,24 @@ int td_readdir_emit(struct td_out *out, uint64_t fid, uint64_t cookie, uint32_t 
 	return 1;
 }
 
+int td_problem_emit(struct td_out *out, const struct td_problem *problem, const char *text, struct td_name name)
+{
+	uint32_t head = (uint32_t)strlen(text), len = head + name.len, padded = (len + 7) & ~7u;
+	struct td_problem p = *problem;
+	char *to = (char *)out->data + out->used;
+
+	if (len > TD_PROBLEM_TEXT || sizeof(p) + padded > out->size - out->used)
+		return 0;
+	p.len = len;
+	memset(to, 0, sizeof(p) + padded);
+	memcpy(to, &p, sizeof(p));
+	memcpy(to + sizeof(p), text, head);
+	if (name.len)
+		memcpy(to + sizeof(p) + head, name.bytes, name.len);
+	out->used += sizeof(p) + padded;
+	return 1;
+}
+
 int td_name_is(struct td_name name, const char *text)
 {
 	uint32_t i = 0;

@@ -77,6 +77,12 @@ int td_uio_move(uint32_t uio, void *data, uint32_t len);
 int td_readdir_emit(struct td_out *out, uint64_t fid, uint64_t cookie, uint32_t type,
 		    struct td_name name);
 
+/*
+ * For check: add a problem; its text is `text` and, where that is not empty, `name`. Returns 0 where there is no more room in this
+ * part.
+ */
+int td_problem_emit(struct td_out *out, const struct td_problem *p, const char *text, struct td_name name);
+
 /* For modules that make their vnodes up: type, mode and size, all times now, one link (two for a directory). */
 int td_vnode_init(struct td_vnode *v, uint32_t type, uint32_t mode, uint64_t size);
 

@@ -213,6 +213,24 @@ struct td_straight {
 	const uint64_t *heap_used; /* bytes */
 };
 
+/* What check found, before its text, which is padded to 8 bytes. */
+struct td_problem {
+	uint64_t fid;    /* the file or directory that it is about; 0: none */
+	uint64_t blkno;  /* the first block that it is about */
+	uint64_t blocks; /* how many; 0: none */
+	uint64_t found, right; /* with TD_PROBLEM_NUMBERS: what stands there, and what should */
+	uint32_t flags;  /* TD_PROBLEM_* */
+	uint32_t len;    /* bytes of the text, at most TD_PROBLEM_TEXT */
+};
+
+enum {
+	TD_PROBLEM_NUMBERS = 1,
+	TD_PROBLEM_NAMELESS = 2, /* a file without a name or a link: none if the kernel knows it */
+	TD_PROBLEM_SAFE = 4,     /* can be repaired without losing anything */
+	TD_PROBLEM_REPAIRED = 8,
+	TD_PROBLEM_TEXT = 512,
+};
+
 /* What a module file says about itself: exported as `td_module_info`, without pointers. */
 struct td_module_info {
 	uint32_t magic;     /* TD_MAGIC */

@@ -20,9 +20,9 @@
 #include "../../core/fs.h"
 #include "../../core/image.h"
 #include "../../walls/walls.h"
-#include "../unit/smfs_check.h"
 #include "disk.h"
 #include "scenes.h"
+#include "sound.h"
 #include "state.h"
 
 enum { BYTES = 6 << 20, BSIZE = 4096, STATES = 128, ALL_OF = 5 };
@@ -169,10 +169,8 @@ static const char *check(struct td__disk *disk, const struct play *p, uint32_t f
 		printf("found:\n%snot before:\n%snot after:\n%s", found.tree, p->states[from].tree, p->states[to].tree);
 	if (!wrong && td_sync(fs))
 		wrong = "sync fails";
-	if (!wrong && td__device_load(fs->device, 0, fs->device->blocks))
-		wrong = "the device cannot be read";
 	if (!wrong)
-		wrong = smfs_check_used(td__device_at(fs->device, 0), fs->device->blocks, 0, 0);
+		wrong = sound(fs);
 	err = td_unmount(fs);
 	if (!wrong && err)
 		wrong = "unmount fails";

@@ -264,7 +264,7 @@ static const char *check(void)
 		if (td_volume_sync(vol) || td__device_load(dev, 0, dev->blocks))
 			wrong = "cannot be read or written";
 		else
-			wrong = smfs_check_used(td__device_at(dev, 0), dev->blocks - (in_recovery != 0), 0, 0);
+			wrong = smfs_sound_used(td__device_at(dev, 0), dev->blocks - (in_recovery != 0), 0, 0);
 	}
 	if (vol && td_volume_close(vol) && !wrong)
 		wrong = "cannot be written back";

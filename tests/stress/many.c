@@ -198,7 +198,7 @@ static void end(void)
 
 		look(m);
 		must(m, "sync", td_volume_sync(m->task.volume), 0);
-		wrong = smfs_check_used(td__device_at(dev, 0), dev->blocks - 1, 0, 0);
+		wrong = smfs_sound_used(td__device_at(dev, 0), dev->blocks - 1, 0, 0);
 		if (wrong)
 			fail(m, wrong, 0);
 		must(m, "close", td_volume_close(m->task.volume), 0);

@@ -587,7 +587,7 @@ static void end(struct worker *workers, uint64_t changes)
 		fail(0, "%llu faults, state %u", (unsigned long long)status.faults, status.state);
 	check_references();
 	must(0, td_sync(fs), "sync");
-	wrong = smfs_check(td__device_at(dev, 0), BLOCKS - (faults_a_second != 0), 0, 0); /* the last one is for the strikes */
+	wrong = smfs_sound(td__device_at(dev, 0), BLOCKS - (faults_a_second != 0), 0, 0); /* the last one is for the strikes */
 	if (strikes_unfreed())
 		printf("%llu files were not freed: the map of blocks is not judged\n", (unsigned long long)strikes_unfreed());
 	else if (wrong)

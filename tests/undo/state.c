@@ -209,7 +209,7 @@ const char *world_check(struct world *w)
 	for (uint64_t b = 0; b < s.nblocks; b++)
 		if (s.sums[b])
 			memcpy(copy + b * w->dev->bsize, td__device_at(w->dev, b), w->dev->bsize);
-	wrong = smfs_check(copy, s.nblocks, w->orphans, w->norphans);
+	wrong = smfs_sound(copy, s.nblocks, w->orphans, w->norphans);
 	for (uint64_t b = 0; b < s.nblocks; b++)
 		if (s.sums[b])
 			memset(copy + b * w->dev->bsize, 0, w->dev->bsize);

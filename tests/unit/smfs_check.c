@@ -351,13 +351,13 @@ static const char *check(const uint8_t *dev, uint64_t blocks, const uint64_t *or
 	return k.wrong[0] ? k.wrong : 0;
 }
 
-const char *smfs_check(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
+const char *smfs_sound(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
 		       uint32_t norphans)
 {
 	return check(dev, blocks, orphans, norphans, 0);
 }
 
-const char *smfs_check_used(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
+const char *smfs_sound_used(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
 			    uint32_t norphans)
 {
 	return check(dev, blocks, orphans, norphans, 1);

@@ -9,11 +9,11 @@
 #include <stdint.h>
 
 /* `orphans`: inodes without a name that are still open. Returns 0, or what is wrong. */
-const char *smfs_check(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
+const char *smfs_sound(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
 		       uint32_t norphans);
 
 /* The same after a crash, when free blocks may hold anything. */
-const char *smfs_check_used(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
+const char *smfs_sound_used(const uint8_t *dev, uint64_t blocks, const uint64_t *orphans,
 			    uint32_t norphans);
 
 #endif

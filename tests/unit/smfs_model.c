@@ -703,7 +703,7 @@ static void check_device(void)
 	for (int o = 0; o < OBJECTS; o++)
 		if (objects[o].used && !objects[o].v.nlink)
 			orphans[n++] = objects[o].v.fid;
-	const char *why = smfs_check(fk.dev, fk.blocks, orphans, n);
+	const char *why = smfs_sound(fk.dev, fk.blocks, orphans, n);
 	if (why)
 		bad("op %u: %s", ((struct td_frame *)s_frame)->op, why);
 }

@@ -157,7 +157,7 @@ static uint32_t list(struct td_vnode *dir, uint32_t names, uint32_t step)
 
 static void sound(void)
 {
-	const char *why = smfs_check(fk.dev, fk.blocks, 0, 0);
+	const char *why = smfs_sound(fk.dev, fk.blocks, 0, 0);
 
 	if (why)
 		fail_msg("%s", why);

@@ -140,6 +140,18 @@ void *memset(void *to, int byte, size_t n)
 	return to;
 }
 
+/* What the processor may not have an instruction for; wasm has. */
+int __popcountdi2(uint64_t n);
+int __popcountdi2(uint64_t n)
+{
+	static const uint8_t ones[16] = { 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4 };
+	int sum = 0;
+
+	for (; n; n >>= 4)
+		sum += ones[n & 15];
+	return sum;
+}
+
 int memcmp(const void *a, const void *b, size_t n)
 {
 	const uint8_t *x = a, *y = b;
