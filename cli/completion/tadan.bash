@@ -29,7 +29,7 @@ _tadan_value()
 	--image | -i | --output | -o | --csv | --plot | --tree | --build) _tadan_reply -f -- "$2" ;;
 	--json) [[ ${COMP_WORDS[1]} == bench ]] && _tadan_reply -f -- "$2" ;;
 	--level | -l) _tadan_reply -W "$(_tadan_names levels name) auto" -- "$2" ;;
-	--module) _tadan_reply -W "$(_tadan_names modules name)" -- "$2" ;;
+	--module | -m) _tadan_reply -W "$(_tadan_names modules name)" -- "$2" ;;
 	--pin) _tadan_reply -W "one none" -- "$2" ;;
 	--front) _tadan_reply -W "inproc fuse" -- "$2" ;;
 	--kinds | -k) _tadan_reply -W "planted machine list" -- "$2" ;;
@@ -59,7 +59,7 @@ _tadan_word()
 	umount:* | status:* | level:* | faults:*) _tadan_reply -W "$(_tadan_names status dir)" -- "$1" ;;
 	bench:2) _tadan_reply -W "$(_tadan_commands bench)" -- "$1" ;;
 	help:2) _tadan_reply -W "$(_tadan_commands)" -- "$1" ;;
-	build:* | bench:*) _tadan_reply -f -- "$1" ;;
+	build:* | bench:* | check:*) _tadan_reply -f -- "$1" ;;
 	esac
 }
 

@@ -500,6 +500,41 @@ class Life(Case):
         self.assertIn(many.exception.errno, (errno.ENOSPC, errno.EDQUOT))
         self.good("umount", self.dir)
 
+    def check(self, status, *words):
+        """What `tadan check --json` says, and that it ends with this status."""
+        ran = self.run_tadan("check", "--json", *words)
+        self.assertEqual(ran.returncode, status, ran.stdout + ran.stderr)
+        return json.loads(ran.stdout)
+
+    def test_check(self):
+        self.mount("--image", "img", "--size", "16M")
+        os.mkdir(os.path.join(self.dir, "d"))
+        fid = os.stat(os.path.join(self.dir, "d")).st_ino
+        self.bad(8, "in use", "check", "img")
+        self.good("umount", self.dir)
+        said = self.check(0, "img")
+        self.assertEqual((said["state"], said["module"], said["problems"]), ("clean", "smfs", []))
+        self.check(0, "img", "--module", "smfs", "--level", "guarded")
+        self.bad(8, "cannot check|holds no file system", "check", "img", "--module", "hellofs")
+        self.bad(8, "no such image", "check", "missing")
+        with open(self.path("img"), "r+b") as image:
+            base = int.from_bytes(image.read(40)[32:], "little")
+            image.seek(base + fid * 256 + 28)  # how many links the directory has
+            image.write(b"\x07")
+        said = self.check(4, "img")
+        self.assertEqual([(p["fid"], p["found"], p["right"], p["repairable"]) for p in said["problems"]], [(fid, 7, 2, True)])
+        self.assertEqual(self.check(1, "img", "--repair")["left"], 0)
+        self.check(0, "img")
+        with open(self.path("img"), "r+b") as image:
+            image.seek(base)
+            image.write(b"\xff" * 64)
+        self.bad(8, "name its module", "check", "img")
+        with open(self.path("img"), "r+b") as image:
+            image.seek(24)
+            image.write(b"\xff")
+        self.assertRegex(self.check(4, "img")["why"], "header is damaged")
+        self.bad(USAGE, "--level", "check", "img", "--level", "nowhere")
+
     def test_image(self):
         self.mount("--image", "img", "--size", "16M")
         with open(os.path.join(self.dir, "a"), "w", encoding="utf-8") as file:
