@@ -33,7 +33,7 @@ def split(line):
 
 
 def parse(path):
-    blocks, current = [], None
+    blocks, current, names = [], None, {}
     for number, raw in enumerate(open(path), 1):
         line = raw.rstrip("\n")
         if not line.strip() or line.startswith("#"):
@@ -42,6 +42,10 @@ def parse(path):
         if not line.startswith("\t"):
             current = parse_head(number, words, doc)
             blocks.append(current)
+            if current.kind in ("op", "service"):
+                other = names.setdefault((current.kind, current.number), current.name)
+                if other != current.name:
+                    fail(number, f"{current.kind} {current.number} is {other} already")
         elif current.kind == "enum":
             current.args.append(Arg("value", None, words[0], doc, value=int(words[1])))
         elif current.kind == "record":
@@ -89,7 +93,7 @@ def parse_head(number, words, doc):
     if kind in ("enum", "set"):
         return Block(kind, 0, words[1], doc, [])
     if kind in ("op", "service"):
-        return Block(kind, int(words[1]), words[2], doc, words[3:] or words[3:])
+        return Block(kind, int(words[1]), words[2], doc, words[3:])
     fail(number, f"unknown block '{kind}'")
 
 
