@@ -108,10 +108,11 @@ int td_check(struct td__fs *fs, int repair, const struct td_checker *to)
 	struct td_out out = { td__port_alloc(TD_WINDOW), TD_WINDOW, 0 };
 	int err = out.data ? 0 : -TD_ENOMEM;
 
-	if (!err && fs->device->log)
+	if (!err && fs->device->log) {
+		td__graves_empty(fs);
 		td__ahead_trim_all(fs);
-	if (!err && fs->device->log)
 		err = td__vnodes_update(fs);
+	}
 	if (!err)
 		err = td__orphans(fs, &k.known, &k.nknown, &k.known_room);
 	for (int i = 0; !err && i < BEGINNINGS; i++) {

@@ -93,8 +93,8 @@ static void come_by(void)
 
 TD_IMPORT int __real_td__svc_buf_write(uint32_t buf, uint32_t off, const void *data, uint32_t len);
 int __wrap_td__svc_buf_write(uint32_t buf, uint32_t off, const void *data, uint32_t len);
-int32_t __real_td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f, uint32_t op);
-int32_t __wrap_td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f, uint32_t op);
+int __real_smfs_setxattr(struct td_vnode *v, struct td_name name, struct td_in value, uint32_t flags);
+int __wrap_smfs_setxattr(struct td_vnode *v, struct td_name name, struct td_in value, uint32_t flags);
 
 int __wrap_td__svc_buf_write(uint32_t buf, uint32_t off, const void *data, uint32_t len)
 {
@@ -102,11 +102,7 @@ int __wrap_td__svc_buf_write(uint32_t buf, uint32_t off, const void *data, uint3
 	return __real_td__svc_buf_write(buf, off, data, len);
 }
 
-int32_t __wrap_td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f, uint32_t op)
+int __wrap_smfs_setxattr(struct td_vnode *v, struct td_name name, struct td_in value, uint32_t flags)
 {
-	struct td_frame_setxattr *x = (void *)f;
-
-	if (op == TD_OP_setxattr && td_name_is((struct td_name){ x->name, x->name_len }, attribute))
-		return arm((struct td_in){ td__at(f, x->value_at), x->value_len });
-	return __real_td__dispatch_fs(ops, f, op);
+	return td_name_is(name, attribute) ? arm(value) : __real_smfs_setxattr(v, name, value, flags);
 }

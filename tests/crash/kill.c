@@ -261,6 +261,7 @@ static const char *check(void)
 	if (vol && !wrong) {
 		struct td__device *dev = td_volume_fs(vol)->device;
 
+		td__graves_empty(td_volume_fs(vol));
 		if (td_volume_sync(vol) || td__device_load(dev, 0, dev->blocks))
 			wrong = "cannot be read or written";
 		else

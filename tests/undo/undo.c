@@ -6,7 +6,9 @@
  *   a fault that strikes each time:  the scene fails with EIO, and the state of all kernel objects is the one before
  *   a fault that strikes once:       the scene succeeds, and the state is the one after a run without a fault
  *
- * How many services there are is not written down: the places are tried in order until the fault does not strike.
+ * How many services there are is not written down: the places are tried in order until the fault does not strike. A module that was just
+ * started again reads blocks that it would have had copies of with shared=unmapped, so there the last places of a call
+ * may be none in a world that is new: what the call does is compared all the same.
  *
  *   undo MODULE [LEVEL [SCENE [OPERATION [AT [KIND [always|once]]]]]]
  *
@@ -27,7 +29,7 @@ static struct {
 	const char *level;
 	const struct scene *scene;
 	uint32_t op, at, kind;
-	int once;
+	int once, copies;
 } now;
 
 static struct {
@@ -140,6 +142,7 @@ static int make_world(struct world *w)
 		verdict("the scene cannot be prepared");
 		return -1;
 	}
+	now.copies = level.shared == TD_SHARED_UNMAPPED;
 	world_now += 1000;
 	return 0;
 }
@@ -179,12 +182,13 @@ static void once(const struct run *after, uint32_t at)
 	if (!wanted() || make_world(&w))
 		return;
 	run(&w, at, 1, &r);
-	if (r.faults != 1)
+	if (r.faults != 1 && (r.faults || !now.copies || at == PLANT_END))
 		complain(&r, "the fault did not strike once", "");
 	if (r.err)
 		complain(&r, "the call failed although it was made again", "");
 	compare(&r, &after->state, "after the call", 0);
-	check_kind(&w, &r);
+	if (r.faults)
+		check_kind(&w, &r);
 	check_fs(&w, &r);
 	verdict(r.wrong[0] ? r.wrong : 0);
 	state_free(&r.state);
