@@ -699,8 +699,7 @@ static void remove_everywhere(struct td__net *net, int (*which)(const struct td_
 		struct td__socket *s = &net->sockets[i];
 
 		td__mutex_lock(&s->mutex);
-		if (s->npending)
-			remove_if(s, which, arg);
+		remove_if(s, which, arg);
 		td__mutex_unlock(&s->mutex);
 	}
 }
