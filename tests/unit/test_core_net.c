@@ -308,6 +308,13 @@ static int one_call(struct td__call *c)
 	return err ? err : call_once(c, socket, c->tag, length, 5000);
 }
 
+/* Of a call that is over nothing is kept. */
+static void nothing_left(void)
+{
+	for (uint32_t i = 0; i < TD__BUCKETS; i++)
+		assert_null(fs->net.sockets[0].buckets[i]);
+}
+
 static void good(enum manner manner, uint32_t len)
 {
 	start_server(manner);
@@ -315,6 +322,7 @@ static void good(enum manner manner, uint32_t len)
 	length = len;
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(run(one_call), 0);
+	nothing_left();
 	assert_int_equal(server.accepted, 1);
 	assert_int_equal(careless(), 0);
 	assert_int_equal(faults(), 0);
