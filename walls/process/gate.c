@@ -4,6 +4,12 @@
  *
  * No thread watches the process: who waits for it wakes every WATCH_MS and looks. So an idle process that has been killed
  * is noticed by the next call, and one that is killed during calls within that time.
+ *
+ * Who waits for a turn may spin for it. That makes a crossing as cheap as it can be, if the other side runs at the same time on a core that
+ * has nothing else to do; else it takes time from others, the other side maybe. Nobody can know, so a slot tries, and has a budget for what it spins in
+ * vain. Turns that come while somebody spins fill it, and time does, slowly: so on a machine where it never pays, little is spent. It is tried only
+ *   - if the last turn was given back so short a time ago that the module would have seen this call while it spun
+ *   - and there are cores for both sides of all that call: a slot that sees others asleep stops.
  */
 #include <errno.h>
 #include <limits.h>
@@ -19,13 +25,22 @@
 #include "process.h"
 
 enum {
+	LINE = 64,
 	WATCH_MS = 2,
-	TRY_OFTEN = 128, TRY_SELDOM = 8192, /* crossings from one try of spinning to the next */
-	SCORE_FIRST = 8, SCORE_MOST = 16, SCORE_LOST = 4,
+	ROUND_NS = 20, /* of spinning, about */
+	BUDGET_MOST = 3 * TD__SPIN_WAKE,
+	BUDGET_WON = 100, /* rounds that a turn is worth which came while one spun: two calls of the system, and being woken */
+	BUDGET_SHARE = 20, /* of all time, so much may be spent in vain */
 	YIELD_TICKS = 10, /* for so many ticks over its time a module that yields is waited for */
 	ASK_STOP = 1,     /* at the first tick from then on it is asked where it is ... */
 	FORCE_STOP = 10,  /* ... and at the tenth it ends without having said so: on a busy machine it may not have run meanwhile */
 };
+
+typedef uint64_t pair __attribute__((vector_size(16), may_alias));
+struct line {
+	pair pairs[LINE / sizeof(pair)];
+};
+_Static_assert(TD_FRAME_SIZE % LINE == 0, "whole lines");
 
 void td__process_sleep(uint32_t *word, uint32_t value, uint32_t ms)
 {
@@ -72,43 +87,66 @@ static int take_blame(struct td__process *p)
 
 /* ---- Crossing */
 
-/* For how many rounds both sides spin in this crossing. On one core there is nothing to try. */
-static uint32_t spins(const struct td__process *p, struct td__patience *w)
+static uint32_t sleepers; /* slots of this host that wait for their module asleep */
+
+static uint64_t now_ns(void)
 {
-	if (!w->spins && p->cores > 1 && !w->left--) {
-		w->spins = 1;
-		w->score = SCORE_FIRST;
-		w->every = !w->every ? TRY_OFTEN : w->every < TRY_SELDOM ? 2 * w->every : TRY_SELDOM;
-		w->left = w->every;
-	}
-	if (!w->spins)
-		return 0;
-	/* An idle core takes some 25 us to wake: so long it takes to begin. */
-	return w->score <= SCORE_FIRST + 1 ? TD__SPIN_MOST : TD__SPIN;
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void score(struct td__patience *w, int won)
+static int has_cores(const struct td__process *p, uint32_t others)
 {
-	if (!w->spins)
-		return;
-	w->score += won ? 1 : -SCORE_LOST;
-	if (w->score < 0)
-		w->spins = 0;
-	if (w->score <= SCORE_MOST)
-		return;
-	w->score = SCORE_MOST;
-	w->left = w->every = TRY_OFTEN;
+	return 2 * (others + 1) <= p->cores;
+}
+
+/* Has another slot been called since the last time? */
+static uint32_t others_call(const struct td__process *p, struct td__seat *s)
+{
+	uint64_t calls = 0, was = s->patience.others;
+
+	for (uint32_t i = 0; i < p->nslots; i++)
+		if (&p->seats[i] != s)
+			calls += __atomic_load_n(&p->seats[i].call, __ATOMIC_RELAXED);
+	s->patience.others = calls;
+	return calls != was;
+}
+
+/* A slot that does not spin is about to cross: shall it try? */
+static __attribute__((noinline)) uint32_t try_spinning(const struct td__process *p, struct td__seat *s)
+{
+	struct td__patience *w = &s->patience;
+	uint64_t now = now_ns(), gap = now - w->came, earned = (now - w->asked) / (ROUND_NS * BUDGET_SHARE);
+
+	w->asked = now;
+	w->budget = earned < (uint64_t)(BUDGET_MOST - w->budget) ? w->budget + (int32_t)earned : BUDGET_MOST;
+	w->spins = !others_call(p, s) && w->budget >= TD__SPIN_WAKE && gap < TD__SPIN * ROUND_NS &&
+		   has_cores(p, __atomic_load_n(&sleepers, __ATOMIC_RELAXED));
+	return w->spins;
+}
+
+/* Does this crossing spin? */
+static uint32_t spins(const struct td__process *p, struct td__seat *s)
+{
+	struct td__patience *w = &s->patience;
+
+	if (w->spins && w->budget >= 0 && has_cores(p, __atomic_load_n(&sleepers, __ATOMIC_RELAXED)))
+		return 1;
+	w->spins = 0;
+	return p->cores > 1 && try_spinning(p, s);
+}
+
+static void won(struct td__patience *w)
+{
+	if (w->budget < BUDGET_MOST)
+		w->budget += BUDGET_WON;
 }
 
 /* Until the turn is the host's: 1. 0: the process is dead. */
-static int await(struct td__process *p, struct td__seat *s, uint32_t rounds)
+static int sleep_for_turn(struct td__process *p, uint32_t *turn)
 {
-	uint32_t *turn = &s->control->turn;
-	int soon = td__turn_spin(turn, TD__TURN_MODULE, rounds);
-
-	score(&s->patience, soon);
-	if (soon)
-		return 1;
 	for (;;) {
 		if (!td__turn_doze(turn, TD__TURN_MODULE))
 			return 1;
@@ -122,20 +160,63 @@ static int await(struct td__process *p, struct td__seat *s, uint32_t rounds)
 	}
 }
 
+static int await(struct td__process *p, struct td__seat *s, uint32_t rounds)
+{
+	struct td__patience *w = &s->patience;
+	int alive;
+
+	if (td__turn_spin(&s->control->turn, TD__TURN_MODULE, rounds)) {
+		if (rounds)
+			won(w);
+		return 1;
+	}
+	w->budget -= (int32_t)rounds;
+	__atomic_add_fetch(&sleepers, 1, __ATOMIC_RELAXED);
+	alive = sleep_for_turn(p, &s->control->turn);
+	__atomic_sub_fetch(&sleepers, 1, __ATOMIC_RELAXED);
+	return alive;
+}
+
 static int cross(struct td__process *p, struct td__seat *s)
 {
-	uint32_t rounds = spins(p, &s->patience);
+	struct td__patience *w = &s->patience;
+	uint32_t spin = spins(p, s), was = w->told;
 	int alive, asleep;
 
-	__atomic_store_n(&s->control->spin, rounds, __ATOMIC_RELAXED);
+	if (spin != was) {
+		w->told = spin;
+		__atomic_store_n(&s->control->spin, spin, __ATOMIC_RELAXED);
+	}
 	__atomic_store_n(&s->inside, 1, __ATOMIC_RELEASE);
 	asleep = td__turn_give(&s->control->turn, TD__TURN_MODULE);
-	if (asleep)
+	if (asleep) {
 		wake(&s->control->turn);
-	score(&s->patience, !asleep);
-	alive = await(p, s, rounds);
+		w->budget -= was ? TD__SPIN : 0;
+	}
+	alive = await(p, s, !spin ? 0 : asleep ? TD__SPIN_WAKE : TD__SPIN);
 	__atomic_store_n(&s->inside, 0, __ATOMIC_RELEASE);
+	if (!spin && p->cores > 1)
+		w->came = now_ns();
 	return alive;
+}
+
+/*
+ * Lines that already say what they should are left alone: both cores have them, and to write takes one from the other. What
+ * is read here decides nothing else: a module that changes a frame behind the host's back changes what itself sees.
+ */
+static void put_frame(struct td__seat *s, uint32_t size)
+{
+	struct line *to = (void *)s->shared;
+	const struct line *from = (const void *)s->frame;
+
+	for (uint32_t n = (size + LINE - 1) / LINE; n--; to++, from++) {
+		pair differs = { 0 };
+
+		for (uint32_t i = 0; i < LINE / sizeof(pair); i++)
+			differs |= to->pairs[i] ^ from->pairs[i];
+		if (differs[0] | differs[1])
+			*to = *from;
+	}
 }
 
 static void send_call(struct td__seat *s, struct td__call *c)
@@ -144,8 +225,8 @@ static void send_call(struct td__seat *s, struct td__call *c)
 
 	__atomic_store_n(&s->interrupts, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->call, call, __ATOMIC_RELEASE);
+	put_frame(s, td__frame_sizes[c->op]);
 	s->control->call = call;
-	memcpy(s->shared, s->frame, td__frame_sizes[c->op]);
 }
 
 /* The only time that the frame is read. */

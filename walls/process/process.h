@@ -18,15 +18,14 @@
 #include "../../core/gateway.h"
 #include "share.h"
 
-/*
- * Whether a slot spins. It is tried now and then, more seldom the more often it was in vain; a try goes on for as long as what one
- * waits for mostly comes soon, and the module has mostly not gone to sleep yet when the next call comes.
- */
+/* Whether a slot spins: see gate.c. */
 struct td__patience {
-	int32_t score; /* of the present try */
 	uint32_t spins;
-	uint32_t left;  /* crossings until the next try */
-	uint32_t every; /* crossings from one try to the next; 0: the first is to come */
+	uint32_t told;   /* what the module was told last */
+	int32_t budget;  /* rounds */
+	uint64_t came;   /* when the last turn came back, to a slot that did not spin; ns */
+	uint64_t asked;  /* when it was last asked whether to try */
+	uint64_t others; /* calls of other slots until then */
 };
 
 /* The host's side of a slot: used by the thread that called enter(), but for what interrupt() looks at. */

@@ -100,6 +100,7 @@ static int serve(void *arg)
 {
 	struct td__lane *l = arg;
 	struct td__control *c = l->control;
+	int32_t error;
 
 	if (td__traps_attach((uint32_t)(l - td__runner.lanes)))
 		return 1;
@@ -113,7 +114,9 @@ static int serve(void *arg)
 			l->frame->heap_at = td__runner.heap - (uint8_t *)l->frame;
 			((struct td_frame_hello *)l->frame)->heap_size = td__runner.set.heap_size;
 		}
-		l->frame->error = td__runner.enter(l->frame);
+		error = td__runner.enter(l->frame);
+		if (l->frame->error != error) /* a line that is not written stays with the host as well */
+			l->frame->error = error;
 		td__hand_over(c, l->used, TD__HANDED_RETURN);
 	}
 	return 0;

@@ -20,9 +20,9 @@ void td__hand_over(struct td__control *c, uint32_t used, enum td__handed why)
 
 void td__await_turn(struct td__control *c)
 {
-	uint32_t turn, spin = __atomic_load_n(&c->spin, __ATOMIC_RELAXED);
+	uint32_t turn;
 
-	if (td__turn_spin(&c->turn, TD__TURN_HOST, spin < TD__SPIN_MOST ? spin : TD__SPIN_MOST))
+	if (td__turn_spin(&c->turn, TD__TURN_HOST, __atomic_load_n(&c->spin, __ATOMIC_RELAXED) ? TD__SPIN : 0))
 		return;
 	for (;;) {
 		turn = __atomic_load_n(&c->turn, __ATOMIC_ACQUIRE);

@@ -64,6 +64,7 @@ struct td__evidence {
 	uint64_t pc;
 };
 
+/* Each part has lines of its own, two of them, since processors fetch lines in pairs. */
 struct td__control {
 	uint32_t turn;
 	uint32_t handed;  /* enum td__handed */
@@ -73,17 +74,17 @@ struct td__control {
 	uint64_t call;    /* number of the call, by the host */
 	uint64_t stop;    /* number of the call that is to be stopped */
 	uint64_t asker;   /* address in the module file where it asks; 0: unknown */
-	uint32_t spin;    /* by the host: for so many rounds the module may spin for its next turn */
-	uint8_t pad1[12];
+	uint32_t spin;    /* by the host: the module shall spin for its next turn before it sleeps */
+	uint8_t pad1[76];
 
 	uint64_t seen;    /* the call that the module has begun last */
 	int32_t thread;   /* its number, as the process sees it */
-	uint8_t pad2[52];
+	uint8_t pad2[116];
 
 	struct td__evidence evidence;
 };
-_Static_assert(__builtin_offsetof(struct td__control, seen) == 64, "a cache line each");
-_Static_assert(__builtin_offsetof(struct td__control, evidence) == 128, "a cache line each");
+_Static_assert(__builtin_offsetof(struct td__control, seen) == 128, "lines of its own");
+_Static_assert(__builtin_offsetof(struct td__control, evidence) == 256, "lines of its own");
 
 enum {
 	TD__PAGE = 4096,
@@ -120,7 +121,7 @@ struct td__share {
 };
 _Static_assert(sizeof(struct td__share) <= TD__PAGE, "header page");
 
-enum { TD__SHARE_VERSION = 3 };
+enum { TD__SHARE_VERSION = 4 };
 enum { TD__LEFT_ROOT = 1, TD__LEFT_USER = 2 };
 
 /* The process's descriptors, until it has mapped them. */
@@ -139,10 +140,10 @@ static inline uint64_t td__share_size(uint32_t nslots)
 /* ---- Waiting for a turn, the same on both sides */
 
 /*
- * Rounds of a pause before one sleeps: some 20 us; at most 100. Whether it is worth any, the host sees, and says so to the module: it pays if
- * both run at the same time, on two cores that have nothing else to do.
+ * Rounds of a pause, some 20 ns each, before one sleeps: for what mostly comes soon; for what has to be woken on an idle core first. Whether it is
+ * worth any, the host sees, and says so to the module: see gate.c. The first rounds are without a pause, for what comes at once.
  */
-enum { TD__SPIN = 1000, TD__SPIN_MOST = 5 * TD__SPIN };
+enum { TD__SPIN = 1000, TD__SPIN_WAKE = 4 * TD__SPIN, TD__SPIN_AT_ONCE = 100 };
 
 /* Spin while the turn is `other`. 1: it has changed. */
 static inline int td__turn_spin(const uint32_t *turn, uint32_t other, uint32_t rounds)
@@ -151,7 +152,8 @@ static inline int td__turn_spin(const uint32_t *turn, uint32_t other, uint32_t r
 		if (i >= rounds)
 			return 0;
 #if defined(__x86_64__)
-		__builtin_ia32_pause();
+		if (i >= TD__SPIN_AT_ONCE)
+			__builtin_ia32_pause();
 #endif
 	}
 	return 1;
