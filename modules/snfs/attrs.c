@@ -6,7 +6,7 @@
  */
 #include "snfs.h"
 
-enum { ENTRIES = 4096, SPINS = 64, HANDED_ON = 1000 /* ms: from a listing to getvnode */ };
+enum { SETS = 1024, WAYS = 4, SPINS = 64, HANDED_ON = 1000 /* ms: from a listing to getvnode */ };
 
 struct cached {
 	uint64_t fid; /* 0: nothing */
@@ -16,24 +16,41 @@ struct cached {
 	struct nfs_attr a;
 };
 
-static struct cached entries[ENTRIES];
+static struct cached sets[SETS][WAYS];
 static struct spin spins[SPINS];
 
 static uint32_t index_of(uint64_t fid)
 {
-	return (uint32_t)(fid * 0x9e3779b97f4a7c15ull >> 52);
+	return (uint32_t)(fid * 0x9e3779b97f4a7c15ull >> 54);
 }
-_Static_assert(ENTRIES == 1 << 12, "index_of");
+_Static_assert(SETS == 1 << 10, "index_of");
 
+/* What is known of it; 0: nothing. */
 static struct cached *enter(uint64_t fid)
 {
+	struct cached *set = sets[index_of(fid)];
+	uint32_t i = 0;
+
 	spin_lock(&spins[index_of(fid) % SPINS]);
-	return &entries[index_of(fid)];
+	while (i < WAYS && set[i].fid != fid)
+		i++;
+	return i < WAYS ? &set[i] : 0;
 }
 
 static void leave(uint64_t fid)
 {
 	spin_unlock(&spins[index_of(fid) % SPINS]);
+}
+
+/* A place for what is not known as yet: that of the oldest. */
+static struct cached *oldest(uint64_t fid)
+{
+	struct cached *set = sets[index_of(fid)], *c = &set[0];
+
+	for (uint32_t i = 1; i < WAYS; i++)
+		if (!set[i].fid || (c->fid && set[i].at < c->at))
+			c = &set[i];
+	return c;
 }
 
 static int same_time(const struct td_time *a, const struct td_time *b)
@@ -56,27 +73,35 @@ static uint32_t most(const struct nfs_attr *a)
 	return a->type == TD_DIR ? fs.o.acdirmax : fs.o.acregmax;
 }
 
-void attrs_note(uint64_t fid, const struct nfs_attr *a)
+void attrs_note_at(uint64_t fid, const struct nfs_attr *a, uint64_t at)
 {
-	uint64_t now = now_ms();
 	struct cached *c = enter(fid);
 
-	if (c->fid != fid) {
-		*c = (struct cached){ .fid = fid, .at = now, .valid = least(a) };
+	if (!c) {
+		c = oldest(fid);
+		*c = (struct cached){ .fid = fid, .at = at, .valid = least(a) };
+	} else if (at < c->at) { /* something newer has been heard */
+		leave(fid);
+		return;
 	} else if (!same_time(&c->a.ctime, &a->ctime) || !same_time(&c->a.mtime, &a->mtime) || c->a.size != a->size) {
-		if (later(&c->a.ctime, &a->ctime) && now - c->at < HANDED_ON) { /* an older reply, overtaken */
+		if (later(&c->a.ctime, &a->ctime) && at - c->at < HANDED_ON) { /* an older reply, overtaken */
 			leave(fid);
 			return;
 		}
-		c->at = now;
+		c->at = at;
 		c->valid = least(a);
 		c->access_known = 0;
-	} else if (now - c->at >= c->valid) {
-		c->at = now;
+	} else if (at - c->at >= c->valid) {
+		c->at = at;
 		c->valid = c->valid < most(a) / 2 ? c->valid * 2 : most(a);
 	}
 	c->a = *a;
 	leave(fid);
+}
+
+void attrs_note(uint64_t fid, const struct nfs_attr *a)
+{
+	attrs_note_at(fid, a, now_ms());
 }
 
 void attrs_note_post(uint64_t fid, const struct nfs_post *p)
@@ -89,7 +114,7 @@ void attrs_forget(uint64_t fid)
 {
 	struct cached *c = enter(fid);
 
-	if (c->fid == fid)
+	if (c)
 		c->fid = 0;
 	leave(fid);
 }
@@ -98,7 +123,7 @@ int attrs_known(uint64_t fid, uint32_t age, struct nfs_attr *a)
 {
 	uint64_t now = now_ms();
 	struct cached *c = enter(fid);
-	int known = c->fid == fid && now - c->at <= age;
+	int known = c && now - c->at <= age;
 
 	if (known)
 		*a = c->a;
@@ -109,7 +134,7 @@ int attrs_known(uint64_t fid, uint32_t age, struct nfs_attr *a)
 uint32_t attrs_valid(uint64_t fid)
 {
 	struct cached *c = enter(fid);
-	uint32_t valid = c->fid == fid ? c->valid : fs.o.acregmin;
+	uint32_t valid = c ? c->valid : fs.o.acregmin;
 
 	leave(fid);
 	return valid;
@@ -144,7 +169,7 @@ int attrs_ask(uint64_t fid, struct nfs_attr *a)
 static int granted(uint64_t fid, uint32_t uid, uint32_t mask)
 {
 	struct cached *c = enter(fid);
-	int ok = c->fid == fid && c->access_known && c->access_uid == uid && (c->access_mask & mask) == mask && now_ms() - c->at < c->valid;
+	int ok = c && c->access_known && c->access_uid == uid && (c->access_mask & mask) == mask && now_ms() - c->at < c->valid;
 
 	leave(fid);
 	return ok;
@@ -154,7 +179,7 @@ static void note_granted(uint64_t fid, uint32_t uid, uint32_t mask)
 {
 	struct cached *c = enter(fid);
 
-	if (c->fid == fid) {
+	if (c) {
 		c->access_uid = uid;
 		c->access_mask = mask;
 		c->access_known = 1;

@@ -337,6 +337,16 @@ static int is_jukebox(const struct rpc *r, const struct xdr_in *in)
 	return r->proc.program == NFS_PROGRAM && xdr_get_u32(&look) == NFS_JUKEBOX;
 }
 
+/* It has come. 0: `in` stands behind its header. */
+static int open_reply(struct rpc *r, struct xdr_in *in)
+{
+	int err;
+
+	r->reply = reply_in(&r->answer)->mbuf;
+	err = gather(r, in);
+	return err ? err : conn_header(in, r->xid, r->proc);
+}
+
 int rpc_call(struct rpc *r, struct xdr_in *in)
 {
 	uint32_t wait = JUKEBOX_LEAST;
@@ -348,10 +358,7 @@ int rpc_call(struct rpc *r, struct xdr_in *in)
 		err = exchange(r);
 		if (err)
 			return err;
-		r->reply = reply_in(&r->answer)->mbuf;
-		err = gather(r, in);
-		if (!err)
-			err = conn_header(in, r->xid, r->proc);
+		err = open_reply(r, in);
 		if (!err && !is_jukebox(r, in))
 			return 0;
 		release(r);
@@ -362,6 +369,37 @@ int rpc_call(struct rpc *r, struct xdr_in *in)
 		wait = wait < JUKEBOX_MOST / 2 ? wait * 2 : JUKEBOX_MOST;
 		r->xid = conn_tag(); /* another request, as the server sees it */
 	}
+}
+
+int rpc_send(struct rpc *r)
+{
+	uint32_t sock;
+	td_mbuf m;
+	int err = r->args.bad || !conn_known(r->port, &sock) ? -TD_ENOTCONN : td_mbuf_build(r->args.data, r->args.used, &m);
+
+	if (err)
+		return err;
+	err = td_sock_send(sock, m);
+	td_mbuf_free(m);
+	return err;
+}
+
+int rpc_await(struct rpc *r, struct xdr_in *in)
+{
+	uint32_t sock, tries = 0;
+	int err = -TD_ENOTCONN;
+
+	if (conn_known(r->port, &sock))
+		err = td_sock_receive(sock, r->xid, fs.o.timeo_ms, reply_in(&r->answer), sizeof(r->answer));
+	if (err) {
+		err = conn_again(r, sock, err, &tries);
+		return err ? err : 1;
+	}
+	err = open_reply(r, in);
+	if (!err && !is_jukebox(r, in))
+		return 0;
+	release(r);
+	return err ? err : 1;
 }
 
 int rpc_end(struct rpc *r, const struct xdr_in *in, uint32_t status)

@@ -47,7 +47,7 @@ static int begin(struct making *m, struct td_vnode *dir, struct td_name name, st
 	m->dir = dir;
 	m->name = name;
 	m->v = v;
-	return fid_handle(dir->fid, &m->dfh);
+	return dir_to_change(dir, &m->dfh);
 }
 
 static int call(struct making *m, struct rpc *r)

@@ -75,7 +75,7 @@ int snfs_link(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 	struct nfs_wcc wcc;
 	struct xdr_in in;
 	struct rpc r;
-	int err = fid_handle(dir->fid, &dfh);
+	int err = dir_to_change(dir, &dfh);
 
 	if (!err)
 		err = fid_handle(v->fid, &fh);
@@ -132,7 +132,7 @@ static int remove_name(struct td_vnode *dir, struct td_name name, struct td_vnod
 {
 	struct nfs_wcc wcc;
 	struct nfs_fh dfh;
-	int err = fid_handle(dir->fid, &dfh);
+	int err = dir_to_change(dir, &dfh);
 
 	if (!err)
 		err = remove_fh(&dfh, name, proc, 0, &wcc);
@@ -181,10 +181,10 @@ int snfs_rename(struct td_vnode *from, struct td_name old, struct td_vnode *to, 
 	struct nfs_wcc wfrom, wto;
 	struct nfs_fh ffh, tfh, fh;
 	struct nfs_attr a;
-	int err = flags & TD_RENAME_EXCHANGE ? -TD_EINVAL : fid_handle(from->fid, &ffh), silly = 0;
+	int err = flags & TD_RENAME_EXCHANGE ? -TD_EINVAL : dir_to_change(from, &ffh), silly = 0;
 
 	if (!err)
-		err = fid_handle(to->fid, &tfh);
+		err = dir_to_change(to, &tfh);
 	if (!err)
 		err = fid_handle(v->fid, &fh);
 	if (!err && target && silly_wanted(target)) {

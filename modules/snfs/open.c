@@ -5,15 +5,9 @@
  */
 #include "snfs.h"
 
-static int same_cred(const struct rpc_cred *a, const struct rpc_cred *b)
-{
-	return a->uid == b->uid && a->gid == b->gid && a->ngroups == b->ngroups &&
-	       !memcmp(a->groups, b->groups, a->ngroups * sizeof(a->groups[0]));
-}
-
 static int is_noted(const struct fid_fields *f, const struct rpc_cred *cred, uint32_t which)
 {
-	return f->has_cred >> which & 1 && same_cred(&f->cred[which], cred);
+	return f->has_cred >> which & 1 && rpc_same_cred(&f->cred[which], cred);
 }
 
 static int note(uint64_t fid, const struct rpc_cred *cred, uint32_t which)

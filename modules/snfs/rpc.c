@@ -33,6 +33,12 @@ static void put_auth_none(struct xdr_out *out)
 	xdr_put_u32(out, 0);
 }
 
+int rpc_same_cred(const struct rpc_cred *a, const struct rpc_cred *b)
+{
+	return a->uid == b->uid && a->gid == b->gid && a->ngroups == b->ngroups &&
+	       !memcmp(a->groups, b->groups, a->ngroups * sizeof(a->groups[0]));
+}
+
 void rpc_put_call(struct xdr_out *out, uint32_t xid, struct rpc_proc p, const struct rpc_cred *cred, const char *machine)
 {
 	xdr_put_u32(out, xid);

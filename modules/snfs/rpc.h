@@ -23,6 +23,8 @@ struct rpc_cred {
 	uint32_t groups[RPC_GROUPS_MAX];
 };
 
+int rpc_same_cred(const struct rpc_cred *a, const struct rpc_cred *b);
+
 /* Which procedure of which program. */
 struct rpc_proc {
 	uint32_t program, version, proc;

@@ -41,7 +41,7 @@ int silly_rename(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 	struct nfs_wcc wfrom, wto;
 	struct silly_name ours;
 	struct nfs_fh dfh, fh;
-	int err = fid_handle(dir->fid, &dfh);
+	int err = dir_to_change(dir, &dfh);
 
 	if (!err)
 		err = fid_handle(v->fid, &fh);
@@ -61,7 +61,7 @@ int silly_undo(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 	struct nfs_wcc wfrom, wto;
 	struct silly_name ours;
 	struct nfs_fh dfh, fh;
-	int err = fid_handle(dir->fid, &dfh);
+	int err = dir_to_change(dir, &dfh);
 
 	if (!err)
 		err = fid_handle(v->fid, &fh);
@@ -88,6 +88,7 @@ int snfs_inactive(struct td_vnode *v)
 	attrs_forget(v->fid);
 	if (!err && f.silly_dir) {
 		cred_of_file(v->fid, CRED_WRITE, &cred);
+		pages_forget(f.silly_dir);
 		err = fid_handle(f.silly_dir, &dfh);
 		if (!err)
 			err = remove_fh(&dfh, name_of(v->fid, &ours), NFS_REMOVE, &cred, &wcc);

@@ -8,6 +8,7 @@
  *   fids.c     the table of file handles on the device: which fid stands for which handle
  *   conn.c     one request and its reply: connect, send again, wait
  *   attrs.c    attributes: the cache, records
+ *   page.c     what was listed and not yet given out
  *   node.c     what is known in memory of a file whose content is used
  *   send.c dirty.c    data written and not yet stable: send, await, commit, send again
  *   super.c names.c made.c silly.c open.c dir.c read.c write.c    the operations
@@ -162,6 +163,11 @@ int rpc_call(struct rpc *r, struct xdr_in *in);
 /* After decoding: 0, the error that `status` stands for, or EIO for a reply that made no sense. */
 int rpc_end(struct rpc *r, const struct xdr_in *in, uint32_t status);
 
+/* A request that is asked ahead, with a tag of its own: send it, if there is a connection; and its reply, as rpc_call() gives it. */
+int rpc_send(struct rpc *r);
+/* An error that a new call would not meet, as the network's, is 1. */
+int rpc_await(struct rpc *r, struct xdr_in *in);
+
 /* In parts, for content: the socket of a port, and what to do when it is lost. */
 int conn_socket(uint32_t port, uint32_t *sock);
 int conn_known(uint32_t port, uint32_t *sock); /* 1: there is one, to be had without waiting */
@@ -181,6 +187,7 @@ struct node; /* node.h */
 
 /* Take over what the server says of a file, unless it is older than what is known. */
 void attrs_note(uint64_t fid, const struct nfs_attr *a);
+void attrs_note_at(uint64_t fid, const struct nfs_attr *a, uint64_t at); /* what was heard before now: of this moment, ms */
 void attrs_note_post(uint64_t fid, const struct nfs_post *p);
 void attrs_forget(uint64_t fid);
 /* What was heard in the last `age` ms; 1 if there is something. */
@@ -198,6 +205,12 @@ int attrs_fill_wcc(struct td_vnode *v, const struct nfs_wcc *w);
 int snfs_getvnode(uint64_t fid, struct td_vnode *v);
 int snfs_refresh(struct td_vnode *v, struct td_vnode *now, uint32_t *valid);
 int snfs_setattr(struct td_vnode *v, const struct td_vnode *wanted, uint32_t want);
+
+/* ---- page.c: see page.h */
+
+/* The handle of a directory that is about to be changed: what was listed of it is forgotten. */
+int dir_to_change(const struct td_vnode *dir, struct nfs_fh *fh);
+void pages_forget(uint64_t dir);
 
 /* ---- node.c: see there */
 

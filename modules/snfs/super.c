@@ -201,7 +201,7 @@ static int ask_fsinfo(const struct nfs_fh *root)
 		return err;
 	fs.rsize = size_of(f.rtpref, f.rtmax, fs.o.rsize);
 	fs.wsize = size_of(f.wtpref, f.wtmax, fs.o.wsize);
-	fs.dirsize = f.dtpref > DIR_MOST / 4 ? f.dtpref : DIR_MOST / 4;
+	fs.dirsize = f.dtpref > DIR_MOST / 2 ? f.dtpref : DIR_MOST / 2;
 	if (fs.dirsize > DIR_MOST)
 		fs.dirsize = DIR_MOST;
 	fs.maxsize = f.maxsize && f.maxsize < 0x7fffffffffffffffull ? f.maxsize : 0x7fffffffffffffffull;

@@ -83,7 +83,7 @@ enum {
 	TD_GROUPS_MAX = 16,  /* of a caller, shown to the module */
 	TD_LOCK_MAX = 256,   /* locks of a domain */
 	TD_PATH_MAX = 4095,  /* bytes of a symbolic link's target */
-	TD_EACH_MAX = 48,    /* fids of one getvnodes */
+	TD_EACH_MAX = 192,   /* fids of one getvnodes */
 	TD_WINDOW = 1 << 17, /* bytes of data that go in or out with one call */
 };
 
