@@ -91,7 +91,7 @@ static json_t *network(const struct td_status *st)
 	return to;
 }
 
-static void put_device(json_t *to, struct td__server *s)
+static void put_device(json_t *to, struct td__server *s, const struct td_status *st)
 {
 	int error = atomic_load(&s->write_error);
 
@@ -101,6 +101,8 @@ static void put_device(json_t *to, struct td__server *s)
 	json_object_set_new(to, "image",
 			    s->image.path ? td__cli_json_text(s->image.path) : json_null());
 	json_object_set_new(to, "read_only", json_boolean(s->read_only));
+	json_object_set_new(to, "cache", !st->cache ? json_null() : json_pack("{s:I, s:I, s:I}", "bytes", (json_int_t)st->cached, "most",
+		(json_int_t)st->cache, "evicted", (json_int_t)st->evicted));
 }
 
 static void put_level(json_t *to, const struct td_level *level)
@@ -147,7 +149,7 @@ static json_t *status(struct td__server *s, json_t *request)
 	put(to, "pid", (uint64_t)getpid());
 	json_object_set_new(to, "module_pid", st.process ? json_integer(st.process) : json_null());
 	json_object_set_new(to, "standby_pid", st.standby ? json_integer(st.standby) : json_null());
-	put_device(to, s);
+	put_device(to, s, &st);
 	json_object_set_new(to, "network", st.has_server ? network(&st) : json_null());
 	json_object_set_new(to, "calls_by_operation", calls_by_op(&st));
 	return json_pack("{s:b, s:o}", "ok", 1, "status", to);

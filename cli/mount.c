@@ -27,10 +27,11 @@ enum option {
 	NO_XATTRS,
 	MAX_FILES,
 	COMMIT,
+	CACHE,
 	OPTIONS
 };
 static const char default_level[] = "isolated";
-enum { DEFAULT_SIZE = 1 << 30, SMALLEST = 64 << 10, DEFAULT_COMMIT = 5, LONGEST_COMMIT = 3600 };
+enum { DEFAULT_SIZE = 1 << 30, SMALLEST = 64 << 10, SMALLEST_CACHE = 16 << 20, DEFAULT_COMMIT = 5, LONGEST_COMMIT = 3600 };
 
 const struct td__cli_option td__cli_mount_options[] = {
 	[SIZE] = { "size", 's', "SIZE", "how much it holds, as in 512M (1G, or as the image)" },
@@ -43,6 +44,7 @@ const struct td__cli_option td__cli_mount_options[] = {
 	[NO_XATTRS] = { "no-xattrs", 'x', NULL, "no extended attributes; fewer requests" },
 	[MAX_FILES] = { "max-files", 'n', "N", "at most N files (the module decides)" },
 	[COMMIT] = { "commit", 'c', "SECONDS", "write changes to the image that often (5)" },
+	[CACHE] = { "cache", 'k', "SIZE", "how much of the image may be in memory (a quarter of it)" },
 	[OPTIONS] = { "options", 'O', "A,B=C", "of a mount on a SERVER, as in soft,timeo=50" },
 	{ 0 },
 };
@@ -86,10 +88,21 @@ static int read_commit(const char *text, struct td__server *s)
 	return 0;
 }
 
+static int read_cache(const char *text, struct td__server *s)
+{
+	if (td__cli_size(text, &s->cache))
+		return td__cli_usage("--cache %s is no size; give a number with K, M, G or T behind it, as in 512M", text);
+	if (s->cache < SMALLEST_CACHE)
+		return td__cli_usage("--cache %s is too small; operations under way need 16M at least", text);
+	if (!s->image.path)
+		return td__cli_usage("--cache needs --image: without one, all there is is in memory");
+	return 0;
+}
+
 /* A server has what a device would have. */
 static int check_source(const struct td__cli_args *args, const struct td__server *s)
 {
-	static const enum option for_devices[] = { SIZE, IMAGE, MAX_FILES, WRITEBACK, COMMIT };
+	static const enum option for_devices[] = { SIZE, IMAGE, MAX_FILES, WRITEBACK, COMMIT, CACHE };
 
 	if (!s->url)
 		return args->values[OPTIONS] ? td__cli_usage("--options are of a mount on a SERVER, as in tadan mount "
@@ -149,6 +162,8 @@ static int read_options(const struct td__cli_args *args, struct td__server *s)
 		err = read_max_files(v[MAX_FILES], s);
 	if (!err && v[COMMIT])
 		err = read_commit(v[COMMIT], s);
+	if (!err && v[CACHE])
+		err = read_cache(v[CACHE], s);
 	if (!err && s->read_only && !s->image.path && !s->url)
 		err = td__cli_usage(
 			"--read-only needs --image: in memory there is nothing to read");

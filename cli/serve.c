@@ -132,6 +132,7 @@ static int make_core(struct td__server *s, char *why, size_t size)
 		.level = s->level,
 		.format = s->url || (s->blank && !s->read_only),
 		.maxfiles = s->max_files,
+		.cache = s->cache,
 		.server = s->url ? &s->source.server : NULL,
 		.source = s->source.path,
 		.options = s->source.options,

@@ -157,6 +157,19 @@ static void print_auto(json_t *on_its_way)
 		print_members("  faults so far", json_object_get(on_its_way, "faults"));
 }
 
+static void print_cache(json_t *cache)
+{
+	char now[32], most[32], evicted[32], line[128];
+
+	if (!json_is_object(cache))
+		return;
+	td__cli_show_bytes((uint64_t)number(cache, "bytes"), now);
+	td__cli_show_bytes((uint64_t)number(cache, "most"), most);
+	td__cli_show_bytes((uint64_t)number(cache, "evicted"), evicted);
+	snprintf(line, sizeof(line), "%s of %s at most, %s evicted", now, most, evicted);
+	row("in memory", line);
+}
+
 static void print_device(json_t *status)
 {
 	const char *image =
@@ -171,6 +184,7 @@ static void print_device(json_t *status)
 	td__cli_show_bytes((uint64_t)number(status, "size"), bytes);
 	row("size", bytes);
 	row(json_is_true(json_object_get(status, "read_only")) ? "read from" : "kept in", image);
+	print_cache(json_object_get(status, "cache"));
 	if (json_is_string(json_object_get(status, "write_error")))
 		row("NOT WRITTEN", text(status, "write_error"));
 }

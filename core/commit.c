@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Commits of an image: see commit.h. */
+#include "cache.h"
 #include "commit.h"
 #include "fs.h"
 
@@ -55,8 +56,7 @@ static void set_closed(struct td__gate *g, uint32_t closed)
 	td__cond_broadcast(&g->cond);
 }
 
-/* Close, and wait until nobody is inside; 1: so it is. The commit's number is given now: who comes later is not part of it. */
-static int close_gate(struct td__gate *g, uint32_t ms)
+int td__gate_close(struct td__gate *g, uint32_t ms)
 {
 	uint64_t until = td__port_monotonic() + ms * 1000000ull;
 	int still;
@@ -65,15 +65,13 @@ static int close_gate(struct td__gate *g, uint32_t ms)
 	set_closed(g, 1);
 	while (!(still = empty(g)) && td__port_monotonic() < until)
 		td__cond_wait(&g->cond, &g->mutex, 1);
-	if (still)
-		g->begun++;
-	else
+	if (!still)
 		set_closed(g, 0);
 	td__mutex_unlock(&g->mutex);
 	return still;
 }
 
-static void open_gate(struct td__gate *g)
+void td__gate_open(struct td__gate *g)
 {
 	td__mutex_lock(&g->mutex);
 	set_closed(g, 0);
@@ -107,7 +105,7 @@ void td__orphan_pending(struct td__fs *fs, uint64_t fid)
 
 	if (!fs->device->log)
 		return;
-	g = fs->device->log->gate;
+	g = fs->device->gate;
 	td__mutex_lock(&g->mutex);
 	td__fids_add(&g->pending, &g->npending, &g->room, fid); /* without memory it keeps its blocks */
 	td__mutex_unlock(&g->mutex);
@@ -131,7 +129,7 @@ void td__orphans_free(struct td__fs *fs)
 int td__orphans(struct td__fs *fs, uint64_t **list, uint64_t *n, uint64_t *room)
 {
 	const struct td__device *dev = fs->device;
-	const struct td__gate *g = dev->log ? dev->log->gate : 0;
+	const struct td__gate *g = dev->gate;
 	int err = 0;
 
 	for (uint64_t i = 0; g && i < g->npending && !err; i++)
@@ -181,24 +179,33 @@ static int write_early(struct td__device *dev)
 	return err;
 }
 
+/* The commit's number is given with the gate closed: who comes later is not part of it. */
+static void begin(struct td__gate *g)
+{
+	td__mutex_lock(&g->mutex);
+	g->begun++;
+	td__mutex_unlock(&g->mutex);
+}
+
 static int commit_once(struct td__fs *fs)
 {
 	struct td__device *dev = fs->device;
-	struct td__gate *g = dev->log->gate;
+	struct td__gate *g = dev->gate;
 	struct td__tx *tx;
 	int err;
 
 	td__mutex_lock(&dev->writing);
 	write_early(dev);
-	for (uint32_t ms = PATIENCE_MS; !close_gate(g, ms); ms = ms < MOST_PATIENCE_MS ? 2 * ms : ms) {
+	for (uint32_t ms = PATIENCE_MS; !td__gate_close(g, ms); ms = ms < MOST_PATIENCE_MS ? 2 * ms : ms) {
 		td__mutex_unlock(&dev->writing);
 		td__mutex_lock(&g->mutex);
 		td__cond_wait(&g->cond, &g->mutex, PATIENCE_MS);
 		td__mutex_unlock(&g->mutex);
 		td__mutex_lock(&dev->writing);
 	}
+	begin(g);
 	err = snapshot(fs, &tx);
-	open_gate(g);
+	td__gate_open(g);
 	if (!err && tx)
 		err = td__log_commit(dev->log, tx);
 	else if (!err)
@@ -232,7 +239,7 @@ int td__commit(struct td__fs *fs)
 
 	if (!fs->device->log)
 		return 0;
-	g = fs->device->log->gate;
+	g = fs->device->gate;
 	td__mutex_lock(&g->mutex);
 	want = g->begun + 1;
 	while (g->done < want) {
@@ -248,8 +255,12 @@ int td__commit(struct td__fs *fs)
 
 static int write_runs(struct td__device *dev, const struct td__run *runs, uint64_t n)
 {
+	struct td__gate *g = dev->gate;
 	int first = 0;
 
+	td__mutex_lock(&g->mutex);
+	g->writers++;
+	td__mutex_unlock(&g->mutex);
 	td__mutex_lock(&dev->writing);
 	for (uint64_t i = 0; i < n; i++) {
 		int err = td__device_write_data(dev, runs[i].blkno, runs[i].count);
@@ -257,6 +268,10 @@ static int write_runs(struct td__device *dev, const struct td__run *runs, uint64
 		first = first ? first : err;
 	}
 	td__mutex_unlock(&dev->writing);
+	td__mutex_lock(&g->mutex);
+	g->writers--;
+	td__cond_broadcast(&g->cond);
+	td__mutex_unlock(&g->mutex);
 	return first;
 }
 
@@ -284,11 +299,19 @@ int td__commit_data(struct td__fs *fs, const struct td__run *runs, uint64_t n)
 
 /* ---- Operations */
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* Is there more to be written than may gather? */
 static int too_much(const struct td__device *dev)
 {
-	return __atomic_load_n(&dev->data_blocks, __ATOMIC_RELAXED) > DATA_BYTES / dev->bsize ||
-	       __atomic_load_n(&dev->log_blocks, __ATOMIC_RELAXED) > dev->log->slot_bytes / dev->bsize / 2;
+	uint64_t data = least(DATA_BYTES / dev->bsize, dev->most_blocks / 4),
+		 log = least(dev->log->slot_bytes / dev->bsize / 2, dev->most_blocks / 8);
+
+	return __atomic_load_n(&dev->data_blocks, __ATOMIC_RELAXED) > data ||
+	       __atomic_load_n(&dev->log_blocks, __ATOMIC_RELAXED) > log;
 }
 
 int td__operation_begin(struct td__fs *fs, int changes)
@@ -296,22 +319,24 @@ int td__operation_begin(struct td__fs *fs, int changes)
 	struct td__device *dev = fs->device;
 	int err = 0;
 
-	if (!dev->log)
+	if (!dev->gate)
 		return 0;
-	if (changes && too_much(dev)) {
+	if (changes && dev->log && too_much(dev)) {
 		err = td__commit(fs);
 		if (err && !too_much(dev))
 			err = 0;
 	}
+	if (td__cache_is_full(dev))
+		td__cache_relieve(fs, changes);
 	if (!err)
-		enter(dev->log->gate);
+		enter(dev->gate);
 	return err;
 }
 
 void td__operation_end(struct td__fs *fs)
 {
-	if (fs->device->log)
-		leave(fs->device->log->gate);
+	if (fs->device->gate)
+		leave(fs->device->gate);
 }
 
 /* ---- Begin and end */
@@ -320,14 +345,14 @@ int td__commits_init(struct td__fs *fs)
 {
 	struct td__gate *g;
 
-	if (!fs->device->log)
+	if (!fs->device->disk)
 		return 0;
 	g = td__port_alloc(sizeof(*g));
 	if (!g)
 		return -TD_ENOMEM;
 	td__mutex_init(&g->mutex);
 	td__cond_init(&g->cond);
-	fs->device->log->gate = g;
+	fs->device->gate = g;
 	return 0;
 }
 
@@ -341,11 +366,11 @@ int td__commits_last(struct td__fs *fs)
 
 void td__commits_fini(struct td__fs *fs)
 {
-	struct td__gate *g = fs->device->log ? fs->device->log->gate : 0;
+	struct td__gate *g = fs->device->gate;
 
 	if (!g)
 		return;
-	fs->device->log->gate = 0;
+	fs->device->gate = 0;
 	if (g->room)
 		td__port_free(g->pending, g->room * sizeof(*g->pending));
 	td__mutex_fini(&g->mutex);

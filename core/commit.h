@@ -24,7 +24,9 @@ struct td__gate {
 	uint32_t closed;
 	struct td__mutex mutex;  /* guards what follows */
 	struct td__cond cond;    /* it opened, somebody left while it was closed, or a commit is over */
-	uint32_t committing;     /* somebody does */
+	uint32_t committing;     /* somebody does, or evicts blocks */
+	uint32_t writers;        /* who write data in place and do not commit */
+	uint64_t next_eviction;  /* not before: td__port_monotonic() */
 	uint64_t begun, done;    /* commits: number of the last snapshot, and of the last that is over */
 	uint64_t good;           /* the last one that is on the disk */
 	int err;                 /* of the last one */
@@ -35,6 +37,9 @@ struct td__gate {
 /* `changes`: it may leave something to be written. Then it may fail, as long as nothing can be written: -TD_EIO or -TD_ENOSPC. */
 int td__operation_begin(struct td__fs *fs, int changes);
 void td__operation_end(struct td__fs *fs);
+/* Close the gate, and wait until nobody is inside, so many milliseconds; 1: so it is. Else it is open again. By who is `committing`. */
+int td__gate_close(struct td__gate *g, uint32_t ms);
+void td__gate_open(struct td__gate *g);
 /* On the disk: everything that was done before the call. 0, -TD_EIO, -TD_ENOSPC, -TD_ENOMEM. Without an image nothing is done. */
 int td__commit(struct td__fs *fs);
 /* The same; and an error if data of these blocks could not be written in place. It is kept, and the next one tries again. */

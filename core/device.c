@@ -28,6 +28,8 @@ static void free_memory(struct td__device *dev)
 		td__port_free(dev->runs, RUNS * sizeof(*dev->runs));
 	if (dev->busy)
 		td__port_free(dev->busy, spans_of(dev));
+	if (dev->held)
+		td__port_free(dev->held, spans_of(dev) * sizeof(*dev->held));
 	td__runs_free(&dev->written);
 	if (dev->norphans)
 		td__port_free(dev->orphans, dev->norphans * sizeof(*dev->orphans));
@@ -43,11 +45,13 @@ static int get_memory(struct td__device *dev, int image)
 		err = td__port_pages(bytes, image ? &dev->state : &dev->idle);
 	if (err)
 		return err;
-	if (image)
-		dev->busy = td__port_alloc(spans_of(dev));
-	else
+	if (!image) {
 		dev->runs = td__port_alloc(RUNS * sizeof(*dev->runs));
-	return dev->busy || dev->runs ? 0 : -TD_ENOMEM;
+		return dev->runs ? 0 : -TD_ENOMEM;
+	}
+	dev->busy = td__port_alloc(spans_of(dev));
+	dev->held = td__port_alloc(spans_of(dev) * sizeof(*dev->held));
+	return dev->busy && dev->held ? 0 : -TD_ENOMEM;
 }
 
 int td__device_create(uint64_t blocks, uint32_t bsize, struct td__disk *disk, uint32_t flags,
@@ -65,6 +69,7 @@ int td__device_create(uint64_t blocks, uint32_t bsize, struct td__disk *disk, ui
 	dev->blocks = blocks;
 	dev->bsize = bsize;
 	dev->flags = flags;
+	dev->most_blocks = ~0ull;
 	err = get_memory(dev, disk != 0);
 	if (err) {
 		free_memory(dev);
@@ -113,6 +118,12 @@ static int in_log(uint8_t s)
 	return !(s & TD__ZERO) && (s & TD__LOG || (s & (TD__DATA | TD__FREED)) == (TD__DATA | TD__FREED));
 }
 
+static void count_held(struct td__device *dev, uint64_t blkno, int more)
+{
+	__atomic_add_fetch(&dev->held[blkno / TD__SPAN], (uint32_t)more, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&dev->held_blocks, (uint64_t)more, __ATOMIC_RELAXED);
+}
+
 uint8_t td__device_mark(struct td__device *dev, uint64_t blkno, uint8_t clear, uint8_t set)
 {
 	uint8_t *s = state_of(dev, blkno), old = __atomic_load_n(s, __ATOMIC_RELAXED), new;
@@ -126,6 +137,8 @@ uint8_t td__device_mark(struct td__device *dev, uint64_t blkno, uint8_t clear, u
 		__atomic_add_fetch(&dev->data_blocks, in_place(new) ? 1 : -1, __ATOMIC_RELAXED);
 	if (in_log(old) != in_log(new))
 		__atomic_add_fetch(&dev->log_blocks, in_log(new) ? 1 : -1, __ATOMIC_RELAXED);
+	if (td__state_held(old) != td__state_held(new))
+		count_held(dev, blkno, td__state_held(new) ? 1 : -1);
 	if (set & (TD__DATA | TD__LOG | TD__FREED))
 		__atomic_store_n(&dev->busy[blkno / TD__SPAN], 1, __ATOMIC_RELEASE);
 	return old;
@@ -199,7 +212,7 @@ static int load_absent(struct td__device *dev, uint64_t blkno, uint64_t count)
 		while (blkno + n < end && !td__device_present(dev, blkno + n))
 			n++;
 		if (!n) {
-			blkno++;
+			td__device_mark(dev, blkno++, TD__COLD, 0);
 			continue;
 		}
 		err = td__port_disk_read(dev->disk, dev->base + blkno * dev->bsize, td__device_at(dev, blkno),
@@ -221,13 +234,20 @@ int td__device_load(struct td__device *dev, uint64_t blkno, uint64_t count)
 		return -TD_EINVAL;
 	if (!dev->disk)
 		return 0;
-	for (uint64_t i = 0; i < count; i++)
-		if (!td__device_present(dev, blkno + i)) {
-			td__mutex_lock(&dev->load);
-			err = load_absent(dev, blkno + i, count - i);
-			td__mutex_unlock(&dev->load);
-			break;
+	for (uint64_t i = 0; i < count; i++) {
+		uint8_t s = td__device_state(dev, blkno + i);
+
+		if (td__state_warm(s))
+			continue;
+		if (s) {
+			td__device_mark(dev, blkno + i, TD__COLD, 0);
+			continue;
 		}
+		td__mutex_lock(&dev->load);
+		err = load_absent(dev, blkno + i, count - i);
+		td__mutex_unlock(&dev->load);
+		break;
+	}
 	return err;
 }
 
@@ -310,14 +330,14 @@ void td__device_dirty(struct td__device *dev, uint64_t blkno, uint64_t count)
 void td__device_changed(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
 	for (uint64_t i = 0; dev->disk && i < count; i++)
-		td__device_mark(dev, blkno + i, TD__ZERO, TD__DATA);
+		td__device_mark(dev, blkno + i, TD__ZERO | TD__COLD, TD__DATA);
 	note_changes(dev, blkno, count);
 }
 
 void td__device_altered(struct td__device *dev, uint64_t blkno)
 {
 	if (dev->disk)
-		td__device_mark(dev, blkno, TD__ZERO, TD__LOG);
+		td__device_mark(dev, blkno, TD__ZERO | TD__COLD, TD__LOG);
 	note_changes(dev, blkno, 1);
 }
 
@@ -329,7 +349,21 @@ void td__device_forget(struct td__device *dev, uint64_t blkno)
 	old = __atomic_exchange_n(state_of(dev, blkno), 0, __ATOMIC_ACQ_REL);
 	__atomic_sub_fetch(&dev->data_blocks, in_place(old), __ATOMIC_RELAXED);
 	__atomic_sub_fetch(&dev->log_blocks, in_log(old), __ATOMIC_RELAXED);
+	if (td__state_held(old))
+		count_held(dev, blkno, -1);
 	note_changes(dev, blkno, 1);
+}
+
+void td__device_evict(struct td__device *dev, uint64_t blkno, uint64_t count)
+{
+	td__port_pages_drop(&dev->data, blkno * dev->bsize, count * dev->bsize);
+	for (uint64_t b = blkno; b < blkno + count; b++)
+		if (td__device_state(dev, b) & TD__ZERO) {
+			td__device_mark(dev, b, 0, TD__COLD);
+		} else {
+			__atomic_store_n(state_of(dev, b), 0, __ATOMIC_RELEASE);
+			count_held(dev, b, -1);
+		}
 }
 
 static void drop(struct td__device *dev, uint64_t blkno, uint64_t count)
@@ -372,7 +406,7 @@ void td__device_zero(struct td__device *dev, uint64_t blkno, uint64_t count)
 	else
 		wake_zeroes(dev, blkno, count);
 	for (uint64_t i = 0; dev->disk && i < count; i++)
-		td__device_mark(dev, blkno + i, 0, TD__DATA | TD__ZERO);
+		td__device_mark(dev, blkno + i, 0, TD__DATA | TD__ZERO | TD__COLD);
 	note_changes(dev, blkno, count);
 }
 
@@ -395,7 +429,7 @@ void td__device_discard(struct td__device *dev, uint64_t blkno, uint64_t count)
 		set_free(dev, blkno + i);
 	drop(dev, blkno, count);
 	for (uint64_t i = 0; dev->disk && i < count; i++)
-		td__device_mark(dev, blkno + i, 0, TD__ZERO);
+		td__device_mark(dev, blkno + i, 0, TD__ZERO | TD__COLD);
 }
 
 /* ---- Writing in place */

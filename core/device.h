@@ -15,7 +15,8 @@
  *                 goes through the log
  *   LOGGED          the log holds a copy of it that a recovery may write over the block in place: as FREED
  *   WRITING       is being written for who owns it now: who discards it waits
- *   ZERO          nothing but zeroes, without memory behind it
+ *   ZERO          nothing but zeroes
+ *   COLD          not wanted since the hand of the clock came by (cache.c); with ZERO: nor has it memory
  *
  * An absent block becomes present under the mutex `load`, or by who overwrites all of it. Marks are set after a change, by operations
  * that the commit waits for (commit.h), so that it finds each change marked.
@@ -39,9 +40,11 @@ enum td__block_state {
 	TD__LOGGED = 16,
 	TD__WRITING = 32,
 	TD__ZERO = 64,
+	TD__COLD = 128,
 };
 
 struct td__log;
+struct td__gate;
 
 struct td__runs {
 	struct td__run {
@@ -58,6 +61,7 @@ struct td__device {
 	struct td__pages state; /* a byte each; size 0 with a memory device: all are present */
 	struct td__disk *disk;  /* 0: memory */
 	struct td__log *log;    /* 0: memory, or an image that is not written to */
+	struct td__gate *gate;  /* of an image: commit.c's */
 	uint64_t base;          /* where the device begins on the disk, bytes; the maker's to set */
 	struct td__mutex load;  /* guards absent -> present, and what follows */
 	struct td__pages changes; /* of all blocks at once, then of each: 8 bytes; size 0: not counted */
@@ -65,6 +69,11 @@ struct td__device {
 
 	/* Of an image. */
 	uint8_t *busy;          /* one for each TD__SPAN blocks: not 0 if there may be DATA, LOG or FREED */
+	uint32_t *held;         /* of each TD__SPAN blocks: how many are in memory */
+	uint64_t held_blocks;   /* of all */
+	uint64_t most_blocks;   /* that may be in memory, nearly; ~0: as many as there are. Of td_mount() on */
+	uint64_t hand;          /* of the clock: where cache.c looks next */
+	uint64_t evicted;       /* blocks, so far */
 	uint64_t data_blocks;   /* to be written in place */
 	uint64_t log_blocks;    /* to go through the log */
 	struct td__mutex writing; /* writing in place; guards `written` */
@@ -92,7 +101,7 @@ int td__device_create(uint64_t blocks, uint32_t bsize, struct td__disk *disk, ui
 		      struct td__device **out);
 void td__device_destroy(struct td__device *dev);
 
-/* Make blocks present. 0, -TD_EINVAL beyond the end, -TD_EIO from the disk. Sleeps if one is absent. */
+/* Make blocks present, and wanted. 0, -TD_EINVAL beyond the end, -TD_EIO from the disk. Sleeps if one is absent. */
 int td__device_load(struct td__device *dev, uint64_t blkno, uint64_t count);
 
 /* From now on count changes. 0 or -TD_ENOMEM. */
@@ -126,6 +135,8 @@ int td__device_flush(struct td__device *dev);
 uint8_t td__device_mark(struct td__device *dev, uint64_t blkno, uint8_t clear, uint8_t set);
 /* The next block from blkno on and before `end` with one of these bits, else `end`. */
 uint64_t td__device_next(const struct td__device *dev, uint64_t blkno, uint64_t end, uint8_t bits);
+/* Clean blocks become absent, zeroes lose their memory. */
+void td__device_evict(struct td__device *dev, uint64_t blkno, uint64_t count);
 /* Append, joining with the last one where they touch. 0 or -TD_ENOMEM. */
 int td__runs_add(struct td__runs *r, uint64_t blkno, uint64_t count);
 void td__runs_free(struct td__runs *r);
@@ -135,6 +146,18 @@ int td__disk_error(int err);
 static inline uint8_t *td__device_at(const struct td__device *dev, uint64_t blkno)
 {
 	return (uint8_t *)dev->data.base + blkno * dev->bsize;
+}
+
+/* Is no load needed? */
+static inline int td__state_warm(uint8_t s)
+{
+	return (s & (TD__PRESENT | TD__COLD)) == TD__PRESENT;
+}
+
+/* Has the block memory? */
+static inline int td__state_held(uint8_t s)
+{
+	return s && (s & (TD__ZERO | TD__COLD)) != (TD__ZERO | TD__COLD);
 }
 
 static inline uint8_t td__device_state(const struct td__device *dev, uint64_t blkno)
@@ -149,6 +172,12 @@ static inline uint64_t td__device_changes(const struct td__device *dev, uint64_t
 }
 
 /* 1 if no load is needed. */
+static inline int td__device_warm(const struct td__device *dev, uint64_t blkno)
+{
+	return !dev->state.size || td__state_warm(td__device_state(dev, blkno));
+}
+
+/* 1 if its content is known without the disk. */
 static inline int td__device_present(const struct td__device *dev, uint64_t blkno)
 {
 	return !dev->state.size || td__device_state(dev, blkno);

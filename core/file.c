@@ -10,7 +10,7 @@
 #include "fs.h"
 #include "operations.h"
 
-enum { SPANS = 300, ZEROES = 65536, ALLOC_MAX = 4096, SEEK_TRIES = 65536 };
+enum { PART = 1 << 20 /* of a read: what must be in memory at a time */, SPANS = 300, ZEROES = 65536, ALLOC_MAX = 4096, SEEK_TRIES = 65536 };
 
 static const uint8_t zeroes[ZEROES];
 
@@ -251,7 +251,8 @@ int64_t td_read(struct td__fs *fs, td_handle h, uint64_t off, void *data, uint64
 	uint64_t done = 0;
 
 	do {
-		int64_t n = td_read_spans(fs, h, off + done, len - done, copy_out, (uint8_t *)data + done);
+		uint64_t part = fs->device->disk && len - done > PART ? PART : len - done;
+		int64_t n = td_read_spans(fs, h, off + done, part, copy_out, (uint8_t *)data + done);
 
 		if (n <= 0)
 			return n < 0 && !done ? n : (int64_t)done;

@@ -43,7 +43,6 @@ struct td__log {
 	} spill[TD__LOG_SLOTS];      /* behind the image: bodies too large for their slot */
 	uint64_t *orphans;           /* fids that the module is to free, as the last record has them */
 	uint64_t norphans;
-	struct td__gate *gate;       /* commit.c's */
 };
 
 /*

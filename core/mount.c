@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Making and unmaking a mount: see mount.h. */
 #include "fs.h"
+#include "cache.h"
 #include "commit.h"
 
 static void fini(struct td__fs *fs)
@@ -88,6 +89,7 @@ int td_mount(const struct td_mount_params *p, struct td__fs **out, char *why, si
 	fs->module = p->module;
 	fs->walls = p->walls;
 	fs->maxfiles = p->maxfiles;
+	td__cache_limit(fs->device, p->cache);
 	fs->limits = (struct td__limits){ p->device->blocks, ~0ull >> 10, ~0ull >> 1, ~0u >> 1 };
 	fs->source = p->source;
 	fs->options = p->options;
@@ -161,6 +163,11 @@ void td_get_status(struct td__fs *fs, struct td_status *out)
 	out->revoked = __atomic_load_n(&fs->locks.revoked, __ATOMIC_RELAXED);
 	out->vnodes = td__vnodes_count(fs);
 	out->last_pause_ns = __atomic_load_n(&fs->last_pause_ns, __ATOMIC_RELAXED);
+	if (fs->device->disk) {
+		out->cached = __atomic_load_n(&fs->device->held_blocks, __ATOMIC_RELAXED) * fs->device->bsize;
+		out->cache = fs->device->most_blocks * fs->device->bsize;
+		out->evicted = __atomic_load_n(&fs->device->evicted, __ATOMIC_RELAXED) * fs->device->bsize;
+	}
 	out->has_server = (uint32_t)td__net_status(&fs->net, &out->net);
 	for (uint32_t i = 0; i < TD__SLOTS; i++) {
 		const struct td__call *c = &fs->calls[i];

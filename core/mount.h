@@ -17,6 +17,7 @@ struct td_mount_params {
 	struct td_level level;
 	uint32_t format;   /* 1: a blank device gets a new file system */
 	uint64_t maxfiles; /* 0: the module decides */
+	uint64_t cache;    /* bytes of an image that may be in memory at a time, nearly; 0: a quarter of the memory there is */
 	/* Of a module with TD_MODULE_NETWORK: the only server that it may reach. 0: none. */
 	const struct td__address *server;
 	const char *source, *options; /* as the module gets them; 0: empty. They must outlive the mount. */
@@ -106,6 +107,8 @@ struct td_status {
 	uint64_t vnodes;   /* active or cached */
 	uint64_t last_pause_ns;
 	uint64_t calls_by_op[TD_OP_MAX];
+	uint64_t cached, cache; /* bytes of an image that are in memory, and that may be; 0, 0: there is none */
+	uint64_t evicted;       /* bytes of it that were given up, so far */
 	uint32_t has_server;
 	struct td_net_counts net; /* where it has one */
 };

@@ -13,6 +13,9 @@
 void *td__port_alloc(size_t size);
 void td__port_free(void *memory, size_t size);
 
+/* Bytes of memory that this process may use, all of it. */
+uint64_t td__port_memory(void);
+
 /* Locks. All zeroes is not a valid state: init first. Sleep while they wait; not recursive. */
 struct td__mutex {
 	uint64_t space[6];

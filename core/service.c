@@ -59,7 +59,7 @@ int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t 
 	if (blkno >= dev->blocks)
 		return td__careless(c, TD_EINVAL, "bread: a block beyond the device");
 	absent = !td__device_present(dev, blkno);
-	if (absent && !fresh) {
+	if (!fresh && !td__device_warm(dev, blkno)) {
 		__atomic_store_n(&c->asleep, 1, __ATOMIC_RELEASE);
 		err = td__device_load(dev, blkno, 1);
 		__atomic_store_n(&c->asleep, 0, __ATOMIC_RELEASE);

@@ -14,7 +14,7 @@ enum { LOOKS, ADDS, FREES };
 	do {                                                               \
 		type result;                                               \
                                                                            \
-		if (!fs->device->log)                                      \
+		if (!fs->device->gate)                                     \
 			return call;                                       \
 		result = td__operation_begin(fs, kind == ADDS);            \
 		if (result)                                                \

@@ -8,6 +8,7 @@
 enum {
 	ENTRIES_ROOM = 32768,  /* bytes of directory entries that are read at once */
 	IO_LIMIT = 0x7ffff000, /* bytes of one transfer, as Linux has it */
+	PART = 16 << 20,       /* of a large one: so much must fit in memory at a time */
 };
 
 /* The file, if it is open for this (O_RDONLY or O_WRONLY). */
@@ -73,11 +74,21 @@ static int64_t write_at(const struct td_task *t, struct td__file *f, const void 
 			uint64_t off)
 {
 	struct td_cred cred = td__cred_of(t, false);
+	size_t done = 0, part;
 
-	if (!len)
-		return 0;
-	return td_write(td__fs_of(t), &cred, f->handle, f->flags & O_APPEND ? TD_APPEND : off, data,
-			len < IO_LIMIT ? len : IO_LIMIT);
+	len = len < IO_LIMIT ? len : IO_LIMIT;
+	if (f->flags & O_APPEND)
+		return len ? td_write(td__fs_of(t), &cred, f->handle, TD_APPEND, data, len) : 0;
+	do {
+		part = len - done < PART ? len - done : PART;
+		int64_t n = part ? td_write(td__fs_of(t), &cred, f->handle, off + done, (const char *)data + done, part) : 0;
+
+		if (n < 0)
+			return done ? (int64_t)done : n;
+		done += (size_t)n;
+		part -= (size_t)n;
+	} while (!part && done < len);
+	return (int64_t)done;
 }
 
 int64_t td_fd_pwrite(const struct td_task *t, int fd, const void *data, size_t len, int64_t off)

@@ -44,6 +44,7 @@ struct td_volume_params {
 	uint32_t bsize;	   /* bytes of a block; 0: 4096 */
 	int format;	   /* 1: a blank image gets a new file system; memory always does */
 	uint64_t maxfiles; /* vnodes; 0: the module decides */
+	uint64_t cache;	   /* bytes of the image that may be in memory at a time, from 16 MiB on; 0: a quarter of the memory there is */
 	/* Of a module that is mounted on a server: nfs://HOST[:PORT]/PATH, and options as in "soft,timeo=50" (0: none). */
 	const char *server, *options;
 };

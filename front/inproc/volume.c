@@ -59,6 +59,7 @@ static int mount_on(struct td_volume *vol, const struct td_volume_params *p,
 		.level = *level,
 		.format = (!p->image && !p->device) || p->format,
 		.maxfiles = p->maxfiles,
+		.cache = p->cache,
 	};
 	int err = 0;
 

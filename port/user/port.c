@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <linux/membarrier.h>
@@ -49,6 +50,32 @@ void td__port_free(void *memory, size_t size)
 		munmap(memory, size);
 	else
 		free(memory);
+}
+
+static uint64_t number_in(const char *path)
+{
+	unsigned long long n = 0;
+	FILE *f = fopen(path, "re");
+
+	if (f && fscanf(f, "%llu", &n) != 1) /* "max" */
+		n = 0;
+	if (f)
+		fclose(f);
+	return n ? n : UINT64_MAX;
+}
+
+/* What the machine has, or, in a container, what that has. */
+uint64_t td__port_memory(void)
+{
+	static const char *const limits[] = { "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes" };
+	uint64_t least = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		uint64_t n = number_in(limits[i]);
+
+		least = n < least ? n : least;
+	}
+	return least;
 }
 
 /* ---- Locks. A failing lock is a wrong state of the kernel. */

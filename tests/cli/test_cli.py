@@ -188,6 +188,7 @@ class Words(Case):
             self.bad(USAGE, "--size .*(is no size|is too small)", "mount", "smfs", self.dir, "--size", size)
         for number in ["0", "-3", "many", "", "1 "]:
             self.bad(USAGE, "--commit", "mount", "smfs", self.dir, "--image", "img", f"--commit={number}")
+            self.bad(USAGE, "--cache", "mount", "smfs", self.dir, "--image", "img", f"--cache={number}")
             self.bad(USAGE, "--max-files", "mount", "smfs", self.dir, f"--max-files={number}")
         self.assert_nothing_left()
 

@@ -8,7 +8,9 @@
  * With --trouble the disk fails at each act in turn, once or from then on, and then is well again: nothing may be lost that was
  * acknowledged, and in the end everything must be there.
  *
- *	crash [--seed S] [--most N] [--trouble] [--level L] MODULE [SCENE | ID]
+ * With --cache hardly anything of the image may be in memory, so blocks are evicted and loaded again all the time.
+ *
+ *	crash [--seed S] [--most N] [--trouble] [--level L] [--cache BYTES] MODULE [SCENE | ID]
  *
  * A failure prints its ID: scene:seed:epoch:variant, or with :epoch:variant of the recovery, or scene:seed:trouble:act:kind.
  */
@@ -30,6 +32,7 @@ enum { BYTES = 6 << 20, BSIZE = 4096, STATES = 128, ALL_OF = 5 };
 static struct td__module *module;
 static uint64_t passed, failed, most = 400;
 static int only_one;
+static uint64_t cache;
 static const char *play_level = "trusted"; /* of the scenes; recoveries need no protection */
 static char why[256];
 
@@ -50,7 +53,7 @@ void __wrap_td__port_log(uint32_t priority, const char *line)
 
 static int mount(struct td__disk *disk, const char *level, struct td__fs **fs)
 {
-	struct td_mount_params p = { .module = module, .walls = td__walls };
+	struct td_mount_params p = { .module = module, .walls = td__walls, .cache = cache };
 	int blank = 1, err;
 
 	for (uint64_t i = 0; i < 1 << 20 && blank; i++)
@@ -440,7 +443,7 @@ static int is_for(const struct scene *s, const char *what)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "seed", 1, 0, 's' }, { "most", 1, 0, 'm' }, { "trouble", 0, 0, 't' },
-						{ "level", 1, 0, 'l' }, { 0 } };
+						{ "level", 1, 0, 'l' }, { "cache", 1, 0, 'c' }, { 0 } };
 	uint64_t seed = 1;
 	int in_trouble = 0, c;
 
@@ -453,6 +456,8 @@ int main(int argc, char **argv)
 			in_trouble = 1;
 		else if (c == 'l')
 			play_level = optarg;
+		else if (c == 'c')
+			cache = strtoull(optarg, NULL, 0);
 		else
 			return 2;
 	const char *what = optind + 1 < argc ? argv[optind + 1] : NULL, *id = what && strchr(what, ':') ? what : NULL;

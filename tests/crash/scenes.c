@@ -117,19 +117,23 @@ static void put(struct stage *st, const char *path, uint64_t off, uint64_t len)
 	td_forget(st->fs, v, 1);
 }
 
-/* Fill the device with one file, then make it shorter: nothing else is free then. */
+/* Fill the device with one file, at once, but for so much: nothing else is free then. */
 static void leave_room(struct stage *st, const char *path, uint64_t room)
 {
 	td_handle v = find(st, path);
-	td_attr a = { 0 };
-	int64_t n = 1;
+	struct td_fsinfo info = { 0 };
+	uint64_t len;
+	uint8_t *all;
 
-	memset(bytes, 'z', sizeof(bytes));
-	for (uint64_t off = 0; n > 0; off += (uint64_t)n)
-		n = td_write(st->fs, &root, v, off, bytes, 64 << 10);
-	td_getattr(st->fs, v, &a);
-	a.size -= a.size < room ? a.size : room;
-	want(st, td_setattr(st->fs, &root, v, TD_SET_SIZE, &a, &a), path);
+	td_statfs(st->fs, &info);
+	len = info.bfree * 4096;
+	len -= len < room ? len : room;
+	all = malloc(len + 1);
+	if (!all)
+		abort();
+	memset(all, 'z', len);
+	want(st, td_write(st->fs, &root, v, 0, all, len), path);
+	free(all);
 	td_forget(st->fs, v, 1);
 }
 

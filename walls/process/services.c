@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "../../core/device.h"
 #include "remote.h"
 #include "runner.h"
 
@@ -98,7 +99,7 @@ static int bread(uint32_t buf, uint64_t blkno, uint32_t fresh, uint64_t *view)
 	if (blkno >= r->set.blocks)
 		return td__ask(&m, 0, 0, &kernels, 0, 0);
 	*view = view_of(r, blkno);
-	if (fresh || !r->state || __atomic_load_n(&r->state[blkno], __ATOMIC_ACQUIRE))
+	if (fresh || !r->state || td__state_warm(__atomic_load_n(&r->state[blkno], __ATOMIC_ACQUIRE)))
 		return td__post(&m, 0, 0);
 	return td__ask(&m, 0, 0, &kernels, 0, 0);
 }
