@@ -43,15 +43,10 @@ static void put(json_t *to, const char *name, uint64_t n)
 
 static json_t *mistakes(const struct td_status *st)
 {
-	static const char *const names[TD_MISTAKES] = {
-		[TD_MISTAKE_ARGUMENT] = "arguments", [TD_MISTAKE_HANDLE] = "handles", [TD_MISTAKE_OPERATION] = "operations",
-		[TD_MISTAKE_LIMIT] = "limits",	     [TD_MISTAKE_BUF] = "bufs_left",  [TD_MISTAKE_LOCK] = "locks_left",
-		[TD_MISTAKE_SHARED] = "shared_records",
-	};
 	json_t *to = json_object();
 
 	for (uint32_t kind = 0; kind < TD_MISTAKES; kind++)
-		put(to, names[kind], st->mistakes[kind]);
+		put(to, td__report_mistakes[kind], st->mistakes[kind]);
 	put(to, "references_left", st->left_references);
 	put(to, "memory_left", st->left_memory);
 	return to;
@@ -155,18 +150,34 @@ static json_t *status(struct td__server *s, json_t *request)
 	return json_pack("{s:b, s:o}", "ok", 1, "status", to);
 }
 
+static uint64_t after(json_t *request, const char *name)
+{
+	json_int_t n = json_integer_value(json_object_get(request, name));
+
+	return n < 0 ? 0 : (uint64_t)n;
+}
+
+static int is_earlier(const struct td_fault *a, const struct td_fault *b)
+{
+	return a->sec != b->sec ? a->sec < b->sec : a->nsec <= b->nsec;
+}
+
+/* Faults and mistakes in the order in which they came. */
 static json_t *faults(struct td__server *s, json_t *request)
 {
-	json_int_t after = json_integer_value(json_object_get(request, "after"));
-	struct td_fault *list = calloc(TD_FAULTS_KEPT, sizeof(*list));
+	struct td_fault *list = calloc(TD_FAULTS_KEPT + TD_MISTAKES_KEPT, sizeof(*list)), *mistakes = list + TD_FAULTS_KEPT;
 	json_t *all = json_array();
-	uint32_t n;
+	uint32_t nfaults, nmistakes, f = 0, m = 0;
 
 	if (!list)
 		return refuse(ENOMEM, "out of memory");
-	n = td_get_faults(s->fs, after < 0 ? 0 : (uint64_t)after, list, TD_FAULTS_KEPT);
-	for (uint32_t i = 0; i < n; i++)
-		json_array_append_new(all, td__report_fault(s->dir, s->module, &list[i]));
+	nfaults = td_get_faults(s->fs, after(request, "after"), list, TD_FAULTS_KEPT);
+	nmistakes = td_get_mistakes(s->fs, after(request, "after_mistake"), mistakes, TD_MISTAKES_KEPT);
+	while (f < nfaults || m < nmistakes) {
+		int fault = f < nfaults && (m >= nmistakes || is_earlier(&list[f], &mistakes[m]));
+
+		json_array_append_new(all, td__report_fault(s->dir, s->module, fault ? &list[f++] : &mistakes[m++]));
+	}
 	free(list);
 	return json_pack("{s:b, s:o}", "ok", 1, "faults", all);
 }

@@ -11,7 +11,9 @@ struct td_fault;
 
 /* "wall=none,trap=on" as an object. */
 json_t *td__report_knobs(const char *knobs);
-/* Everything about a fault; addresses in the module file come with their source lines. */
+/* What kinds of mistakes are called, by enum td_mistake and TD_MISTAKE_LEFT. */
+extern const char *const td__report_mistakes[];
+/* Everything about a fault, or a mistake; addresses in the module file come with their source lines. */
 json_t *td__report_fault(const char *dir, const struct td__module *m, const struct td_fault *f);
 /* For a person to read and act on. */
 void td__report_print(json_t *fault, FILE *to);

@@ -29,6 +29,27 @@ json_t *td__report_knobs(const char *knobs)
 	return to;
 }
 
+const char *const td__report_mistakes[] = {
+	[TD_MISTAKE_ARGUMENT] = "arguments", [TD_MISTAKE_HANDLE] = "handles", [TD_MISTAKE_OPERATION] = "operations",
+	[TD_MISTAKE_LIMIT] = "limits",	     [TD_MISTAKE_BUF] = "bufs_left",  [TD_MISTAKE_LOCK] = "locks_left",
+	[TD_MISTAKE_SHARED] = "shared_records", [TD_MISTAKE_LEFT] = "left",
+};
+
+static const struct {
+	const char *kind, *remedy;
+} mistakes[] = {
+	[TD_MISTAKE_ARGUMENT] = { "bad argument", "check what is passed to this service against its description in <tadan/fs.h>" },
+	[TD_MISTAKE_HANDLE] = { "stale or foreign handle",
+				"use a handle only between the call that gives it and the one that takes it back, once, in one operation" },
+	[TD_MISTAKE_OPERATION] = { "operation that is not allowed now",
+				   "take and give back each lock once, on every path; give back only what this call holds" },
+	[TD_MISTAKE_LIMIT] = { "over a limit", "give back what is not needed any more, or raise the limit of the level" },
+	[TD_MISTAKE_BUF] = { "buf left open", "release it on every path out of the operation, those of errors included" },
+	[TD_MISTAKE_LOCK] = { "lock left", "td_unlock() it on every path out of the operation, those of errors included" },
+	[TD_MISTAKE_SHARED] = { "shared record changed", "change a record only in an operation that has it exclusively" },
+	[TD_MISTAKE_LEFT] = { "left at the unmount", "give it back in the operation unmount at the latest" },
+};
+
 static json_t *line(const struct td__module *m, uint32_t wall, uint64_t address)
 {
 	char text[256] = "";
@@ -86,6 +107,27 @@ static json_t *journal(const struct td_fault *f)
 static int has_address(const struct td_fault *f)
 {
 	return f->kind == TD_FAULT_ACCESS || f->kind == TD_FAULT_WALL || f->kind == TD_FAULT_STACK;
+}
+
+/* As the module's author knows it. */
+static json_t *object(const struct td_fault *f)
+{
+	if (!f->object[0])
+		return json_null();
+	return json_sprintf(!strcmp(f->object, "block") || !strcmp(f->object, "lock") ? "%s %llu" : "%s 0x%llx", f->object,
+			    (unsigned long long)f->which);
+}
+
+static void put_mistake(json_t *to, const struct td_fault *f)
+{
+	int is = f->kind == TD_FAULT_MISTAKE && f->mistake <= TD_MISTAKE_LEFT;
+
+	json_object_set_new(to, "mistake", is ? json_string(td__report_mistakes[f->mistake]) : json_null());
+	json_object_set_new(to, "times", td__cli_json_number(is ? f->times : 1));
+	json_object_set_new(to, "object", object(f));
+	json_object_set_new(to, "remedy", is ? json_string(mistakes[f->mistake].remedy) : json_null());
+	if (is)
+		json_object_set_new(to, "kind", json_string(mistakes[f->mistake].kind));
 }
 
 /* What happened: kind and access. */
@@ -147,6 +189,7 @@ json_t *td__report_fault(const char *dir, const struct td__module *m, const stru
 	json_object_set_new(to, "vnode", f->vnode ? td__cli_json_hex(f->vnode) : json_null());
 	json_object_set_new(to, "fid", f->vnode ? td__cli_json_number(f->fid) : json_null());
 	put_kind(to, f);
+	put_mistake(to, f);
 	put_place(to, m, f);
 	put_recovery(to, f);
 	return to;

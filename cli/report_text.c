@@ -49,6 +49,8 @@ static void print_kind(json_t *fault, FILE *to)
 		row("what", text(fault, "kind"), to);
 	if (*text(fault, "detail"))
 		row("detail", text(fault, "detail"), to);
+	if (*text(fault, "object"))
+		row("object", text(fault, "object"), to);
 }
 
 static void print_frame(const char *name, const char *line, const char *address, size_t times,
@@ -112,13 +114,18 @@ static void print_entry(json_t *entry, const char *name, FILE *to)
 		row_of(to, name, "%s: %lld", what, number(entry, "offset"));
 }
 
-static void print_recovery(json_t *fault, FILE *to)
+static void print_journal(json_t *fault, FILE *to)
 {
 	json_t *journal = json_object_get(fault, "journal"), *entry;
-	char bytes[32], time[32];
 	size_t i;
 
 	json_array_foreach(journal, i, entry) print_entry(entry, i ? "" : "journal", to);
+}
+
+static void print_recovery(json_t *fault, FILE *to)
+{
+	char bytes[32], time[32];
+
 	td__cli_show_bytes((uint64_t)number(fault, "undone_bytes"), bytes);
 	td__cli_show_time((uint64_t)number(fault, "recovery_ns"), time);
 	if (number(fault, "undone"))
@@ -131,10 +138,15 @@ static void print_recovery(json_t *fault, FILE *to)
 
 void td__report_print(json_t *fault, FILE *to)
 {
-	fprintf(to, "%sfault %lld%s of ", td__cli_style(to, TD__BOLD), number(fault, "number"),
+	const int mistake = *text(fault, "mistake") != 0;
+
+	fprintf(to, "%s%s %lld%s of ", td__cli_style(to, TD__BOLD), mistake ? "mistake" : "fault", number(fault, "number"),
 		td__cli_style(to, TD__PLAIN));
 	td__cli_print_safe(text(fault, "dir"), to);
-	fprintf(to, ", %s\n", text(fault, "time"));
+	fprintf(to, ", %s", text(fault, "time"));
+	if (number(fault, "times") > 1)
+		fprintf(to, ", the first of %lld", number(fault, "times"));
+	fputc('\n', to);
 	row_of(to, "module", "%s at level %s (%s, build %s)", text(fault, "module"),
 	       text(fault, "level"), text(fault, "file"), text(fault, "build"));
 	if (*text(fault, "vnode"))
@@ -145,5 +157,11 @@ void td__report_print(json_t *fault, FILE *to)
 		       number(fault, "attempt"));
 	print_kind(fault, to);
 	print_place(fault, to);
-	print_recovery(fault, to);
+	print_journal(fault, to);
+	if (mistake) {
+		row("then", text(fault, "action"), to);
+		row("to do", text(fault, "remedy"), to);
+	} else {
+		print_recovery(fault, to);
+	}
 }

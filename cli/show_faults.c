@@ -16,17 +16,23 @@ const struct td__cli_option td__cli_faults_options[] = {
 	{ 0 },
 };
 
-/* The faults of a mount with a number above `after`; 0 after telling why it cannot say. */
-static json_t *ask(struct td__runtime_entry *entry, json_int_t after)
+/* The numbers of what has been shown: faults and mistakes are counted apart. */
+struct shown {
+	json_int_t fault, mistake;
+};
+
+/* The faults and mistakes of a mount that have not been shown; 0 after telling why it cannot say. */
+static json_t *ask(struct td__runtime_entry *entry, const struct shown *shown)
 {
-	json_t *answer = td__ask(entry, json_pack("{s:s, s:I}", "do", "faults", "after", after));
+	json_t *answer = td__ask(entry, json_pack("{s:s, s:I, s:I}", "do", "faults", "after", shown->fault, "after_mistake",
+						  shown->mistake));
 	json_t *faults = answer ? json_incref(json_object_get(answer, "faults")) : NULL;
 
 	json_decref(answer);
 	return faults;
 }
 
-static json_int_t print(json_t *faults, json_int_t after, int as_json)
+static void print(json_t *faults, struct shown *shown, int as_json)
 {
 	json_t *fault;
 	size_t i;
@@ -40,10 +46,10 @@ static json_int_t print(json_t *faults, json_int_t after, int as_json)
 			td__report_print(fault, stdout);
 			putchar('\n');
 		}
-		after = json_integer_value(json_object_get(fault, "number"));
+		*(json_is_string(json_object_get(fault, "mistake")) ? &shown->mistake : &shown->fault) =
+			json_integer_value(json_object_get(fault, "number"));
 	}
 	fflush(stdout);
-	return after;
 }
 
 /* One JSON object on a line each, or text. */
@@ -51,7 +57,7 @@ static int follow(const struct td__cli_args *args)
 {
 	const struct timespec pause = { .tv_nsec = FOLLOW_MS * 1000000L };
 	struct td__runtime_entry entry = { 0 };
-	json_int_t after = 0;
+	struct shown shown = { 0 };
 	json_t *faults;
 	int status;
 
@@ -59,8 +65,8 @@ static int follow(const struct td__cli_args *args)
 		return td__cli_usage(
 			"--follow needs the directory of a mount: tadan faults DIR --follow");
 	status = td__ask_find(args->words[0], &entry);
-	while (!status && (faults = ask(&entry, after))) {
-		after = print(faults, after, args->values[JSON] != NULL);
+	while (!status && (faults = ask(&entry, &shown))) {
+		print(faults, &shown, args->values[JSON] != NULL);
 		json_decref(faults);
 		nanosleep(&pause, NULL);
 	}
@@ -72,12 +78,13 @@ static int show(const struct td__cli_args *args)
 {
 	struct td__runtime_entry *entries;
 	json_t *all = json_array(), *faults;
+	struct shown none = { 0 };
 	int status;
 	size_t n;
 
 	status = td__ask_each(args, &entries, &n);
 	for (size_t i = 0; i < n && entries[i].dir; i++) {
-		faults = ask(&entries[i], 0);
+		faults = ask(&entries[i], &none);
 		if (faults)
 			json_array_extend(all, faults);
 		else if (args->nwords || !entries[i].gone)
@@ -87,7 +94,7 @@ static int show(const struct td__cli_args *args)
 	td__runtime_free(entries, n);
 	if (args->values[JSON] && (!status || !args->nwords))
 		return td__cli_print_json(all) || status ? TD__CLI_FAILED : TD__CLI_OK;
-	print(all, 0, 0);
+	print(all, &none, 0);
 	if (!status && !json_array_size(all))
 		puts("no faults");
 	json_decref(all);

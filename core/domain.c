@@ -187,7 +187,8 @@ static void note_left(struct td__fs *fs)
 		return;
 	__atomic_add_fetch(&fs->left_references, references, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&fs->left_memory, memory, __ATOMIC_RELAXED);
-	td__port_log(4, "a module was unmounted without giving back all memory or references: see `tadan status`");
+	td__mistakes_left(fs, references, memory);
+	td__port_log(4, "a module was unmounted without giving back all memory or references: see `tadan faults`");
 }
 
 static void say_goodbye(struct td__fs *fs, uint32_t last)

@@ -17,6 +17,7 @@ const char *const td_fault_names[TD_FAULT_KINDS] = {
 	[TD_FAULT_GONE] = "process gone",
 	[TD_FAULT_LIMIT] = "over a limit",
 	[TD_FAULT_START] = "cannot be started",
+	[TD_FAULT_MISTAKE] = "mistake",
 };
 
 void td__copy_text(char *to, size_t size, const char *from)
@@ -43,6 +44,26 @@ void td__why(char *why, size_t size, const char *a, const char *b, const char *c
 			td__copy_text(why + used, size - used, parts[i]);
 			used += strlen(why + used);
 		}
+}
+
+void td__fault_object(struct td_fault *f, const char *object, uint64_t which)
+{
+	td__copy_text(f->object, sizeof(f->object), object);
+	f->which = which;
+}
+
+void td__fault_describe(const struct td__call *c, struct td_fault *f, uint32_t attempt)
+{
+	td__port_now(&f->sec, &f->nsec);
+	f->op = c->op;
+	f->attempt = attempt;
+	f->wall = c->domain->level.wall;
+	if (c->nvnodes) {
+		f->vnode = td__vnode_handle(c->vnodes[0].v);
+		f->fid = c->vnodes[0].v->rec.fid;
+	}
+	td__copy_text(f->level, sizeof(f->level), c->domain->level.name);
+	td__copy_text(f->module, sizeof(f->module), c->fs->module->info.name);
 }
 
 void td__fault_note(struct td__fs *fs, struct td_fault *f)

@@ -23,6 +23,7 @@ enum td_fault_kind {
 	TD_FAULT_GONE,     /* the module's process ended */
 	TD_FAULT_LIMIT,    /* over a limit that cannot be refused */
 	TD_FAULT_START,    /* the module could not be started again */
+	TD_FAULT_MISTAKE,  /* no fault: a mistake that was refused or made good, see td_get_mistakes() */
 	TD_FAULT_KINDS
 };
 
@@ -35,10 +36,11 @@ enum td_mistake {
 	TD_MISTAKE_BUF,       /* a buf or mbuf left open at the end of a call */
 	TD_MISTAKE_LOCK,      /* a lock not given back at the end of a call */
 	TD_MISTAKE_SHARED,    /* a record changed that the module had for reading */
-	TD_MISTAKES
+	TD_MISTAKES,
+	TD_MISTAKE_LEFT = TD_MISTAKES /* references or memory left at an unmount: of the domain, not of a call */
 };
 
-enum { TD_FAULTS_KEPT = 64, TD_FAULT_FRAMES = 16, TD_FAULT_ENTRIES = 8 };
+enum { TD_FAULTS_KEPT = 64, TD_MISTAKES_KEPT = 32, TD_FAULT_FRAMES = 16, TD_FAULT_ENTRIES = 8 };
 
 /* One of the last journal entries, in words that a person can read. */
 struct td_fault_entry {
@@ -73,6 +75,13 @@ struct td_fault {
 	struct td_fault_entry last[TD_FAULT_ENTRIES]; /* newest first */
 	char action[48];   /* "restarted, call made again", "detached", ... */
 	uint64_t recovery_ns; /* from detection until calls were let in again */
+
+	/* Of mistakes, and of faults that were one. */
+	char object[16];  /* what it was about, such as "block"; empty: nothing */
+	uint64_t which;   /* number of it, as the module gave it */
+	uint32_t mistake; /* with MISTAKE: enum td_mistake */
+	uint32_t pad2;
+	uint64_t times;   /* with MISTAKE: how often, at this place; all else is of the first time */
 };
 
 extern const char *const td_fault_names[TD_FAULT_KINDS];

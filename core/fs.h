@@ -161,6 +161,7 @@ struct td__fs {
 	const struct td__wall *const *walls;
 	struct td_fsinfo info;
 	struct td__limits limits;
+	uint64_t traced; /* bit n: calls of operation n are, see mistake.c; atomic */
 	uint32_t eio_believed; /* see is_doubtful() in gateway.c; until the level changes */
 	uint64_t maxfiles;
 	struct td__call *calls; /* TD__SLOTS */
@@ -192,6 +193,10 @@ struct td__fs {
 	struct td__mutex faults_mutex;
 	struct td_fault *faults; /* ring of TD_FAULTS_KEPT */
 	uint64_t nfaults;
+	struct td_fault *mistakes; /* ring of TD_MISTAKES_KEPT, each unlike the others */
+	uint64_t nmistakes;
+	uint32_t traced_refs; /* the same of vnode references; atomic */
+	struct td__origins references;
 	uint64_t restart_times[64]; /* of the last restarts, for the limit */
 	uint64_t restarts, level_changes, domains;
 	uint64_t guilty;      /* the last domain of which a call reports a fault: set before that call gives its slot back; atomic */
@@ -458,8 +463,26 @@ void td__note_write(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t l
 int td__written_init(struct td__fs *fs);
 void td__written_fini(struct td__fs *fs);
 
+/* ---- mistake.c */
+
+/* References and bytes of memory that the module has not given back at its unmount. */
+void td__mistakes_left(struct td__fs *fs, uint64_t references, uint64_t memory);
+/* Where a call that is traced is taking this. */
+void td__origin_put(struct td__call *c, uint32_t kind, uint64_t which);
+static inline void td__origin_note(struct td__call *c, uint32_t kind, uint64_t which)
+{
+	if (__builtin_expect(c->traced, 0))
+		td__origin_put(c, kind, which);
+}
+/* That becomes the fault's place, if none is known; from now on calls of this operation note theirs. */
+void td__origin_get(struct td__call *c, uint32_t kind, uint64_t which, struct td_fault *f);
+/* Of a reference, which outlasts the call. */
+void td__origin_note_reference(struct td__call *c, uint64_t vnode);
+
 /* ---- fault.c */
 
+/* What is to be said of a call in any report of it. */
+void td__fault_describe(const struct td__call *c, struct td_fault *f, uint32_t attempt);
 void td__fault_note(struct td__fs *fs, struct td_fault *f);
 void td__why(char *why, size_t size, const char *a, const char *b, const char *c);
 void td__copy_text(char *to, size_t size, const char *from);

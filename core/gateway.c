@@ -192,6 +192,7 @@ int td__call_begin(struct td__fs *fs, uint32_t op, td__attempts *tries, struct t
 		tries->tag = td__net_tags(&fs->net);
 	c->tag = tries->tag;
 	c->again = tries->faults || tries->repeats;
+	c->traced = tries->faults || __atomic_load_n(&fs->traced, __ATOMIC_RELAXED) >> op & 1;
 	c->left_messages = tries->left_messages;
 	*out = c;
 	return 0;
@@ -288,26 +289,7 @@ int td__put_out(struct td__call *c, int64_t *at, uint32_t *room, uint32_t size)
 	return reserve(c, at, size);
 }
 
-/* ---- Faults and mistakes */
-
-/* The counters are this slot's, so this thread's; others read them. */
-void td__mistake(struct td__call *c, uint32_t kind, uint64_t n)
-{
-	if (n)
-		__atomic_store_n(&c->mistakes_by[kind], c->mistakes_by[kind] + n, __ATOMIC_RELAXED);
-}
-
-static uint32_t kind_of(int error)
-{
-	switch (error) {
-	case TD_ESTALE: return TD_MISTAKE_HANDLE;
-	case TD_EPERM:
-	case TD_EDEADLK: return TD_MISTAKE_OPERATION;
-	case TD_ENOMEM:
-	case TD_EMFILE: return TD_MISTAKE_LIMIT;
-	default: return TD_MISTAKE_ARGUMENT;
-	}
-}
+/* ---- Faults */
 
 void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const char *detail)
 {
@@ -316,14 +298,6 @@ void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const c
 		td__why(c->fault.detail, sizeof(c->fault.detail), what, detail ? ": " : 0, detail);
 	}
 	__atomic_store_n(&c->doomed, kind, __ATOMIC_RELEASE);
-}
-
-int td__careless(struct td__call *c, int error, const char *what)
-{
-	td__mistake(c, kind_of(error), 1);
-	if (++c->mistakes > c->domain->level.mistakes && c->domain->level.check != TD_CHECK_OFF)
-		td__call_fault(c, TD_FAULT_SERVICE, what, 0);
-	return -error;
 }
 
 int td__call_check(struct td__call *c, const char *record, const char *wrong)
@@ -362,6 +336,18 @@ static void check_error(struct td__call *c)
 		td__call_fault(c, TD_FAULT_RESULT, "an error that the operation cannot have", 0);
 	else if (c->op != TD_OP_mount && is_doubtful(c))
 		td__call_fault(c, TD_FAULT_RESULT, "EIO, but the device has not failed", 0);
+}
+
+/* The module believes to be still in its critical section. */
+static void check_locks(struct td__call *c)
+{
+	uint32_t left = td__locks_left(c);
+
+	if (!left || c->fault.kind)
+		return;
+	td__call_fault(c, TD_FAULT_LOCK, "returned without giving a lock back", 0);
+	td__fault_object(&c->fault, "lock", left - 1);
+	td__origin_get(c, TD_MISTAKE_LOCK, left - 1, &c->fault);
 }
 
 static void check_result(struct td__call *c)
@@ -413,7 +399,9 @@ static int take_records(struct td__call *c)
 		if (c->in_place)
 			continue;
 		if (cv->mode != TD_EXCLUSIVE) {
-			td__mistake(c, TD_MISTAKE_SHARED, c->domain->level.check == TD_CHECK_DEEP && differs(&cv->v->rec, cv->rec));
+			if (c->domain->level.check == TD_CHECK_DEEP && differs(&cv->v->rec, cv->rec))
+				td__mistake(c, TD_MISTAKE_SHARED, 1, "changed the record of a vnode that it had for reading", "vnode",
+					    td__vnode_handle(cv->v));
 			continue;
 		}
 		cv->back = *cv->rec;
@@ -499,6 +487,7 @@ int td__call_enter(struct td__call *c)
 	f->granted = 0;
 	if (c->domain->remote) { /* where asking is dear */
 		f->granted = td__lock_grant(c, c->expected[c->op]);
+		f->flags |= c->traced ? TD_FRAME_TRACED : 0;
 		td__port_now(&f->now_sec, &f->now_nsec);
 	}
 	outcome = cross(c);
@@ -511,8 +500,8 @@ int td__call_enter(struct td__call *c)
 			td__call_fault(c, c->doomed, "returned only after its time", 0);
 		if (checks(c))
 			check_result(c);
-		if (c->domain->level.check == TD_CHECK_DEEP && td__locks_left(c))
-			td__call_fault(c, TD_FAULT_LOCK, "returned without giving a lock back", 0);
+		if (c->domain->level.check == TD_CHECK_DEEP)
+			check_locks(c);
 		td__note_heap(c->fs, f->heap_used);
 		if (!c->fault.kind && !c->result)
 			return take_records(c);
@@ -548,26 +537,34 @@ int td__take_bytes(struct td__call *c, uint32_t len, struct td_out *out)
 /* ---- Ending */
 
 /* What the call has changed is no longer in doubt, and others may change it. */
-static uint32_t let_go(struct td__call *c)
+static void let_go(struct td__call *c)
 {
 	__atomic_store_n(&c->serial, c->serial + 1, __ATOMIC_RELEASE);
-	return td__locks_any(c) ? td__locks_give_all(c) : 0;
+	if (td__locks_any(c))
+		td__locks_give_all(c);
 }
 
-/* Give back what the call still holds; what the module should have given back itself is counted. */
+/* What the module should have given back itself. */
+static void count_forgotten(struct td__call *c)
+{
+	for (uint32_t i = 0; i < c->open_top; i++)
+		if (c->bufs[i].open)
+			td__mistake(c, TD_MISTAKE_BUF, 1, "returned with a buf open", "block", c->bufs[i].blkno);
+	for (uint32_t open = c->mbufs_open; open; open &= open - 1)
+		td__mistake(c, TD_MISTAKE_BUF, 1, "returned with an mbuf open", "mbuf", c->mbufs[__builtin_ctz(open)].handle);
+	if (!td__locks_any(c))
+		return;
+	for (uint32_t lock = 0; lock < TD_LOCK_MAX; lock++)
+		if ((c->held[lock / 64] & ~c->given[lock / 64]) >> lock % 64 & 1)
+			td__mistake(c, TD_MISTAKE_LOCK, 1, "returned without giving a lock back", "lock", lock);
+}
+
+/* Give back what the call still holds. */
 static void tidy(struct td__call *c)
 {
-	uint32_t forgotten = 0;
-
-	for (uint32_t i = 0; i < c->open_top; i++)
-		forgotten += c->bufs[i].open;
 	if (c->mbufs_open)
-		forgotten += td__mbufs_close_all(c);
-	if (forgotten)
-		td__mistake(c, TD_MISTAKE_BUF, forgotten);
-	forgotten = let_go(c);
-	if (forgotten)
-		td__mistake(c, TD_MISTAKE_LOCK, forgotten);
+		td__mbufs_close_all(c);
+	let_go(c);
 }
 
 static void commit(struct td__call *c)
@@ -581,23 +578,10 @@ static void commit(struct td__call *c)
 		if (!c->vnodes[i].v->rec.nlink)
 			td__vnode_nameless(c->vnodes[i].v);
 	}
+	count_forgotten(c);
 	if (c->journal.used)
 		td__journal_commit(c);
 	tidy(c);
-}
-
-static void describe(struct td__call *c, struct td_fault *f, uint32_t attempt)
-{
-	td__port_now(&f->sec, &f->nsec);
-	f->op = c->op;
-	f->attempt = attempt;
-	f->wall = c->domain->level.wall;
-	if (c->nvnodes) {
-		f->vnode = td__vnode_handle(c->vnodes[0].v);
-		f->fid = c->vnodes[0].v->rec.fid;
-	}
-	td__copy_text(f->level, sizeof(f->level), c->domain->level.name);
-	td__copy_text(f->module, sizeof(f->module), c->fs->module->info.name);
 }
 
 /* The call did not come to an end of its own: undo it, replace the domain if need be, and say whether to try again. */
@@ -616,7 +600,7 @@ static int failed(struct td__call *c, td__attempts *tries, int *err)
 	td__mbufs_close_all(c);
 	tries->left_messages = c->left_messages;
 	if (faulted)
-		describe(c, &fault, tries->faults + 1);
+		td__fault_describe(c, &fault, tries->faults + 1);
 	c->fault.kind = TD_FAULT_NONE;
 	memset(&c->fault, 0, sizeof(c->fault));
 	*err = -TD_EIO;
@@ -660,6 +644,7 @@ int td__call_end(struct td__call *c, td__attempts *tries, int *err)
 		commit(c);
 		c->kept = 1;
 	} else {
+		count_forgotten(c);
 		if (c->domain->level.journal == TD_JOURNAL_ALL)
 			td__journal_undo(c, 0);
 		else

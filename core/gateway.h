@@ -84,6 +84,18 @@ struct td__may {
 
 #define TD__EVERYBODY ~0u
 
+/* Where things were taken that must be given back: the newest, so that one that is left behind can be told. */
+enum { TD__ORIGINS = 64, TD__ORIGIN_FRAMES = 4 };
+struct td__origins {
+	uint32_t next, pad;
+	struct td__origin {
+		uint32_t kind, pad;  /* enum td_mistake, of leaving it */
+		uint64_t which;
+		uint64_t serial;     /* of the transaction that took it */
+		uint64_t frames[TD__ORIGIN_FRAMES]; /* addresses in the module file, innermost first; 0: no more */
+	} o[TD__ORIGINS];
+};
+
 /* A buf that the call has open. */
 struct td__open_buf {
 	uint64_t blkno;
@@ -142,6 +154,7 @@ struct td__call {
 	uint32_t in_place; /* records are the kernel's own: check=off, and a wall in this address space */
 	uint32_t tag;              /* of its first message */
 	uint32_t again;            /* it was begun before */
+	uint32_t traced;           /* it writes down where it takes things, see mistake.c */
 	uint32_t left_messages;    /* messages of it may be in flight when it ends */
 	uint32_t mbufs_open;       /* bit n: mbufs[n] is */
 
@@ -182,6 +195,12 @@ struct td__call {
 	uint32_t expected[TD_OP_MAX]; /* first_lock of the last call of each operation in this slot */
 	uint64_t mistakes_by[TD_MISTAKES];
 	uint64_t undo_most; /* bytes of the longest journal */
+
+	struct td__careless {
+		const char *what, *object; /* 0: none */
+		uint64_t which;
+	} careless; /* the last one; a wall that posts services sets `what` to 0 before each */
+	struct td__origins origins;
 } __attribute__((aligned(128)));
 
 typedef struct {
@@ -249,16 +268,23 @@ int td__call_check(struct td__call *c, const char *record, const char *wrong);
  */
 int td__call_end(struct td__call *c, td__attempts *tries, int *err);
 
-/* Close the mbufs that the call has left open; returns how many. */
-uint32_t td__mbufs_close_all(struct td__call *c);
+/* Close the mbufs that the call has left open. */
+void td__mbufs_close_all(struct td__call *c);
 /* Undo TD__ENTRY_KEPT or TD__ENTRY_UNKEPT, or carry out the latter. */
 void td__kept_end(struct td__call *c, const struct td__entry *e, int commit);
 
-/* A mistake in the use of a service, of a kind that its error tells: counted; over the limit of one call it dooms the call. Returns -error. */
-int td__careless(struct td__call *c, int error, const char *what);
+/*
+ * A mistake in the use of a service, of a kind that its error tells: counted and written down; over the limit of one call it dooms the call.
+ * `what` says what is wrong; `object` and `which` name what the service was about, object 0: nothing. Returns -error.
+ */
+int td__careless_of(struct td__call *c, int error, const char *what, const char *object, uint64_t which);
+static inline int td__careless(struct td__call *c, int error, const char *what)
+{
+	return td__careless_of(c, error, what, 0, 0);
+}
 
-/* Count mistakes, without consequences. */
-void td__mistake(struct td__call *c, uint32_t kind, uint64_t n);
+/* n mistakes that are found when the module is not in the service any more: the same, without consequences. */
+void td__mistake(struct td__call *c, uint32_t kind, uint64_t n, const char *what, const char *object, uint64_t which);
 
 /* The call gets on. */
 static inline void td__progress(struct td__call *c)
@@ -268,6 +294,8 @@ static inline void td__progress(struct td__call *c)
 
 /* Note a fault that the kernel itself found (not the wall). The first one counts. */
 void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const char *detail);
+/* What it was about; object 0: nothing. */
+void td__fault_object(struct td_fault *f, const char *object, uint64_t which);
 
 /*
  * What a module can write to has been copied from there. The compiler must not fetch it a second time behind this, as it might

@@ -110,6 +110,13 @@ static void clear(struct td__call *c)
 	j->used = j->last = j->entries = 0;
 }
 
+/* Whether more references are given back than were taken is known only now. */
+static void give_back(struct td__call *c, uint64_t vnode)
+{
+	if (td__vnode_unkeep(c->fs, vnode))
+		td__mistake(c, TD_MISTAKE_HANDLE, 1, "vrele: a vnode that is not there, or of which no reference is kept", "vnode", vnode);
+}
+
 void td__journal_commit(struct td__call *c)
 {
 	struct td__journal *j = &c->journal;
@@ -120,7 +127,7 @@ void td__journal_commit(struct td__call *c)
 		if (e->kind == TD__ENTRY_DISCARD)
 			td__device_discard(c->fs->device, e->blkno, e->count);
 		else if (e->kind == TD__ENTRY_UNREF)
-			td__mistake(c, TD_MISTAKE_HANDLE, td__vnode_unkeep(c->fs, e->blkno) != 0); /* not kept, or not there */
+			give_back(c, e->blkno);
 		else if (e->kind == TD__ENTRY_UNKEPT)
 			td__kept_end(c, e, 1);
 		at += (uint32_t)sizeof(*e) + ((e->len + 7) & ~7u);
@@ -161,21 +168,33 @@ static void undo_entry(struct td__call *c, const struct td__entry *e)
 		td__device_altered(dev, e->blkno);
 }
 
+void td__journal_last(const struct td__call *c, struct td_fault *f)
+{
+	const struct td__journal *j = &c->journal;
+	uint32_t at = j->last;
+
+	for (f->entries = 0; f->entries < TD_FAULT_ENTRIES && f->entries < j->entries; f->entries++) {
+		const struct td__entry *e = (const struct td__entry *)(j->data + at);
+
+		f->last[f->entries] = (struct td_fault_entry){
+			e->kind, e->kind == TD__ENTRY_ZEROED ? c->fs->device->bsize : e->len, e->blkno, e->off, 0
+		};
+		at -= e->prev;
+	}
+}
+
 void td__journal_undo(struct td__call *c, struct td_fault *f)
 {
 	struct td__journal *j = &c->journal;
 	uint32_t at = j->last;
 
+	if (f)
+		td__journal_last(c, f);
 	for (uint32_t left = j->entries; left; left--) {
 		struct td__entry *e = (struct td__entry *)(j->data + at);
 
 		undo_entry(c, e);
 		if (f) {
-			if (f->entries < TD_FAULT_ENTRIES)
-				f->last[f->entries++] = (struct td_fault_entry){
-					e->kind, e->kind == TD__ENTRY_ZEROED ? c->fs->device->bsize : e->len,
-					e->blkno, e->off, 0
-				};
 			f->undone++;
 			f->undone_bytes += e->len;
 		}

@@ -21,5 +21,7 @@ int td__journal_mark(struct td__call *c, uint32_t kind, uint64_t blkno, uint64_t
 void td__journal_commit(struct td__call *c);
 /* Undo all; fills undone, undone_bytes, last[] of the fault if there is one. The journal is empty then. */
 void td__journal_undo(struct td__call *c, struct td_fault *f);
+/* The newest entries, for a report. */
+void td__journal_last(const struct td__call *c, struct td_fault *f);
 
 #endif

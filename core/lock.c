@@ -226,7 +226,7 @@ static int take_again(struct td__call *c, uint32_t lock, uint32_t mode)
 	uint64_t *word = &c->fs->locks.word[lock];
 
 	if (!has(c->given, lock)) {
-		td__careless(c, TD_EDEADLK, "lock: taken twice");
+		td__careless_of(c, TD_EDEADLK, "lock: taken twice", "lock", lock);
 		return -TD_EDEADLK;
 	}
 	put(c->given, lock, 0);
@@ -244,15 +244,19 @@ int td__lock_take(struct td__call *c, uint32_t lock, uint32_t mode)
 	int err;
 
 	if (lock >= TD_LOCK_MAX || (!exclusive && (mode & ~(uint32_t)TD_TRY) != TD_SHARED))
-		return td__careless(c, TD_EINVAL, "lock: no such lock or mode");
+		return td__careless_of(c, TD_EINVAL, "lock: no such lock or mode", "lock", lock);
 	if (must_give_up(c))
 		return -TD_EDEADLK;
 	if (c->granted)
 		withdraw_grant(c, lock);
 	if (!c->first_lock)
 		c->first_lock = (lock + 1) | (mode & ~(uint32_t)TD_TRY) << 16;
-	if (has(c->held, lock))
-		return take_again(c, lock, mode);
+	if (has(c->held, lock)) {
+		err = take_again(c, lock, mode);
+		if (!err)
+			td__origin_note(c, TD_MISTAKE_LOCK, lock);
+		return err;
+	}
 	if (!try_take(&c->fs->locks.word[lock], c->slot, exclusive, 0)) {
 		if (mode & TD_TRY)
 			return -TD_EAGAIN;
@@ -261,13 +265,14 @@ int td__lock_take(struct td__call *c, uint32_t lock, uint32_t mode)
 			return err;
 	}
 	got(c, lock);
+	td__origin_note(c, TD_MISTAKE_LOCK, lock);
 	return 0;
 }
 
 void td__lock_give(struct td__call *c, uint32_t lock)
 {
 	if (lock >= TD_LOCK_MAX || !has(c->held, lock) || has(c->given, lock)) {
-		td__careless(c, TD_EPERM, "unlock: a lock that the call does not hold");
+		td__careless_of(c, TD_EPERM, "unlock: a lock that the call does not hold", "lock", lock);
 		return;
 	}
 	if (c->domain->level.journal != TD_JOURNAL_OFF) {
@@ -278,28 +283,24 @@ void td__lock_give(struct td__call *c, uint32_t lock)
 	release(&c->fs->locks, lock, c->slot);
 }
 
-int td__locks_left(const struct td__call *c)
+uint32_t td__locks_left(const struct td__call *c)
 {
 	for (uint32_t i = 0; i < TD_LOCK_MAX / 64; i++)
 		if (c->held[i] & ~c->given[i])
-			return 1;
+			return i * 64 + (uint32_t)__builtin_ctzll(c->held[i] & ~c->given[i]) + 1;
 	return 0;
 }
 
-uint32_t td__locks_give_all(struct td__call *c)
+void td__locks_give_all(struct td__call *c)
 {
-	uint32_t forgotten = 0;
-
 	for (uint32_t i = 0; i < TD_LOCK_MAX / 64; i++)
 		while (c->held[i]) {
 			uint32_t bit = (uint32_t)__builtin_ctzll(c->held[i]);
 
-			forgotten += !(c->given[i] >> bit & 1);
 			c->held[i] &= c->held[i] - 1;
 			release(&c->fs->locks, i * 64 + bit, c->slot);
 		}
 	memset(c->given, 0, sizeof(c->given));
-	return forgotten;
 }
 
 /* ---- The wait-for graph. Its nodes are the slots that wait, its edges their blockers. Under the mutex. */

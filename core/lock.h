@@ -53,8 +53,8 @@ int td__lock_take(struct td__call *c, uint32_t lock, uint32_t mode);
  */
 uint32_t td__lock_grant(struct td__call *c, uint32_t expected);
 void td__lock_give(struct td__call *c, uint32_t lock);
-/* Give everything back that the call holds. Returns how many locks the module had not given back itself. */
-uint32_t td__locks_give_all(struct td__call *c);
+/* Give everything back that the call holds. */
+void td__locks_give_all(struct td__call *c);
 static inline int td__locks_any(const struct td__call *c)
 {
 	uint64_t any = 0;
@@ -64,8 +64,8 @@ static inline int td__locks_any(const struct td__call *c)
 	return any != 0;
 }
 
-/* Does the call hold locks that the module has not given back? */
-int td__locks_left(const struct td__call *c);
+/* The first lock that the call holds and the module has not given back, plus 1; 0: none. */
+uint32_t td__locks_left(const struct td__call *c);
 
 /* The call is about to change something: none of its locks can be taken from it from now on. */
 #define td__locks_changed(c) memset((c)->clean, 0, sizeof((c)->clean))

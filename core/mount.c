@@ -27,6 +27,8 @@ static void fini(struct td__fs *fs)
 	td__written_fini(fs);
 	if (fs->calls)
 		td__port_free(fs->calls, TD__SLOTS * sizeof(*fs->calls));
+	if (fs->mistakes)
+		td__port_free(fs->mistakes, TD_MISTAKES_KEPT * sizeof(*fs->mistakes));
 	if (fs->faults)
 		td__port_free(fs->faults, TD_FAULTS_KEPT * sizeof(*fs->faults));
 	td__port_free(fs, sizeof(*fs));
@@ -44,7 +46,8 @@ static int init(struct td__fs *fs)
 	td__standby_init(fs);
 	fs->calls = td__port_alloc(TD__SLOTS * sizeof(*fs->calls));
 	fs->faults = td__port_alloc(TD_FAULTS_KEPT * sizeof(*fs->faults));
-	if (!fs->calls || !fs->faults)
+	fs->mistakes = td__port_alloc(TD_MISTAKES_KEPT * sizeof(*fs->mistakes));
+	if (!fs->calls || !fs->faults || !fs->mistakes)
 		return -TD_ENOMEM;
 	for (uint32_t i = 0; i < TD__SLOTS; i++) {
 		fs->calls[i].fs = fs;

@@ -117,4 +117,10 @@ void td_get_status(struct td__fs *fs, struct td_status *out);
 /* Copy up to n faults with a number above `after`, oldest first; returns how many. */
 uint32_t td_get_faults(struct td__fs *fs, uint64_t after, struct td_fault *out, uint32_t n);
 
+/*
+ * The same of mistakes, which count on by themselves: as faults of the kind MISTAKE, one for each place, operation and text. Their
+ * `times` grow while they keep their number; the last TD_MISTAKES_KEPT unlike ones are kept.
+ */
+uint32_t td_get_mistakes(struct td__fs *fs, uint64_t after, struct td_fault *out, uint32_t n);
+
 #endif

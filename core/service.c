@@ -35,9 +35,9 @@ static struct td__open_buf *range_of(struct td__call *c, uint32_t buf, uint32_t 
 	if (over(c))
 		*err = -TD_EDEADLK;
 	else if (!b)
-		*err = td__careless(c, TD_ESTALE, "buf: no such handle is open");
+		*err = td__careless_of(c, TD_ESTALE, "buf: no such handle is open", "buf", buf);
 	else if (off > bsize || len > bsize - off)
-		*err = td__careless(c, TD_EINVAL, "buf: a range outside the block");
+		*err = td__careless_of(c, TD_EINVAL, "buf: a range outside the block", "block", b->blkno);
 	return *err ? 0 : b;
 }
 
@@ -51,13 +51,13 @@ int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t 
 	if (over(c))
 		return -TD_EDEADLK;
 	if (index >= TD_BUF_MAX)
-		return td__careless(c, TD_EMFILE, "bread: a handle out of range");
+		return td__careless_of(c, TD_EMFILE, "bread: a handle out of range", "buf", buf);
 	for (; c->open_top <= index; c->open_top++)
 		c->bufs[c->open_top] = (struct td__open_buf){ 0 };
 	if (b->open || buf >> 8 != b->opened + 1)
-		return td__careless(c, TD_EINVAL, "bread: a handle that is in use or out of turn");
+		return td__careless_of(c, TD_EINVAL, "bread: a handle that is in use or out of turn", "buf", buf);
 	if (blkno >= dev->blocks)
-		return td__careless(c, TD_EINVAL, "bread: a block beyond the device");
+		return td__careless_of(c, TD_EINVAL, "bread: a block beyond the device", "block", blkno);
 	absent = !td__device_present(dev, blkno);
 	if (!fresh && !td__device_warm(dev, blkno)) {
 		__atomic_store_n(&c->asleep, 1, __ATOMIC_RELEASE);
@@ -79,6 +79,7 @@ int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t 
 		td__device_altered(dev, blkno);
 	}
 	*b = (struct td__open_buf){ blkno, buf >> 8, 1 };
+	td__origin_note(c, TD_MISTAKE_BUF, blkno);
 	*view = c->domain->views == TD_VIEW_NONE ? td__device_changes(dev, blkno) : (uintptr_t)td__device_at(dev, blkno);
 	return 0;
 }
@@ -88,7 +89,7 @@ int td__svc_do_brelse(struct td__call *c, uint32_t buf)
 	struct td__open_buf *b = open_buf(c, buf);
 
 	if (!b)
-		return over(c) ? -TD_EDEADLK : td__careless(c, TD_ESTALE, "brelse: no such handle is open");
+		return over(c) ? -TD_EDEADLK : td__careless_of(c, TD_ESTALE, "brelse: no such handle is open", "buf", buf);
 	b->open = 0;
 	return 0;
 }
@@ -101,7 +102,7 @@ int td__svc_do_buf_read(struct td__call *c, uint32_t buf, uint32_t off, void *da
 	if (err)
 		return err;
 	if (td__port_copy(data, td__device_at(c->fs->device, b->blkno) + off, len))
-		return td__careless(c, TD_EINVAL, "buf_read: memory that is not there");
+		return td__careless_of(c, TD_EINVAL, "buf_read: memory that is not there", "block", b->blkno);
 	return 0;
 }
 
@@ -137,7 +138,7 @@ int td__svc_do_buf_write(struct td__call *c, uint32_t buf, uint32_t off, const v
 		return err;
 	err = td__port_copy(to, data, len);
 	changed(c, buf);
-	return err ? td__careless(c, TD_EINVAL, "buf_write: memory that is not there") : 0;
+	return err ? td__careless_of(c, TD_EINVAL, "buf_write: memory that is not there", "block", c->bufs[buf & 255].blkno) : 0;
 }
 
 int td__svc_do_buf_fill(struct td__call *c, uint32_t buf, uint32_t off, uint32_t len, uint32_t value)
@@ -174,9 +175,9 @@ int td__svc_do_discard(struct td__call *c, uint64_t blkno, uint64_t count)
 	if (over(c))
 		return -TD_EDEADLK;
 	if (blkno > dev->blocks || count > dev->blocks - blkno)
-		return td__careless(c, TD_EINVAL, "discard: blocks beyond the device");
+		return td__careless_of(c, TD_EINVAL, "discard: blocks beyond the device", "block", blkno);
 	if (count > dev->blocks - c->discarded) /* the commit is under no time limit */
-		return td__careless(c, TD_EINVAL, "discard: more blocks in one call than the device has");
+		return td__careless_of(c, TD_EINVAL, "discard: more blocks in one call than the device has", "block", blkno);
 	c->discarded += count;
 	td__locks_changed(c);
 	if (c->domain->level.journal == TD_JOURNAL_OFF) {
@@ -207,7 +208,7 @@ static int may_move(struct td__call *c, uint32_t uio, uint32_t len)
 	if (over(c))
 		return -TD_EDEADLK;
 	if (!c->uio || uio != 1)
-		return td__careless(c, TD_ESTALE, "uio: no such handle");
+		return td__careless_of(c, TD_ESTALE, "uio: no such handle", "uio", uio);
 	if (len > c->uio->len - c->uio->moved)
 		return td__careless(c, TD_EINVAL, "uio: more than the caller's buffer holds");
 	return 0;
@@ -249,11 +250,12 @@ int td__svc_do_vref(struct td__call *c, uint64_t vnode)
 	int err = over(c) ? -TD_EDEADLK : td__vnode_keep(c->fs, vnode);
 
 	if (err)
-		return td__careless(c, -err, "vref: no such vnode, or too many");
+		return td__careless_of(c, -err, "vref: no such vnode, or too many", "vnode", vnode);
 	if (td__journal_mark(c, TD__ENTRY_REF, vnode, 1)) {
 		td__vnode_unkeep(c->fs, vnode);
 		return -TD_EMFILE;
 	}
+	td__origin_note_reference(c, vnode);
 	return 0;
 }
 
@@ -264,6 +266,7 @@ int td__svc_do_vrele(struct td__call *c, uint64_t vnode)
 		return -TD_EDEADLK;
 	if (td__journal_mark(c, TD__ENTRY_UNREF, vnode, 1))
 		return -TD_ESTALE;
+	td__origin_note(c, TD_MISTAKE_HANDLE, vnode);
 	return 0;
 }
 

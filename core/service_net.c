@@ -32,7 +32,7 @@ static struct td__open_mbuf *open_mbuf(struct td__call *c, uint32_t handle, int 
 {
 	struct td__open_mbuf *o = find(c, handle);
 
-	*err = over(c) ? -TD_EDEADLK : o ? 0 : td__careless(c, TD_ESTALE, "mbuf: no such handle is open");
+	*err = over(c) ? -TD_EDEADLK : o ? 0 : td__careless_of(c, TD_ESTALE, "mbuf: no such handle is open", "mbuf", handle);
 	return *err ? 0 : o;
 }
 
@@ -44,7 +44,7 @@ static int may_number(struct td__call *c, uint32_t handle)
 	if (over(c))
 		return -TD_EDEADLK;
 	if (i >= TD_MBUF_MAX || c->mbufs_open >> i & 1 || handle >> 8 <= c->mbuf_uses)
-		return td__careless(c, TD_EINVAL, "mbuf: a handle that is in use, out of range or out of turn");
+		return td__careless_of(c, TD_EINVAL, "mbuf: a handle that is in use, out of range or out of turn", "mbuf", handle);
 	return 0;
 }
 
@@ -55,6 +55,7 @@ static void number(struct td__call *c, uint32_t handle, struct td__mbuf *m)
 	c->mbufs[i] = (struct td__open_mbuf){ m, handle };
 	c->mbufs_open |= 1u << i;
 	c->mbuf_uses = handle >> 8;
+	td__origin_note(c, TD_MISTAKE_BUF, 1ull << 63 | handle);
 }
 
 static void close_mbuf(struct td__call *c, uint32_t i)
@@ -64,13 +65,10 @@ static void close_mbuf(struct td__call *c, uint32_t i)
 	c->mbufs_open &= ~(1u << i);
 }
 
-uint32_t td__mbufs_close_all(struct td__call *c)
+void td__mbufs_close_all(struct td__call *c)
 {
-	uint32_t n = 0;
-
-	for (; c->mbufs_open; n++)
+	while (c->mbufs_open)
 		close_mbuf(c, (uint32_t)__builtin_ctz(c->mbufs_open));
-	return n;
 }
 
 /* One that is to be changed. */
@@ -204,7 +202,7 @@ int td__svc_do_mb_free(struct td__call *c, uint32_t mbuf)
 	struct td__open_mbuf *o = find(c, mbuf);
 
 	if (!o)
-		return over(c) ? -TD_EDEADLK : td__careless(c, TD_ESTALE, "mbuf: no such handle is open");
+		return over(c) ? -TD_EDEADLK : td__careless_of(c, TD_ESTALE, "mbuf: no such handle is open", "mbuf", mbuf);
 	close_mbuf(c, mbuf & 255);
 	return 0;
 }
@@ -218,7 +216,7 @@ static struct td__vnode *vnode_of(struct td__call *c, uint64_t handle, uint32_t 
 		if (td__vnode_handle(c->vnodes[i].v) == handle && c->vnodes[i].mode >= mode)
 			return c->vnodes[i].v;
 	if (!*err)
-		*err = td__careless(c, TD_ESTALE, "kept: a vnode that the call does not have so");
+		*err = td__careless_of(c, TD_ESTALE, "kept: a vnode that the call does not have so", "vnode", handle);
 	return 0;
 }
 _Static_assert(TD_EXCLUSIVE > (int)TD_SHARED, "modes");
@@ -270,7 +268,7 @@ int td__svc_do_mb_keep(struct td__call *c, uint32_t mbuf, uint64_t vnode, uint64
 	if (!v)
 		return err;
 	if (v->chain_bytes > 2 * TD__KEPT_VNODE || __atomic_load_n(&c->fs->net.kept, __ATOMIC_RELAXED) > 2 * TD__KEPT_MOUNT)
-		return td__careless(c, TD_ENOMEM, "mb_keep: over the limit, and flush has dropped nothing");
+		return td__careless_of(c, TD_ENOMEM, "mb_keep: over the limit, and flush has dropped nothing", "vnode", vnode);
 	k = td__port_alloc(sizeof(*k));
 	if (!k)
 		return -TD_ENOMEM;

@@ -71,6 +71,11 @@ struct td__wall {
 	void (*stop)(struct td__domain *d);
 
 	/*
+	 * The module is in a service: put where it called that into c->fault.pc and frames[], as far as it is known.
+	 */
+	void (*where)(struct td__call *c);
+
+	/*
 	 * Of a wall that takes long to start, so that the next domain is started in advance (standby.c): could this one, which has not been
 	 * entered as yet, still be? 0 where starting costs little.
 	 */

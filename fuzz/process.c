@@ -21,6 +21,7 @@ static struct td__domain domain;
 static struct td__module module = { .info = { .name = "fuzz" } };
 static struct td__call *call;
 static struct td__process process;
+static const struct td__wall wall = { .where = td__process_where };
 static uint8_t users[UIO];
 
 static void check(int ok)
@@ -45,7 +46,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	domain.device = fs.device;
 	domain.level = (struct td_level){ .wall = TD_WALL_PROCESS, .check = TD_CHECK_DEEP, .journal = TD_JOURNAL_ALL, .handles = 8 };
 	fs.calls = calloc(TD__SLOTS, sizeof(*fs.calls));
-	check(fs.calls != 0);
+	fs.mistakes = calloc(TD_MISTAKES_KEPT, sizeof(*fs.mistakes));
+	check(fs.calls && fs.mistakes);
+	td__mutex_init(&fs.faults_mutex);
+	domain.wall = &wall;
+	domain.private = &process;
 	call = &fs.calls[0];
 	call->fs = &fs;
 	call->domain = &domain;

@@ -167,6 +167,7 @@ enum {
 	TD_FRAME_AGAIN = 1,  /* the call was begun before, and undone; what it did elsewhere may have happened */
 	TD_FRAME_CALLER = 2, /* somebody called, and it is known who */
 	TD_FRAME_KEPT = 4,   /* what the slot's last call has changed has stayed so */
+	TD_FRAME_TRACED = 8, /* the wall is to say where each service is called */
 };
 
 /* With TD_OP_HELLO, the size of the heap comes behind the header. */

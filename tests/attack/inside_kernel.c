@@ -29,9 +29,9 @@ void inside_device(void)
 
 /* ---- Services */
 
-int td__careless(struct td__call *c, int error, const char *what)
+int td__careless_of(struct td__call *c, int error, const char *what, const char *object, uint64_t which)
 {
-	(void)c, (void)what;
+	(void)c, (void)what, (void)object, (void)which;
 	inside.last_error = -error;
 	return -error;
 }

@@ -41,12 +41,18 @@ static struct {
 	uint64_t runs, aborted, revoked, careless;
 } sum;
 
-int td__careless(struct td__call *c, int error, const char *what)
+int td__careless_of(struct td__call *c, int error, const char *what, const char *object, uint64_t which)
 {
-	(void)c;
+	(void)c, (void)object, (void)which;
 	sum.careless++;
 	td__sched_fail(what);
 	return -error;
+}
+
+void td__origin_put(struct td__call *c, uint32_t kind, uint64_t which)
+{
+	(void)c, (void)kind, (void)which;
+	td__sched_fail("no call is traced here");
 }
 
 /* ---- A call */

@@ -24,6 +24,9 @@ typedef int (*fake_op)(struct td__call *c);
 
 extern fake_op fake_ops[TD_OP_MAX];
 
+/* Where the module calls services from, as the wall says; 0: it does not know. */
+extern uint64_t fake_place;
+
 /* Mount at `level` on a device of 64 blocks. The operations mount and getvnode have answers of their own: fid 1 is the root,
  * fids up to 1000 are files with one link, all others are stale. */
 struct td__fs *fake_mount(const char *level);

@@ -291,5 +291,6 @@ const struct td__wall td__wall_none = {
 	.start = none_start,
 	.enter = none_enter,
 	.interrupt = none_interrupt,
+	.where = td__trap_where,
 	.stop = none_stop,
 };

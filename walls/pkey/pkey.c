@@ -317,5 +317,6 @@ const struct td__wall td__wall_pkey = {
 	.start = pkey_start,
 	.enter = pkey_enter,
 	.interrupt = pkey_interrupt,
+	.where = td__trap_where,
 	.stop = pkey_stop,
 };

@@ -258,6 +258,7 @@ static int is_heeded(uint32_t service)
 struct batch {
 	uint32_t used, at;
 	int asks;        /* the last message wants an answer */
+	int flushes;     /* it does not, but the module waits */
 	int answer;
 	uint64_t value;
 };
@@ -274,6 +275,19 @@ static int next_message(const struct td__seat *s, const struct batch *b, const s
 	return *size > left ? -TD_EBADMSG : 0;
 }
 
+/* A module that could have been told would have ended the call. Where it was, is known only if the call is traced. */
+static void posted_failed(struct td__call *c, uint32_t service)
+{
+	const struct td__careless *why = &c->careless;
+
+	if (c->fault.kind || __atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE)) /* that is why it has failed */
+		return;
+	td__call_fault(c, TD_FAULT_SERVICE, td__svc_names[service], why->what ? why->what : "failed after the module had gone on");
+	if (why->what)
+		td__fault_object(&c->fault, why->object, why->which);
+	td__process_where(c);
+}
+
 /* Carry out one. 1: the rest is not to be done. */
 static int one_message(struct td__call *c, struct td__seat *s, struct batch *b)
 {
@@ -284,6 +298,8 @@ static int one_message(struct td__call *c, struct td__seat *s, struct batch *b)
 
 	if (!err) {
 		last = b->asks && b->at + size == b->used;
+		s->exact = b->at + size == b->used && (b->asks || (b->flushes && c->frame->flags & TD_FRAME_TRACED));
+		c->careless.what = 0;
 		err = td__svc_message(c, m, m + 1, m->len, &result, &value, last ? s->ring : 0, last ? TD__RING : 0);
 	}
 	if (err) {
@@ -298,7 +314,7 @@ static int one_message(struct td__call *c, struct td__seat *s, struct batch *b)
 		return 1;
 	}
 	if (result && is_heeded(m->service) && !__atomic_load_n(&c->aborted, __ATOMIC_RELAXED))
-		td__call_fault(c, TD_FAULT_SERVICE, td__svc_names[m->service], "failed after the module had gone on");
+		posted_failed(c, m->service);
 	return __atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE) != 0;
 }
 
@@ -306,7 +322,8 @@ static int one_message(struct td__call *c, struct td__seat *s, struct batch *b)
 static void serve(struct td__call *c, struct td__seat *s, uint32_t handed, struct batch *b)
 {
 	*b = (struct batch){ .used = __atomic_load_n(&s->control->used, __ATOMIC_RELAXED),
-			     .asks = handed == TD__HANDED_ASK };
+			     .asks = handed == TD__HANDED_ASK,
+			     .flushes = handed == TD__HANDED_FLUSH };
 	if (b->used > TD__RING || (b->asks && !b->used)) {
 		td__call_fault(c, TD_FAULT_MESSAGE, "a ring that cannot be one", 0);
 		return;

@@ -310,5 +310,6 @@ const struct td__wall td__wall_process = {
 	.enter = td__process_enter,
 	.interrupt = td__process_interrupt,
 	.stop = stop,
+	.where = td__process_where,
 	.ready = ready,
 };

@@ -39,6 +39,7 @@ struct td__seat {
 	struct td__patience patience;
 	uint32_t inside;          /* the module has the turn; also read by interrupt() */
 	uint32_t interrupts;      /* of this call */
+	uint32_t exact;           /* control->askers are those of the message that is being carried out */
 	struct td__call *c;
 } __attribute__((aligned(128)));
 
@@ -100,6 +101,9 @@ void td__process_report(struct td__call *c, const struct td__control *control);
 
 /* Where the module asked for the service that ended the call. */
 void td__process_report_asker(struct td__call *c, const struct td__control *control);
+
+/* The wall's where(): known of the service that the module waits for. */
+void td__process_where(struct td__call *c);
 
 /* The process ended without evidence: say how. */
 void td__process_report_end(struct td__process *p, struct td__call *c);

@@ -157,9 +157,24 @@ void td__process_report_asker(struct td__call *c, const struct td__control *cont
 
 	if (f->pc)
 		return;
-	f->pc = in_file(c, __atomic_load_n(&control->asker, __ATOMIC_RELAXED));
-	f->frames[0] = f->pc;
-	f->nframes = f->pc != 0;
+	f->nframes = 0;
+	for (uint32_t i = 0; i < TD__ASKERS; i++) {
+		uint64_t at = in_file(c, __atomic_load_n(&control->askers[i], __ATOMIC_RELAXED));
+
+		if (!at)
+			break;
+		f->frames[f->nframes++] = at;
+	}
+	f->pc = f->nframes ? f->frames[0] : 0;
+}
+
+void td__process_where(struct td__call *c)
+{
+	const struct td__process *p = c->domain->private;
+	const struct td__seat *s = &p->seats[c->slot];
+
+	if (s->exact)
+		td__process_report_asker(c, s->control);
 }
 
 void td__process_report_end(struct td__process *p, struct td__call *c)

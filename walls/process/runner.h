@@ -103,8 +103,8 @@ size_t td__runner_imports(struct td__import *out, size_t n);
 /* traps.c */
 int td__traps_install(void);
 int td__traps_attach(uint32_t slot);
-/* Where the module called from, by the frames from `fp` on: an address of its file, 0 if it cannot be told. */
-uint64_t td__traps_caller(uintptr_t fp);
+/* Where the module called from, by the frames from `fp` on: addresses of its file, innermost first, up to a 0 if there are fewer. */
+void td__traps_callers(uintptr_t fp, uint64_t out[TD__ASKERS]);
 
 /* sandbox.c: in this order. 0, or -errno and `what` failed. */
 int td__sandbox_leave(const struct td__share *set, uint32_t *left_out, const char **what);

@@ -36,7 +36,7 @@ void td__await_turn(struct td__control *c)
 
 static void turn(struct td__lane *l, enum td__handed why)
 {
-	l->control->asker = td__traps_caller((uintptr_t)__builtin_frame_address(0));
+	td__traps_callers((uintptr_t)__builtin_frame_address(0), l->control->askers);
 	td__hand_over(l->control, l->used, why);
 	td__await_turn(l->control);
 	l->used = 0;
@@ -55,11 +55,19 @@ static void append(struct td__lane *l, struct td_msg *m, const void *data, uint3
 	l->used += size;
 }
 
+/* Where the host wants to know where each service is called, each is a turn of its own. */
+static void posted(struct td__lane *l)
+{
+	if (l->context.frame->flags & TD_FRAME_TRACED)
+		turn(l, TD__HANDED_FLUSH);
+}
+
 int td__post(struct td_msg *m, const void *data, uint32_t len)
 {
 	if (len > TD__PAYLOAD_MAX)
 		return -TD_EINVAL;
 	append(td__lane(), m, data, len);
+	posted(td__lane());
 	return 0;
 }
 

@@ -64,6 +64,8 @@ struct td__evidence {
 	uint64_t pc;
 };
 
+enum { TD__ASKERS = 4 };
+
 /* Each part has lines of its own, two of them, since processors fetch lines in pairs. */
 struct td__control {
 	uint32_t turn;
@@ -73,13 +75,14 @@ struct td__control {
 	uint64_t value;   /* the same, a service's scalar result */
 	uint64_t call;    /* number of the call, by the host */
 	uint64_t stop;    /* number of the call that is to be stopped */
-	uint64_t asker;   /* address in the module file where it asks; 0: unknown */
 	uint32_t spin;    /* by the host: the module shall spin for its next turn before it sleeps */
-	uint8_t pad1[76];
+	uint8_t pad1[84];
 
 	uint64_t seen;    /* the call that the module has begun last */
 	int32_t thread;   /* its number, as the process sees it */
-	uint8_t pad2[116];
+	uint8_t pad2[4];
+	uint64_t askers[TD__ASKERS]; /* addresses in the module file where it asks, innermost first; 0: unknown */
+	uint8_t pad3[80];
 
 	struct td__evidence evidence;
 };

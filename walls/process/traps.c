@@ -65,20 +65,22 @@ static void put_frames(struct td__evidence *e, const uint8_t *lane, const greg_t
 		e->pc = e->frames[0];
 }
 
-uint64_t td__traps_caller(uintptr_t fp)
+void td__traps_callers(uintptr_t fp, uint64_t out[TD__ASKERS])
 {
 	const uint8_t *lane = (const uint8_t *)(fp & ~(uintptr_t)(TD__LANE - 1));
+	uint32_t n = 0;
 
-	for (int i = 0; i < STEPS; i++) {
+	for (int i = 0; i < STEPS && n < TD__ASKERS; i++) {
 		uintptr_t pc = on_stack(lane, fp + 8), back = in_file(pc), next = on_stack(lane, fp);
 
 		if (back && pc - td__runner.yielder >= td__runner.yielder_size)
-			return back - 1;
+			out[n++] = back - 1;
 		if (next <= fp)
-			return 0;
+			break;
 		fp = next;
 	}
-	return 0;
+	if (n < TD__ASKERS)
+		out[n] = 0;
 }
 
 static enum td__lay lay_in_module(uintptr_t at)

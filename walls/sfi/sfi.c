@@ -382,5 +382,6 @@ const struct td__wall td__wall_sfi = {
 	.start = sfi_start,
 	.enter = sfi_enter,
 	.interrupt = sfi_interrupt,
+	.where = td__trap_where,
 	.stop = sfi_stop,
 };

@@ -294,16 +294,46 @@ void td__trap_report_attach(struct td__call *c)
 	put(c->fault.detail, sizeof(c->fault.detail), "no memory for this thread's signals");
 }
 
+/* A service was called, and `pc` is where it returns to. */
+static void put_caller(const struct td__gate *g, uintptr_t pc, uintptr_t fp)
+{
+	if (td__within(g->place->yielder, pc)) {
+		pc = on_stack(g, fp + 8);
+		fp = on_stack(g, fp);
+	}
+	if (!g->call->fault.pc)
+		put_place(g, pc - 1, 0, fp);
+}
+
 void td__trap_note_caller(const struct td__gate *g, uintptr_t pc, uintptr_t fp)
 {
 	struct td_fault *f = &g->call->fault;
 
 	if (f->kind == TD_FAULT_NONE)
 		f->kind = g->call->doomed;
-	if (td__within(g->place->yielder, pc)) {
-		pc = on_stack(g, fp + 8);
-		fp = on_stack(g, fp);
+	put_caller(g, pc, fp);
+}
+
+/* With keys the module's stack is another one; else this program's frames stand on the module's. */
+void td__trap_where(struct td__call *c)
+{
+	enum { FRAMES = 16 };
+	const struct td__gate *g = td__gate_current;
+	uintptr_t fp = (uintptr_t)__builtin_frame_address(0), next;
+
+	if (!g || g->call != c || !g->stack.start)
+		return;
+	if (g->inner) {
+		put_caller(g, on_stack(g, g->inner), g->inner_fp);
+		return;
 	}
-	if (!f->pc)
-		put_place(g, pc - 1, 0, fp);
+	for (int i = 0; i < FRAMES; i++, fp = next) {
+		next = on_stack(g, fp);
+		if (td__within(g->place->text, on_stack(g, fp + 8))) {
+			put_caller(g, on_stack(g, fp + 8), next);
+			return;
+		}
+		if (next <= fp)
+			return;
+	}
 }

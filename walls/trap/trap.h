@@ -180,6 +180,9 @@ void td__trap_report_attach(struct td__call *c);
  */
 void td__trap_note_caller(const struct td__gate *g, uintptr_t pc, uintptr_t fp);
 
+/* The wall's where(). Not known of calls without a gate, or with one that nobody attached. */
+void td__trap_where(struct td__call *c);
+
 /*
  * Did the code at s->pc get there from the module? With keys, the rights tell. Without: yes in the
  * module's text, and elsewhere where a return address on the stack leads there.
