@@ -4,12 +4,6 @@
  *
  * No thread watches the process: who waits for it wakes every WATCH_MS and looks. So an idle process that has been killed
  * is noticed by the next call, and one that is killed during calls within that time.
- *
- * Who waits for a turn may spin for it. That makes a crossing as cheap as it can be, if the other side runs at the same time on a core that
- * has nothing else to do; else it takes time from others, the other side maybe. Nobody can know, so a slot tries, and has a budget for what it spins in
- * vain. Turns that come while somebody spins fill it, and time does, slowly: so on a machine where it never pays, little is spent. It is tried only
- *   - if the last turn was given back so short a time ago that the module would have seen this call while it spun
- *   - and there are cores for both sides of all that call: a slot that sees others asleep stops.
  */
 #include <errno.h>
 #include <limits.h>
@@ -27,10 +21,6 @@
 enum {
 	LINE = 64,
 	WATCH_MS = 2,
-	ROUND_NS = 20, /* of spinning, about */
-	BUDGET_MOST = 3 * TD__SPIN_WAKE,
-	BUDGET_WON = 100, /* rounds that a turn is worth which came while one spun: two calls of the system, and being woken */
-	BUDGET_SHARE = 20, /* of all time, so much may be spent in vain */
 	YIELD_TICKS = 10, /* for so many ticks over its time a module that yields is waited for */
 	ASK_STOP = 1,     /* at the first tick from then on it is asked where it is ... */
 	FORCE_STOP = 10,  /* ... and at the tenth it ends without having said so: on a busy machine it may not have run meanwhile */
@@ -87,63 +77,6 @@ static int take_blame(struct td__process *p)
 
 /* ---- Crossing */
 
-static uint32_t sleepers; /* slots of this host that wait for their module asleep */
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static int has_cores(const struct td__process *p, uint32_t others)
-{
-	return 2 * (others + 1) <= p->cores;
-}
-
-/* Has another slot been called since the last time? */
-static uint32_t others_call(const struct td__process *p, struct td__seat *s)
-{
-	uint64_t calls = 0, was = s->patience.others;
-
-	for (uint32_t i = 0; i < p->nslots; i++)
-		if (&p->seats[i] != s)
-			calls += __atomic_load_n(&p->seats[i].call, __ATOMIC_RELAXED);
-	s->patience.others = calls;
-	return calls != was;
-}
-
-/* A slot that does not spin is about to cross: shall it try? */
-static __attribute__((noinline)) uint32_t try_spinning(const struct td__process *p, struct td__seat *s)
-{
-	struct td__patience *w = &s->patience;
-	uint64_t now = now_ns(), gap = now - w->came, earned = (now - w->asked) / (ROUND_NS * BUDGET_SHARE);
-
-	w->asked = now;
-	w->budget = earned < (uint64_t)(BUDGET_MOST - w->budget) ? w->budget + (int32_t)earned : BUDGET_MOST;
-	w->spins = !others_call(p, s) && w->budget >= TD__SPIN_WAKE && gap < TD__SPIN * ROUND_NS &&
-		   has_cores(p, __atomic_load_n(&sleepers, __ATOMIC_RELAXED));
-	return w->spins;
-}
-
-/* Does this crossing spin? */
-static uint32_t spins(const struct td__process *p, struct td__seat *s)
-{
-	struct td__patience *w = &s->patience;
-
-	if (w->spins && w->budget >= 0 && has_cores(p, __atomic_load_n(&sleepers, __ATOMIC_RELAXED)))
-		return 1;
-	w->spins = 0;
-	return p->cores > 1 && try_spinning(p, s);
-}
-
-static void won(struct td__patience *w)
-{
-	if (w->budget < BUDGET_MOST)
-		w->budget += BUDGET_WON;
-}
-
 /* Until the turn is the host's: 1. 0: the process is dead. */
 static int sleep_for_turn(struct td__process *p, uint32_t *turn)
 {
@@ -162,25 +95,22 @@ static int sleep_for_turn(struct td__process *p, uint32_t *turn)
 
 static int await(struct td__process *p, struct td__seat *s, uint32_t rounds)
 {
-	struct td__patience *w = &s->patience;
 	int alive;
 
 	if (td__turn_spin(&s->control->turn, TD__TURN_MODULE, rounds)) {
-		if (rounds)
-			won(w);
+		td__patience_came(p, &s->patience, rounds);
 		return 1;
 	}
-	w->budget -= (int32_t)rounds;
-	__atomic_add_fetch(&sleepers, 1, __ATOMIC_RELAXED);
+	s->patience.budget -= (int32_t)rounds;
 	alive = sleep_for_turn(p, &s->control->turn);
-	__atomic_sub_fetch(&sleepers, 1, __ATOMIC_RELAXED);
+	td__patience_came(p, &s->patience, 0);
 	return alive;
 }
 
 static int cross(struct td__process *p, struct td__seat *s)
 {
 	struct td__patience *w = &s->patience;
-	uint32_t spin = spins(p, s), was = w->told;
+	uint32_t spin = td__patience_spins(p, w), was = w->told;
 	int alive, asleep;
 
 	if (spin != was) {
@@ -195,8 +125,6 @@ static int cross(struct td__process *p, struct td__seat *s)
 	}
 	alive = await(p, s, !spin ? 0 : asleep ? TD__SPIN_WAKE : TD__SPIN);
 	__atomic_store_n(&s->inside, 0, __ATOMIC_RELEASE);
-	if (!spin && p->cores > 1)
-		w->came = now_ns();
 	return alive;
 }
 

@@ -18,14 +18,18 @@
 #include "../../core/gateway.h"
 #include "share.h"
 
-/* Whether a slot spins: see gate.c. */
+/* Whether a slot spins: see patience.c. Times are ns of the monotonic clock, and told only while it does not. */
 struct td__patience {
 	uint32_t spins;
 	uint32_t told;   /* what the module was told last */
-	int32_t budget;  /* rounds */
-	uint64_t came;   /* when the last turn came back, to a slot that did not spin; ns */
-	uint64_t asked;  /* when it was last asked whether to try */
-	uint64_t others; /* calls of other slots until then */
+	int32_t budget;  /* rounds that may be spun in vain */
+	uint32_t number; /* among all slots of this process; 0: none as yet */
+	uint32_t pair;   /* of cores */
+	uint32_t watched, crossings; /* the owner of the pair that it wants, as seen ... */
+	uint64_t since;              /* ... from then on */
+	uint64_t asked; /* when it last crossed */
+	uint64_t came;  /* when that turn came back */
+	uint64_t slept; /* between the two */
 };
 
 /* The host's side of a slot: used by the thread that called enter(), but for what interrupt() looks at. */
@@ -93,6 +97,14 @@ int td__process_ended(struct td__process *p);
 
 /* End it and let all calls return. */
 void td__process_kill(struct td__process *p);
+
+/* ---- patience.c */
+
+/* Does this crossing spin? May wait for a few milliseconds until it can. */
+uint32_t td__patience_spins(const struct td__process *p, struct td__patience *w);
+
+/* The turn came back while one spun (rounds) or slept (0). What was spun in vain goes from the budget. */
+void td__patience_came(const struct td__process *p, struct td__patience *w, uint32_t rounds);
 
 /* ---- report.c */
 

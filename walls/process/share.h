@@ -144,7 +144,7 @@ static inline uint64_t td__share_size(uint32_t nslots)
 
 /*
  * Rounds of a pause, some 20 ns each, before one sleeps: for what mostly comes soon; for what has to be woken on an idle core first. Whether it is
- * worth any, the host sees, and says so to the module: see gate.c. The first rounds are without a pause, for what comes at once.
+ * worth any, the host sees, and says so to the module: see patience.c. The first rounds are without a pause, for what comes at once.
  */
 enum { TD__SPIN = 1000, TD__SPIN_WAKE = 4 * TD__SPIN, TD__SPIN_AT_ONCE = 100 };
 

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Who spins while he waits for a turn, and who sleeps.
+ *
+ * A crossing is as cheap as it can be if both sides spin, each on a core that has nothing else to do; else spinning takes time from others, maybe
+ * from the other side. Nobody can know, so a slot tries, and has a budget for what is spun in vain. Turns that come while somebody spins fill it,
+ * and time does, slowly: so where it never pays, little is spent. It is tried only
+ *   - if the last turn came back so short a time ago that a module that spins would still do so
+ *   - with two cores for it: there are as many pairs as this host's process has cores for, and a slot that spins holds one.
+ *
+ *   asleep --has a budget, is called often, gets a pair--> spins --budget spent, or the pair lost--> asleep
+ *
+ * Who finds no pair crosses asleep; or waits for one, where that is dearer than to take turns of some hundred crossings. A pair whose owner has not
+ * crossed for a while is anybody's: so an owner may just go away. Everything here is about speed: what a module does to the words that
+ * it shares can make its own calls slow and no others.
+ */
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "process.h"
+
+enum {
+	PAIRS_MOST = 64,
+	ROUND_NS = 20, /* of spinning, about */
+	BUDGET_MOST = 3 * TD__SPIN_WAKE,
+	BUDGET_WON = 100, /* rounds that a turn is worth which came while one spun: two calls of the system, and being woken */
+	BUDGET_SHARE = 20, /* a part of all time may be spent in vain: one of so many */
+	OFTEN_NS = TD__SPIN * ROUND_NS,
+	DEAR_NS = 6000, /* a crossing asleep: then one waits for a pair */
+	SLICE = 512,    /* crossings, if others wait */
+	STILL_NS = 100000, /* without a crossing: the pair is anybody's */
+	WAITS = 5,          /* for a pair: as long as that, and twice as long each time */
+};
+
+/* Two cores, for both sides of a slot. Owner and count are written by the owner, the former also by who takes it from him. */
+static struct pair {
+	uint32_t owner; /* number of a slot, 0: nobody */
+	uint32_t crossings;
+} __attribute__((aligned(128))) pairs[PAIRS_MOST];
+
+static struct {
+	uint32_t waiting; /* slots that wait for a pair */
+	uint32_t freed;   /* counts pairs that were given back */
+} queue __attribute__((aligned(128)));
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- Pairs */
+
+static uint32_t npairs(const struct td__process *p)
+{
+	return p->cores / 2 < PAIRS_MOST ? p->cores / 2 : PAIRS_MOST;
+}
+
+static int is_mine(const struct td__patience *w)
+{
+	return __atomic_load_n(&pairs[w->pair].owner, __ATOMIC_RELAXED) == w->number;
+}
+
+static int take_pair(struct td__patience *w, uint32_t pair, uint32_t from)
+{
+	if (!__atomic_compare_exchange_n(&pairs[pair].owner, &from, w->number, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return 0;
+	__atomic_store_n(&pairs[pair].crossings, 0, __ATOMIC_RELAXED);
+	w->pair = pair;
+	return 1;
+}
+
+static void give_pair(struct td__patience *w)
+{
+	uint32_t mine = w->number;
+
+	if (!__atomic_compare_exchange_n(&pairs[w->pair].owner, &mine, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED) ||
+	    !__atomic_load_n(&queue.waiting, __ATOMIC_SEQ_CST))
+		return;
+	__atomic_add_fetch(&queue.freed, 1, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &queue.freed, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}
+
+/* Has the owner of the pair that the slot watches not crossed for a while? */
+static int is_still(struct td__patience *w, uint32_t pair, uint32_t *owner)
+{
+	uint32_t crossings = __atomic_load_n(&pairs[pair].crossings, __ATOMIC_RELAXED);
+	uint64_t now = now_ns();
+
+	*owner = __atomic_load_n(&pairs[pair].owner, __ATOMIC_RELAXED);
+	if (*owner == w->watched && crossings == w->crossings)
+		return now - w->since > STILL_NS;
+	w->watched = *owner;
+	w->crossings = crossings;
+	w->since = now;
+	return 0;
+}
+
+static int find_pair(const struct td__process *p, struct td__patience *w)
+{
+	uint32_t n = npairs(p), watch = w->number % n, owner;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (!__atomic_load_n(&pairs[i].owner, __ATOMIC_RELAXED) && take_pair(w, i, 0))
+			return 1;
+	return is_still(w, watch, &owner) && take_pair(w, watch, owner);
+}
+
+static int wait_for_pair(const struct td__process *p, struct td__patience *w)
+{
+	struct timespec most = { .tv_nsec = STILL_NS };
+	int found = 0;
+
+	__atomic_add_fetch(&queue.waiting, 1, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < WAITS && !found; i++, most.tv_nsec *= 2) {
+		uint32_t was = __atomic_load_n(&queue.freed, __ATOMIC_SEQ_CST);
+
+		if (!w->spins) /* else one has just given it to somebody */
+			found = find_pair(p, w);
+		if (!found)
+			syscall(SYS_futex, &queue.freed, FUTEX_WAIT_PRIVATE, was, &most, 0, 0);
+		w->spins = 0;
+	}
+	__atomic_sub_fetch(&queue.waiting, 1, __ATOMIC_SEQ_CST);
+	return found;
+}
+
+/* ---- Trying */
+
+/* Time fills the budget. Returns now, ns. */
+static uint64_t earn(struct td__patience *w)
+{
+	uint64_t now = now_ns(), earned = (now - w->asked) / (ROUND_NS * BUDGET_SHARE);
+
+	w->asked = now;
+	w->budget = earned < (uint64_t)(BUDGET_MOST - w->budget) ? w->budget + (int32_t)earned : BUDGET_MOST;
+	return now;
+}
+
+/* A slot that does not spin, or shall no longer, is about to cross. */
+static __attribute__((noinline)) uint32_t try(const struct td__process *p, struct td__patience *w)
+{
+	static uint32_t numbers;
+	int found;
+
+	if (earn(w) - w->came > OFTEN_NS || w->budget < TD__SPIN_WAKE)
+		return 0;
+	while (!w->number)
+		w->number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
+	if (!w->spins && find_pair(p, w))
+		return 1;
+	found = w->slept > DEAR_NS && wait_for_pair(p, w);
+	w->asked = now_ns();
+	return (uint32_t)found;
+}
+
+/* The owner crosses again. 0: it is the others' turn. */
+static int go_on(const struct td__patience *w)
+{
+	uint32_t n = pairs[w->pair].crossings + 1;
+
+	__atomic_store_n(&pairs[w->pair].crossings, n, __ATOMIC_RELAXED);
+	return n < SLICE || !__atomic_load_n(&queue.waiting, __ATOMIC_RELAXED);
+}
+
+uint32_t td__patience_spins(const struct td__process *p, struct td__patience *w)
+{
+	if (p->cores < 2)
+		return 0;
+	if (w->spins) {
+		w->spins = is_mine(w) && w->budget >= 0;
+		if (w->spins && go_on(w))
+			return 1;
+		give_pair(w);
+		w->came = now_ns();
+	}
+	w->spins = try(p, w);
+	return w->spins;
+}
+
+void td__patience_came(const struct td__process *p, struct td__patience *w, uint32_t rounds)
+{
+	if (rounds) {
+		w->budget += w->budget < BUDGET_MOST ? BUDGET_WON : 0;
+	} else if (p->cores > 1) {
+		w->came = now_ns();
+		w->slept = w->came - w->asked;
+	}
+}
