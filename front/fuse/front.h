@@ -24,11 +24,21 @@ enum {
 	TD__FUSE_MAX_THREADS = 64, /* slots of a domain: more could not work at once */
 };
 
+/* Of one worker: see spin.c. */
+struct td__fuse_patience {
+	int spins, score;     /* of the present try */
+	unsigned won;	      /* requests of it that came in time */
+	unsigned left, every; /* requests until the next try; from one to the next */
+	int64_t since;	      /* ns; 0: it does not look yet */
+};
+
 struct td__fuse_worker {
 	struct td_fuse *front;
 	int fd; /* its channel; -1: the session's */
 	int started;
 	pthread_t thread;
+	struct td__fuse_patience patience;
+	int nonblocking; /* a read of its channel does not wait */
 	struct fuse_buf request;
 	void *room; /* TD__FUSE_MAX_IO bytes, once needed */
 	char answer[512] __attribute__((aligned(512)));
@@ -58,6 +68,7 @@ struct td_fuse {
 	atomic_int stop, error;
 
 	/* Who reads, see readers.c. */
+	int cores;	    /* for all threads */
 	int busy_readers;   /* how many read while several clients are at work */
 	atomic_int readers; /* how many shall read now */
 	atomic_int reading; /* how many do */
@@ -89,6 +100,14 @@ void td__fuse_stop_reading(struct td_fuse *f, const struct fuse_in_header *reque
 void td__fuse_let_read(struct td_fuse *f, int readers);
 /* For serve: sleep until there may be something to do, and help where all readers are stuck. 0 or -errno. */
 int td__fuse_watch(struct td_fuse *f);
+
+/*
+ * spin.c. Shall this worker look for a request before it sleeps? While there is none: shall it look again? There was one. For those that
+ * do not look, the last two are not called.
+ */
+int td__fuse_spins(struct td_fuse *f, struct td__fuse_patience *p);
+int td__fuse_spin_on(struct td__fuse_patience *p);
+void td__fuse_spin_won(struct td__fuse_patience *p);
 
 /* This worker's room of TD__FUSE_MAX_IO bytes; 0 if memory ran out. */
 void *td__fuse_room(void);

@@ -69,7 +69,7 @@ static int start_workers(struct td_fuse *f)
 		struct td__fuse_worker *w = &f->workers[i];
 
 		w->front = f;
-		w->fd = i ? own_channel(f) : -1;
+		w->fd = own_channel(f);
 		error = -pthread_create(&w->thread, NULL, work, w);
 		w->started = !error;
 	}

@@ -36,7 +36,7 @@ static int cores(void)
 
 void td__fuse_readers_init(struct td_fuse *f)
 {
-	int n = cores();
+	int n = f->cores = cores();
 
 	f->busy_readers = n < f->nworkers ? n : f->nworkers;
 	atomic_init(&f->readers, 1);

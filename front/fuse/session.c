@@ -103,6 +103,41 @@ static void amend_init(struct td_fuse *f, const struct iovec *iov, int count)
 		arg->max_readahead = TD__FUSE_MAX_IO;
 }
 
+static void set_nonblocking(struct td__fuse_worker *me, int on)
+{
+	if (me->nonblocking != on && !fcntl(me->fd, F_SETFL, on ? O_RDWR | O_NONBLOCK : O_RDWR))
+		me->nonblocking = on;
+}
+
+static ssize_t look_and_read(struct td__fuse_worker *me, void *buf, size_t size)
+{
+	ssize_t n;
+
+	set_nonblocking(me, 1);
+	do
+		n = read(me->fd, buf, size);
+	while (n < 0 && errno == EAGAIN && td__fuse_spin_on(&me->patience));
+	if (n > 0)
+		td__fuse_spin_won(&me->patience);
+	return n;
+}
+
+/* The session's own channel may be several workers': nobody changes how it is read. */
+static ssize_t read_request(struct td__fuse_worker *me, int fd, void *buf, size_t size, int look)
+{
+	ssize_t n;
+
+	if (me->fd < 0)
+		return read(fd, buf, size);
+	if (look) {
+		n = look_and_read(me, buf, size);
+		if (n >= 0 || errno != EAGAIN)
+			return n;
+	}
+	set_nonblocking(me, 0);
+	return read(me->fd, buf, size);
+}
+
 /*
  * A worker without work can be cancelled, and only there. Until INIT has been answered init_offers is 0;
  * Linux sends no other request before that.
@@ -110,11 +145,11 @@ static void amend_init(struct td_fuse *f, const struct iovec *iov, int count)
 static ssize_t channel_read(int fd, void *buf, size_t size, void *userdata)
 {
 	struct td_fuse *f = userdata;
+	int e, look = td__fuse_spins(f, &td__fuse_me->patience);
 	ssize_t n;
-	int e;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &e);
-	n = read(td__fuse_me->fd >= 0 ? td__fuse_me->fd : fd, buf, size);
+	n = read_request(td__fuse_me, fd, buf, size, look);
 	e = errno;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &(int){ 0 });
 	if (n > 0 && !f->init_offers)
