@@ -402,6 +402,10 @@ static void open_module(struct campaign *c)
 
 	if (td__module_open(c->o.module, &c->module, why, sizeof(why)))
 		fail(1, "%s", why);
+	if (c->module->info.flags & TD_MODULE_NETWORK)
+		fail(1, "%s is mounted on a server, and the laboratory cannot judge it: it gives each call to a good copy of the module as well, and a "
+			"server would carry it out twice and answer otherwise; tests/nfs/faults of Tadan's sources plants faults over a real server",
+		     c->module->info.name);
 	if (!c->module->file)
 		fail(1, "%s: the laboratory wants the module's native form, too, which says what the good answers are", c->module->path);
 	snprintf(c->path, sizeof(c->path), "%s", c->module->path);

@@ -3,8 +3,8 @@
  * Making files. The record comes with what is wanted, and goes back with what the server made.
  *
  * Twice asked is once made: a file is created EXCLUSIVE, with a verifier that follows from the call and is the same when the call is made
- * again, so that the server itself knows its own work. The others have no verifier: where one may have been made by the request's first
- * copy, it is what is wanted if it looks so.
+ * again, so that the server itself knows its own work, until the first attributes are set where it keeps the verifier. The others have none: what
+ * may have been made by the request's first copy is what is wanted if it looks so.
  */
 #include "snfs.h"
 
@@ -61,6 +61,41 @@ static int call(struct making *m, struct rpc *r)
 	return rpc_end(r, &in, status);
 }
 
+/* ---- Made before? */
+
+static int is_target(const struct making *m, struct td_in target)
+{
+	struct td_in text = { 0, 0 };
+	struct nfs_post post;
+	struct xdr_in in;
+	struct rpc r;
+	int same;
+
+	rpc_begin(&r, NFS_READLINK, 0);
+	nfs_put_fh(&r.args, &m->fh);
+	if (rpc_call(&r, &in))
+		return 0;
+	uint32_t status = nfs_get_readlink(&in, &post, &text);
+	same = !status && !in.bad && text.len == target.len && !memcmp(text.data, target.data, target.len);
+	rpc_end(&r, &in, status);
+	return same;
+}
+
+/* Is what has the name, after EEXIST, what a first copy of this request has made? `as`: as it was wanted. */
+static int made_before(struct making *m, const struct td_vnode *as, struct td_in target)
+{
+	const struct nfs_attr *a = &m->made.obj.attr;
+
+	m->made.fh.len = 0;
+	if (find(m) || !m->made.obj.there || a->type != as->type || a->uid != as->uid)
+		return 0;
+	if (as->type == TD_LNK)
+		return is_target(m, target);
+	if (as->type == TD_REG && a->size)
+		return 0;
+	return (a->mode & 0777) == (as->mode & 0777) && a->mtime.sec == a->ctime.sec && a->nlink == (as->type == TD_DIR ? 2 : 1);
+}
+
 /* ---- Regular files */
 
 static struct nfs_verf verifier(const struct making *m)
@@ -100,6 +135,8 @@ static int set_first_attrs(struct making *m)
 
 int snfs_create(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 {
+	const struct td_in none = { 0, 0 };
+	struct td_vnode as = *v;
 	struct nfs_verf verf;
 	struct making m;
 	struct rpc r;
@@ -113,43 +150,14 @@ int snfs_create(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 	err = call(&m, &r);
 	if (!err)
 		err = find(&m);
+	else if (err == -TD_EEXIST && r.resent && made_before(&m, &as, none)) /* so far that the verifier is overwritten */
+		err = 0;
 	if (!err)
 		err = set_first_attrs(&m);
 	return err ? err : adopt(&m);
 }
 
 /* ---- The others */
-
-static int is_target(const struct making *m, struct td_in target)
-{
-	struct td_in text = { 0, 0 };
-	struct nfs_post post;
-	struct xdr_in in;
-	struct rpc r;
-	int same;
-
-	rpc_begin(&r, NFS_READLINK, 0);
-	nfs_put_fh(&r.args, &m->fh);
-	if (rpc_call(&r, &in))
-		return 0;
-	uint32_t status = nfs_get_readlink(&in, &post, &text);
-	same = !status && !in.bad && text.len == target.len && !memcmp(text.data, target.data, target.len);
-	rpc_end(&r, &in, status);
-	return same;
-}
-
-/* Is what has the name, after EEXIST, what a first copy of this request has made? `as`: as it was wanted. */
-static int made_before(struct making *m, const struct td_vnode *as, struct td_in target)
-{
-	const struct nfs_attr *a = &m->made.obj.attr;
-
-	m->made.fh.len = 0;
-	if (find(m) || !m->made.obj.there || a->type != as->type || a->uid != as->uid)
-		return 0;
-	if (as->type == TD_LNK)
-		return is_target(m, target);
-	return (a->mode & 0777) == (as->mode & 0777) && a->mtime.sec == a->ctime.sec && a->nlink == (as->type == TD_DIR ? 2 : 1);
-}
 
 static int make(struct making *m, struct rpc *r, struct td_in target)
 {

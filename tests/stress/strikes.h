@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Faults at will: the module is smfs_planted (tests/undo), which reads from the last block of its device where it is to strike.
+ * Faults at will: the module is smfs_planted or snfs_planted (tests/undo), which reads from the last block of its device where it is to strike.
  * A test program is linked with --wrap=td__fault_note, so that it hears of each fault as the kernel notes it.
  */
 #ifndef STRIKES_H
