@@ -47,6 +47,7 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* Once a process has been started, for those that the host keeps. */
 static int descriptors(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -211,6 +212,7 @@ int main(int argc, char **argv)
 {
 	const char *runner = getenv("TADAN_RUNNER");
 	char *kept = runner ? strdup(runner) : 0;
+	struct td_volume *volume;
 	int before, failed;
 
 	if (argc < 4) {
@@ -218,6 +220,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	snprintf(module, sizeof(module), "%s/process_acts.so", argv[1]);
+	if (open_volume("isolated", &volume, 1))
+		return 1;
+	td_volume_close(volume);
 	before = descriptors();
 	if (strcmp(argv[2], "kill"))
 		failed = siege(argv[2], (unsigned)atoi(argv[3]), argc > 4 ? (unsigned)atoi(argv[4]) : 0);

@@ -2,8 +2,8 @@
 /*
  * The gate of the process wall: calls go in, services come back, and somebody notices when the process is gone.
  *
- * No thread watches the process: who waits for it wakes every WATCH_MS and looks. So an idle process that has been killed
- * is noticed by the next call, and one that is killed during calls within that time.
+ * Who waits for the process sleeps without a limit of time, since a timer costs more than the rest of a crossing: spawn.c watches over
+ * processes. The word that one sleeps on is changed when the process is killed, and once more when it has ended, for a hostile one may have changed it back.
  */
 #include <errno.h>
 #include <limits.h>
@@ -20,7 +20,6 @@
 
 enum {
 	LINE = 64,
-	WATCH_MS = 2,
 	YIELD_TICKS = 10, /* for so many ticks over its time a module that yields is waited for */
 	ASK_STOP = 1,     /* at the first tick from then on it is asked where it is ... */
 	FORCE_STOP = 10,  /* ... and at the tenth it ends without having said so: on a busy machine it may not have run meanwhile */
@@ -60,13 +59,28 @@ static int is_dead(const struct td__process *p)
 	return __atomic_load_n(&p->dead, __ATOMIC_ACQUIRE) != 0;
 }
 
+static void release(struct td__process *p)
+{
+	for (uint32_t i = 0; i < p->nslots; i++) {
+		uint32_t *turn = &p->seats[i].control->turn;
+
+		__atomic_store_n(turn, TD__TURN_DEAD, __ATOMIC_SEQ_CST);
+		wake(turn);
+	}
+}
+
 void td__process_kill(struct td__process *p)
 {
 	if (__atomic_exchange_n(&p->dead, 1, __ATOMIC_SEQ_CST))
 		return;
 	syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, 0, 0);
-	for (uint32_t i = 0; i < p->nslots; i++)
-		wake(&p->seats[i].control->turn);
+	release(p);
+}
+
+void td__process_gone(struct td__process *p)
+{
+	__atomic_store_n(&p->dead, 1, __ATOMIC_SEQ_CST);
+	release(p);
 }
 
 /* Is this call the one to blame? The first one that asks. */
@@ -77,34 +91,24 @@ static int take_blame(struct td__process *p)
 
 /* ---- Crossing */
 
-/* Until the turn is the host's: 1. 0: the process is dead. */
-static int sleep_for_turn(struct td__process *p, uint32_t *turn)
+static void sleep_for_turn(const struct td__process *p, uint32_t *turn)
 {
-	for (;;) {
-		if (!td__turn_doze(turn, TD__TURN_MODULE))
-			return 1;
-		if (is_dead(p))
-			return 0;
-		td__process_sleep(turn, TD__TURN_MODULE | TD__TURN_SLEEPS, WATCH_MS);
-		if ((__atomic_load_n(turn, __ATOMIC_ACQUIRE) & ~(uint32_t)TD__TURN_SLEEPS) != TD__TURN_MODULE)
-			return 1;
-		if (td__process_ended(p))
-			td__process_kill(p);
-	}
+	while (td__turn_doze(turn, TD__TURN_MODULE) && !is_dead(p))
+		syscall(SYS_futex, turn, FUTEX_WAIT, TD__TURN_MODULE | TD__TURN_SLEEPS, 0, 0, 0);
 }
 
+/* Until the turn is not the module's any more: 1. 0: the process is dead. */
 static int await(struct td__process *p, struct td__seat *s, uint32_t rounds)
 {
-	int alive;
+	uint32_t *turn = &s->control->turn;
 
-	if (td__turn_spin(&s->control->turn, TD__TURN_MODULE, rounds)) {
-		td__patience_came(p, &s->patience, rounds);
-		return 1;
+	if (!td__turn_spin(turn, TD__TURN_MODULE, rounds)) {
+		s->patience.budget -= (int32_t)rounds;
+		sleep_for_turn(p, turn);
+		rounds = 0;
 	}
-	s->patience.budget -= (int32_t)rounds;
-	alive = sleep_for_turn(p, &s->control->turn);
-	td__patience_came(p, &s->patience, 0);
-	return alive;
+	td__patience_came(p, &s->patience, rounds);
+	return __atomic_load_n(turn, __ATOMIC_ACQUIRE) == TD__TURN_HOST || !is_dead(p);
 }
 
 static int cross(struct td__process *p, struct td__seat *s)

@@ -221,6 +221,7 @@ static void free_all(struct td__process *p)
 {
 	siginfo_t info;
 
+	td__process_unwatch(p);
 	if (p->pid > 0) {
 		syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, 0, 0);
 		while (waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | __WALL) < 0 && errno == EINTR)
@@ -282,6 +283,11 @@ static int start(struct td__domain *d, char *why, size_t size)
 		close(share);
 	if (!err)
 		err = await_ready(p, why, size);
+	if (!err) {
+		err = td__process_watch(p);
+		if (err)
+			snprintf(why, size, "the module's process cannot be watched: %s", strerror(-err));
+	}
 	if (err) {
 		free_all(p);
 		return err;

@@ -4,7 +4,7 @@
  *
  * The process of a domain:
  *
- *   spawned --> READY --> calls ... --> dead (found by whoever waits for it, or killed here) --> reaped by stop()
+ *   spawned --> READY --> calls ... --> dead (as spawn.c has seen, or killed here) --> reaped by stop()
  *
  * Once `dead` is set nothing crosses any more: calls in flight return, one of them with the fault that is to
  * blame, and stop() ends the domain. Everything here outside of the mapping is private to the host.
@@ -48,6 +48,8 @@ struct td__seat {
 } __attribute__((aligned(128)));
 
 struct td__process {
+	struct td__process *next; /* spawn.c: that is watched, and under what number */
+	uint64_t watch;
 	pid_t pid;
 	int pidfd;       /* by which it is ended and waited for: the host may lose its children to a stray wait() */
 	uint32_t dead;   /* not 0: it has ended or is being killed */
@@ -81,6 +83,10 @@ struct td__spawn {
  */
 int td__process_spawn(struct td__spawn *s);
 
+/* Notice its end, from now on until unwatch(). 0 or -errno. */
+int td__process_watch(struct td__process *p);
+void td__process_unwatch(struct td__process *p);
+
 /* Path of the runner's program. 0, or -errno and a reason. */
 int td__process_runner(char *path, size_t room, char *why, size_t size);
 
@@ -97,6 +103,9 @@ int td__process_ended(struct td__process *p);
 
 /* End it and let all calls return. */
 void td__process_kill(struct td__process *p);
+
+/* It has ended, nobody writes to the shared memory any more: let all calls return that may not have heard of it. */
+void td__process_gone(struct td__process *p);
 
 /* ---- patience.c */
 

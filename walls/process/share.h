@@ -10,7 +10,8 @@
  *
  *   HOST --call, answer--> MODULE --return, ask, flush, fault--> HOST
  *
- * SLEEPS is added by whoever waits in the kernel, so that the other one knows that it must wake him.
+ * SLEEPS is added by whoever waits in the kernel, so that the other one knows that it must wake him. DEAD is written by the
+ * host when the process is, to wake those who wait for it.
  *
  * The ring is a log: the module appends messages (struct td_msg and payload), the host takes them all whenever
  * the turn is its own, so each turn begins with an empty ring. The answer to an ask lies where the messages were.
@@ -23,7 +24,7 @@
 
 #include <tadan/types.h>
 
-enum td__turn { TD__TURN_HOST = 0, TD__TURN_MODULE = 1, TD__TURN_SLEEPS = 2 };
+enum td__turn { TD__TURN_HOST = 0, TD__TURN_MODULE = 1, TD__TURN_SLEEPS = 2, TD__TURN_DEAD = 4 };
 
 /* Why the module gave the turn to the host. */
 enum td__handed {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Starting the runner.
+ * Starting the runner, and noticing its end.
  *
  * The kernel ties "dies with its parent" to the thread that is the parent. Domains are started by whatever thread
- * met a fault, and it may end long before they do. So one thread does nothing but start runners, for as long as the host
- * lives.
+ * met a fault, and it may end long before they do. So one thread does nothing but start runners and watch over them, for as long
+ * as the host lives.
  *
  * The child shares the host's memory until it executes the runner (as with vfork), so it costs the same in a large
  * host. It must touch nothing but its own stack, and gets by with bare system calls.
@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -126,26 +128,107 @@ static void start(struct td__spawn *s)
 
 static struct {
 	pthread_mutex_t mutex;
-	pthread_cond_t asked, done;
+	pthread_cond_t done;
 	struct td__spawn *order; /* 0: none, or taken */
 	struct td__spawn *ready;
+	struct td__process *watched; /* the first of a list */
+	uint64_t watches;            /* counts them */
 	pid_t host;              /* whose thread it is: a fork does not take it along, but takes it for one that waits */
 	int busy;
-} nursery = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, 0 };
+	int events; /* an epoll: the ends of those that are watched by their numbers, and 0 for `asked` */
+	int asked;  /* an eventfd: there is an order */
+} nursery = { .mutex = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .events = -1, .asked = -1 };
+
+static void take_order(void)
+{
+	eventfd_t count;
+
+	eventfd_read(nursery.asked, &count);
+	if (!nursery.order)
+		return;
+	start(nursery.order);
+	nursery.ready = nursery.order;
+	nursery.order = 0;
+	pthread_cond_broadcast(&nursery.done);
+}
+
+/* It may have been given up meanwhile. */
+static void take_end(uint64_t watch)
+{
+	struct td__process *p = nursery.watched;
+
+	while (p && p->watch != watch)
+		p = p->next;
+	if (!p)
+		return;
+	epoll_ctl(nursery.events, EPOLL_CTL_DEL, p->pidfd, 0);
+	td__process_gone(p);
+}
 
 static void *nurse(void *arg)
 {
+	struct epoll_event e;
+
 	prctl(PR_SET_NAME, "tadan-spawn");
-	pthread_mutex_lock(&nursery.mutex);
 	for (;;) {
-		while (!nursery.order)
-			pthread_cond_wait(&nursery.asked, &nursery.mutex);
-		start(nursery.order);
-		nursery.ready = nursery.order;
-		nursery.order = 0;
-		pthread_cond_broadcast(&nursery.done);
+		if (epoll_wait(nursery.events, &e, 1, -1) != 1)
+			continue;
+		pthread_mutex_lock(&nursery.mutex);
+		if (e.data.u64)
+			take_end(e.data.u64);
+		else
+			take_order();
+		pthread_mutex_unlock(&nursery.mutex);
 	}
 	return arg;
+}
+
+int td__process_watch(struct td__process *p)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+	int err;
+
+	pthread_mutex_lock(&nursery.mutex);
+	p->watch = e.data.u64 = ++nursery.watches;
+	err = epoll_ctl(nursery.events, EPOLL_CTL_ADD, p->pidfd, &e) < 0 ? -errno : 0;
+	if (!err) {
+		p->next = nursery.watched;
+		nursery.watched = p;
+	}
+	pthread_mutex_unlock(&nursery.mutex);
+	return err;
+}
+
+void td__process_unwatch(struct td__process *p)
+{
+	struct td__process **at = &nursery.watched;
+
+	pthread_mutex_lock(&nursery.mutex);
+	while (*at && *at != p)
+		at = &(*at)->next;
+	if (*at) {
+		*at = p->next;
+		epoll_ctl(nursery.events, EPOLL_CTL_DEL, p->pidfd, 0);
+	}
+	pthread_mutex_unlock(&nursery.mutex);
+}
+
+/* What a fork has left is the parent's: who waits there, and which processes. */
+static int renew_nursery(void)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+
+	if (nursery.host)
+		pthread_cond_init(&nursery.done, 0);
+	if (nursery.events >= 0)
+		close(nursery.events);
+	if (nursery.asked >= 0)
+		close(nursery.asked);
+	nursery.watched = 0;
+	nursery.events = epoll_create1(EPOLL_CLOEXEC);
+	nursery.asked = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return nursery.events < 0 || nursery.asked < 0 ||
+	       epoll_ctl(nursery.events, EPOLL_CTL_ADD, nursery.asked, &e) < 0 ? -errno : 0;
 }
 
 /* With all signals blocked: the child inherits them, and handlers of the host's must not run in it. */
@@ -158,10 +241,9 @@ static int make_nurse(void)
 
 	if (nursery.host == getpid())
 		return 0;
-	if (nursery.host) {
-		pthread_cond_init(&nursery.asked, 0);
-		pthread_cond_init(&nursery.done, 0);
-	}
+	err = renew_nursery();
+	if (err)
+		return err;
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, 64 * 1024);
@@ -187,7 +269,7 @@ int td__process_spawn(struct td__spawn *s)
 		nursery.busy = 1;
 		nursery.order = s;
 		nursery.ready = 0;
-		pthread_cond_signal(&nursery.asked);
+		eventfd_write(nursery.asked, 1);
 		while (nursery.ready != s)
 			pthread_cond_wait(&nursery.done, &nursery.mutex);
 		nursery.busy = 0;
