@@ -129,7 +129,6 @@ static void bare_sandbox(struct job *j, uint64_t n)
 	struct td__fs *fs = j->v->fs;
 	td__attempts tries = { 0 };
 	struct td__sfi_slot *slot;
-	struct td__sfi *s;
 	struct td__call *c;
 	sigjmp_buf back;
 	int err = 0;
@@ -141,11 +140,10 @@ static void bare_sandbox(struct job *j, uint64_t n)
 	td__put_vnode(c, &f->v_at, &f->v, fs->root, TD_SHARED, 0);
 	f->flags = 0;
 	must(td__call_enter(c), "enter");
-	s = c->domain->private;
-	slot = &s->slots[c->slot];
+	slot = c->behind;
 	for (uint64_t i = 0; i < n; i++)
 		if (!sigsetjmp(back, 0))
-			s->enter((void *)&slot->env);
+			slot->enter(&slot->env, 0);
 	td__call_end(c, &tries, &err);
 }
 

@@ -163,15 +163,20 @@ static int translate(const struct td__build *b, const char *wasm)
 	return err;
 }
 
-/* As a native module is compiled, so that reports can follow frames; the probes of the stack stop one that is too long. */
+/*
+ * As a native module is compiled, so that reports can follow frames; the probes of the stack stop one that is too long. What is to be
+ * inlined, clang has: of functions that are called once it has left those for the way that is not usual. But the module's entry is to
+ * be one with the form's, however long it is.
+ */
 static int assemble(struct td__build *b, const char *form)
 {
 	struct td__command c = { 0 };
 
-	td__command_add(&c, td__build_cc(), "-std=gnu11", "-O2", "-g", "-DNDEBUG", "-fno-strict-aliasing", "-fno-math-errno", "-w",
-			td__build_args(b, "translated.args"), "-I", b->kit, "-I", td__build_path(b->kit, "runtime", ""), "-I",
-			td__build_path(b->kit, "sandbox", ""), "-I", b->work, "-shared", td__build_path(b->kit, "sandbox/unit.c", ""),
-			"-o", form, b->plugin, b->plugin ? td__build_path(b->kit, "runtime/yield.c", "") : NULL, NULL);
+	td__command_add(&c, td__build_cc(), "-std=gnu11", "-O2", "-fno-inline-functions-called-once", "--param=max-inline-insns-single=4000",
+			"-g", "-DNDEBUG", "-fno-strict-aliasing", "-fno-math-errno", "-w", td__build_args(b, "translated.args"), "-I", b->kit,
+			"-I", td__build_path(b->kit, "runtime", ""), "-I", td__build_path(b->kit, "sandbox", ""), "-I", b->work, "-shared",
+			td__build_path(b->kit, "sandbox/unit.c", ""), "-o", form, b->plugin,
+			b->plugin ? td__build_path(b->kit, "runtime/yield.c", "") : NULL, NULL);
 	c.folder = b->work;
 	return td__command_run(&c);
 }

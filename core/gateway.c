@@ -155,6 +155,8 @@ static __attribute__((noinline)) void come_to(struct td__call *c, struct td__dom
 	__atomic_store_n(&c->domain, d, __ATOMIC_RELAXED);
 	c->id = d->id;
 	c->frame = d->slots[c->slot].frame;
+	c->behind = d->slots[c->slot].private;
+	c->heap_used = d->heap_used ? d->heap_used : &c->frame->heap_used;
 	c->straight = d->straight;
 	c->in_place = d->in_place;
 	c->prepared = TD__STALE;
@@ -502,7 +504,7 @@ int td__call_enter(struct td__call *c)
 			check_result(c);
 		if (c->domain->level.check == TD_CHECK_DEEP)
 			check_locks(c);
-		td__note_heap(c->fs, f->heap_used);
+		td__note_heap(c->fs, __atomic_load_n(c->heap_used, __ATOMIC_RELAXED));
 		if (!c->fault.kind && !c->result)
 			return take_records(c);
 	}

@@ -143,6 +143,8 @@ struct td__call {
 	struct td__fs *fs;
 	struct td__domain *domain;
 	struct td_frame *frame;
+	void *behind; /* of the slot, the wall's */
+	const uint64_t *heap_used; /* by the module, bytes */
 	const struct td_straight *straight; /* how the call goes without a frame; 0: with one */
 	uint64_t id; /* of the domain */
 	uint32_t slot;

@@ -66,7 +66,7 @@ static inline int td__straight_end(struct td__call *c, int err)
 		c->prepared = TD__USED;
 	if (c->again)
 		c->prepared = TD__STALE;
-	td__note_heap(c->fs, __atomic_load_n(c->straight->heap_used, __ATOMIC_RELAXED));
+	td__note_heap(c->fs, __atomic_load_n(c->heap_used, __ATOMIC_RELAXED));
 	c->result = err;
 	return c->fault.kind || c->aborted ? -TD_EIO : err;
 }

@@ -112,6 +112,7 @@ struct td__domain {
 	uint32_t remote; /* 1: services come as messages, and frames from memory that others can write */
 	uint32_t nslots;
 	struct td__slot slots[TD__SLOTS];
+	const uint64_t *heap_used; /* set by the wall: where the module counts the bytes of its heap; 0: frames say it */
 	const struct td_straight *straight; /* set by the wall: how to call the module without a frame, if the level allows it; 0: it does not */
 	uint32_t in_place; /* records are the kernel's own */
 	uint64_t bound; /* hooks: bit n is set if the module has operation n */

@@ -33,6 +33,15 @@ struct td__context {
 
 TD_IMPORT struct td__context *td__svc_context(void);
 
+/*
+ * Is the context as a call wants it? What it takes from the header of its slot's frame is the same for all calls of a domain; the
+ * rest is as the last one left it, which is as it should be if that one opened nothing and sent nothing.
+ */
+static inline int td__context_ready(const struct td__context *ctx, const struct td_frame *f)
+{
+	return ctx->frame == f && !(ctx->top | ctx->tags | ctx->mbuf_uses);
+}
+
 /* A call begins. `kept`: what the slot's last call has written is what the blocks hold. */
 void td__bufs_begin(struct td__context *ctx, int kept);
 

@@ -2,14 +2,14 @@
 /* Where a call enters the module, and the parts of the sdk that need no service. */
 #include "runtime.h"
 
-static void hello(struct td_frame *f)
+static __attribute__((noinline)) void hello(struct td_frame *f)
 {
 	struct td_frame_hello *h = (void *)f;
 
 	td__heap_init(td__at(f, f->heap_at), h->heap_size);
 }
 
-void td__begin(struct td_frame *f)
+__attribute__((noinline)) void td__begin(struct td_frame *f)
 {
 	struct td__context *ctx = td__svc_context();
 
@@ -22,7 +22,8 @@ void td__begin(struct td_frame *f)
 
 int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops)
 {
-	td__begin(f);
+	if (!td__context_ready(td__svc_context(), f))
+		td__begin(f);
 	if (op == TD_OP_HELLO)
 		hello(f);
 	int32_t result = td__dispatch_fs(ops, f, op);

@@ -89,6 +89,7 @@ int td_vnode_init(struct td_vnode *v, uint32_t type, uint32_t mode, uint64_t siz
 int32_t td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f, uint32_t op);
 int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops);
 void td__begin(struct td_frame *f);
+extern int32_t (*const td__calls_fs[TD_OP_MAX])(const struct td_fs_ops *ops, struct td_frame *f);
 extern uint64_t td__heap_count;
 
 /*
@@ -104,7 +105,7 @@ extern uint64_t td__heap_count;
 #define TD__ENTERED f->op
 #define TD__STRAIGHT                                                        \
 	extern const struct td_straight td_module_straight;                 \
-	TD_EXPORT const struct td_straight td_module_straight = { &td__ops, td__begin, &td__heap_count };
+	TD_EXPORT const struct td_straight td_module_straight = { &td__ops, td__begin, &td__heap_count, td__calls_fs, TD_OP_MAX };
 #endif
 
 /* Linked with the kernel itself (bench/builtin), the table is called without a gate. */

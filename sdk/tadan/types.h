@@ -204,14 +204,17 @@ struct td_dirent {
 };
 
 /*
- * How a module is called straight, where the wall is none and nothing is to be checked, undone or caught: exported as
- * `td_module_straight`. begin() makes the slot's context as new, after a call that has used it and before the first.
+ * How a module is called where the wall is none: exported as `td_module_straight`. Straight, by its table of operations, where nothing
+ * is to be checked, undone or caught. begin() makes the slot's context as new, after a call that has used it and before the first.
+ * With frames, calls[op](ops, frame) is what td__enter() comes to if the context is as new. 0: none for this operation.
  */
 struct td_fs_ops;
 struct td_straight {
 	const struct td_fs_ops *ops;
 	void (*begin)(struct td_frame *f);
 	const uint64_t *heap_used; /* bytes */
+	int32_t (*const *calls)(const struct td_fs_ops *ops, struct td_frame *f);
+	uint64_t ncalls;
 };
 
 /* What check found, before its text, which is padded to 8 bytes. */

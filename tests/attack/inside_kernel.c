@@ -254,6 +254,7 @@ int inside_start(const struct td__module *m, const struct td_level *level, struc
 		o->calls[i].slot = i;
 		o->calls[i].domain = &o->d;
 		o->calls[i].frame = o->d.slots[i].frame;
+		o->calls[i].behind = o->d.slots[i].private;
 	}
 	if (cross(&o->d, 0, TD_OP_HELLO) != TD__RETURNED || o->calls[0].result) {
 		inside_stop(&o->d);

@@ -111,6 +111,10 @@ static struct td_vnode *record_of(struct td_frame *f)
 	}
 }
 
+/* No call goes past this one. */
+extern int32_t (*const __wrap_td__calls_fs[TD_OP_MAX])(const struct td_fs_ops *ops, struct td_frame *f);
+int32_t (*const __wrap_td__calls_fs[TD_OP_MAX])(const struct td_fs_ops *ops, struct td_frame *f) = { 0 };
+
 int32_t __real_td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f, uint32_t op);
 int32_t __wrap_td__dispatch_fs(const struct td_fs_ops *ops, struct td_frame *f, uint32_t op);
 

@@ -545,6 +545,7 @@ static void test_damage(void **state)
 			hits--;
 		}
 		fk.views = (enum fk_views)(seed % FK_VIEWS);
+		fk_restart();
 		use_damaged(seed);
 	}
 	free(image);

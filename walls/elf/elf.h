@@ -103,6 +103,12 @@ const struct td__elf_part *td__elf_parts(const struct td__elf *e, size_t *n);
 const char *td__elf_import_name(const struct td__elf *e, size_t i);
 
 /*
+ * Inaccessible address space to place a module in, for munmap(2); NULL where there is none. Close to this program's own code, if there
+ * is room: calls between the two are predicted sooner than across the whole address space (AMD Zen: by 3 cycles).
+ */
+void *td__elf_reserve(size_t size);
+
+/*
  * Place the module at `base`, with fresh data and bss.
  *
  * base		start of td__elf_span bytes, a multiple of td__elf_align, that the

@@ -16,6 +16,10 @@
 /* A jump into the bytes around the text must not run on. */
 #define BREAKPOINT 0xcc
 
+/* How far from our own code, and in which steps, places are tried. */
+#define NEAR_MOST (2ul << 30)
+#define NEAR_STEP (64ul << 20)
+
 static bool find_import(const struct td__import *imports, size_t n, const char *name,
 			uint64_t *address)
 {
@@ -115,6 +119,19 @@ static int protect(const struct td__elf *e, uint8_t *base)
 		at = p->start + p->size;
 	}
 	return 0;
+}
+
+void *td__elf_reserve(size_t size)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	uintptr_t here = (uintptr_t)td__elf_reserve & ~(NEAR_STEP - 1), low = here > NEAR_MOST ? here - NEAR_MOST : 0, at;
+	void *p = MAP_FAILED;
+
+	for (at = here; p == MAP_FAILED && at > low + size; at -= NEAR_STEP)
+		p = mmap((void *)(at - size), size, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
+	if (p == MAP_FAILED)
+		p = mmap(NULL, size, PROT_NONE, flags, -1, 0);
+	return p == MAP_FAILED ? NULL : p;
 }
 
 int td__elf_map(const struct td__elf *e, void *base, const struct td__import *imports, size_t n,

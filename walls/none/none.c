@@ -32,7 +32,9 @@ enum {
 _Static_assert(sizeof(struct td__context) <= CONTEXT, "context");
 
 struct none {
-	int32_t (*enter)(struct td_frame *);
+	td__gate_function enter;
+	const struct td_fs_ops *ops;
+	td__gate_function by_op[TD_OP_MAX]; /* of these; 0: by enter() */
 	struct td__place place;
 	struct td__yields yields;
 	void *module, *heap, *calls;
@@ -112,9 +114,9 @@ static int none_available(char *why, size_t size)
 	return 0;
 }
 
-static void *reserve(size_t size, int prot)
+static void *reserve(size_t size)
 {
-	void *p = mmap(0, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? 0 : p;
 }
@@ -124,25 +126,45 @@ static struct td__range range(const void *start, size_t size)
 	return (struct td__range){ (uintptr_t)start, (uintptr_t)start + size };
 }
 
+/* How the module can be called without its entry: a file of an older sdk does not say it, or not all of it. */
+static const struct td_straight *find_straight(const struct td__elf *e, const void *base)
+{
+	size_t known = 0;
+	const struct td_straight *straight = td__elf_symbol(e, base, "td_module_straight", &known);
+
+	return known < sizeof(*straight) ? 0 : straight;
+}
+
+/* After the module has been mapped. */
+static void take_calls(struct none *n, struct td__domain *d, const struct td_straight *straight)
+{
+	uintptr_t at = (uintptr_t)straight->calls;
+
+	d->heap_used = straight->heap_used;
+	n->ops = straight->ops;
+	for (uint64_t i = 0; i < straight->ncalls && i < TD_OP_MAX; i++)
+		if (td__within(n->place.module, at + i * sizeof(*straight->calls)))
+			n->by_op[i] = (td__gate_function)straight->calls[i];
+}
+
 /* Address space for the module, aligned as its file wants it. */
 static int load(struct none *n, struct td__domain *d, char *why, size_t size)
 {
 	const struct td__module *m = d->module;
 	const struct td__elf *e = m->file;
 	char reason[TD__ELF_WHY] = "";
-	size_t span = td__elf_span(e), align = td__elf_align(e), known = 0;
+	const struct td_straight *straight;
+	size_t span = td__elf_span(e), align = td__elf_align(e);
 	uintptr_t base;
 	int err;
 
 	n->module_size = span + align;
-	n->module = reserve(n->module_size, PROT_NONE);
+	n->module = td__elf_reserve(n->module_size);
 	if (!n->module)
 		return -ENOMEM;
 	base = ((uintptr_t)n->module + align - 1) & ~(uintptr_t)(align - 1);
-	if (td__level_is_straight(&d->level))
-		d->straight = td__elf_symbol(e, (void *)base, "td_module_straight", &known);
-	if (known < sizeof(*d->straight))
-		d->straight = 0;
+	straight = find_straight(e, (void *)base);
+	d->straight = td__level_is_straight(&d->level) ? straight : 0;
 	err = td__elf_map(e, (void *)base, d->straight ? straight_imports : imports, IMPORTS, reason, sizeof(reason));
 	if (err) {
 		snprintf(why, size, "%s %s", m->path, reason);
@@ -152,8 +174,10 @@ static int load(struct none *n, struct td__domain *d, char *why, size_t size)
 	n->place.module = range((void *)base, span);
 	td__elf_text(e, (void *)base, &n->place.text.start, &n->place.text.end);
 	td__elf_data(e, (void *)base, &n->place.data.start, &n->place.data.end);
+	if (straight)
+		take_calls(n, d, straight);
 	td__yields_find(&n->yields, m, &n->place);
-	n->enter = (int32_t(*)(struct td_frame *))td__elf_symbol(e, (void *)base, "td__enter", 0);
+	n->enter = (td__gate_function)td__elf_symbol(e, (void *)base, "td__enter", 0);
 	if (n->enter)
 		return 0;
 	snprintf(why, size, "the module has no td__enter");
@@ -201,8 +225,8 @@ static int none_start(struct td__domain *d, char *why, size_t size)
 		return -ENOMEM;
 	memset(n, 0, sizeof(*n));
 	n->heap_size = (d->level.memory + 4095) & ~4095ull;
-	n->heap = n->heap_size ? reserve(n->heap_size, PROT_READ | PROT_WRITE) : 0;
-	n->calls = reserve((size_t)TD__SLOTS * SLOT, PROT_READ | PROT_WRITE);
+	n->heap = n->heap_size ? reserve(n->heap_size) : 0;
+	n->calls = reserve((size_t)TD__SLOTS * SLOT);
 	err = (n->heap_size && !n->heap) || !n->calls ? -ENOMEM : 0;
 	if (!err && d->level.trap)
 		err = td__trap_install(why, size);
@@ -231,48 +255,31 @@ static void none_stop(struct td__domain *d)
 
 /* ---- Calls */
 
-static __attribute__((noinline)) int attach(struct td__gate *g)
-{
-	int err = td__trap_attach(0);
-
-	if (err)
-		return err;
-	g->floating = td__gate_floating();
-	g->stack = td__thread_self.stack;
-	g->stack_least = g->stack.start + STACK_FOR_SERVICES;
-	__atomic_store_n(&g->thread, td__thread_self.number, __ATOMIC_RELAXED);
-	return 0;
-}
-
 static void fill_hello(const struct none *n, struct td_frame *f)
 {
 	f->heap_at = n->heap ? (int64_t)((uintptr_t)n->heap - (uintptr_t)f) : 0;
 	((struct td_frame_hello *)f)->heap_size = n->heap_size;
 }
 
-static int none_enter(struct td__call *c)
+static __attribute__((noinline)) int come_in(const struct none *n, struct td__gate *g, struct td__call *c)
 {
-	const struct none *n = c->domain->private;
-	struct td__gate *g = &((struct none *)c->domain->private)->gates[c->slot];
-	struct td__gate *outer = td__gate_current;
-	int64_t result;
-
-	if (__builtin_expect(c->op == TD_OP_HELLO, 0))
-		fill_hello(n, c->frame);
-	if (c->domain->level.trap && !td__gate_is_mine(g) && attach(g)) {
+	if (td__gate_visit(g, c, c->domain->level.trap, STACK_FOR_SERVICES)) {
 		td__trap_report_attach(c);
 		return TD__FAULTED;
 	}
-	g->call = c;
-	td__gate_current = g;
-	td__gate_set(g, TD__GATE_MODULE);
-	result = td__gate_enter(g, n->enter, c->frame);
-	td__gate_set(g, TD__GATE_OUTSIDE);
-	td__gate_current = outer;
-	if (result == TD__GATE_LEFT)
-		return TD__FAULTED;
-	c->result = c->frame->error = (int32_t)result;
-	return TD__RETURNED;
+	if (c->op == TD_OP_HELLO)
+		fill_hello(n, c->frame);
+	return td__gate_enter(c->frame, 0, g, n->enter);
+}
+
+static int none_enter(struct td__call *c)
+{
+	const struct none *n = c->domain->private;
+	struct td__gate *g = c->behind;
+
+	if (__builtin_expect(!td__gate_knows(g, c) || !td__context_ready(g->context, c->frame) || !n->by_op[c->op], 0))
+		return come_in(n, g, c);
+	return td__gate_enter(n->ops, c->frame, g, n->by_op[c->op]);
 }
 
 static void none_interrupt(struct td__domain *d, struct td__call *c)

@@ -76,7 +76,9 @@ td__pkey_out:
 	ldmxcsr	TD__GATE_FLOAT(%rdi)
 	clear_flags
 	add	$8, %rsp
-	movslq	%r11d, %rax
+	mov	TD__GATE_RESULT(%rdi), %rax
+	mov	%r11d, (%rax)
+	xor	%eax, %eax
 	jmp	td__gate_out
 
 /* A signal handler makes the thread go on here, with the rights that it had. */

@@ -279,8 +279,7 @@ static int left(struct td__call *c)
 static int pkey_enter(struct td__call *c)
 {
 	struct pkey *p = c->domain->private;
-	struct td__gate *g = &p->gates[c->slot], *outer = td__gate_current;
-	int64_t result;
+	struct td__gate *g = c->behind;
 
 	if (td__trap_attach(1)) {
 		td__trap_report_attach(c);
@@ -290,14 +289,12 @@ static int pkey_enter(struct td__call *c)
 		fill_hello(p->region, c->frame);
 	__atomic_store_n(&g->thread, td__thread_self.number, __ATOMIC_RELAXED);
 	g->call = c;
+	g->result = &c->result;
+	g->outer = td__gate_current;
 	td__gate_current = g;
 	td__gate_set(g, TD__GATE_MODULE);
-	result = td__pkey_enter(g, p->enter, c->frame, (void *)g->stack.end, p->stub);
-	td__gate_set(g, TD__GATE_OUTSIDE);
-	td__gate_current = outer;
-	if (result == TD__GATE_LEFT)
+	if (td__pkey_enter(g, p->enter, c->frame, (void *)g->stack.end, p->stub))
 		return left(c);
-	c->result = c->frame->error = (int32_t)result;
 	return TD__RETURNED;
 }
 

@@ -102,8 +102,8 @@ void td__region_destroy(struct td__region *r);
 
 /* ---- gate.S */
 
-int64_t td__pkey_enter(struct td__gate *g, int32_t (*enter)(struct td_frame *), struct td_frame *f,
-		       void *stack, const void *stub);
+int td__pkey_enter(struct td__gate *g, int32_t (*enter)(struct td_frame *), struct td_frame *f,
+		   void *stack, const void *stub);
 void td__pkey_recover(void); /* a label, reached with keys closed */
 struct td__context *td__pkey_context(void);
 

@@ -159,6 +159,14 @@ static int is_head(const char *line)
 	return !strncmp(line, "static ", 7) && strstr(line, " w2c_") && strstr(line, ") {\n");
 }
 
+/* What stands before the declaration of a function that every call passes, or of one that few do: as the sdk names them. */
+static const char *in_front(const char *line)
+{
+	if (strncmp(line, "static ", 7) || !strstr(line, ");\n"))
+		return "";
+	return strstr(line, " w2c_td__enter(") ? "inline " : strstr(line, " w2c_td__begin(") ? "__attribute__((cold)) " : "";
+}
+
 static int mark_all(const struct td__wasm *w, FILE *from, FILE *to)
 {
 	uint32_t function = w->nimported;
@@ -169,6 +177,7 @@ static int mark_all(const struct td__wasm *w, FILE *from, FILE *to)
 	while (!err && getline(&line, &room, from) > 0) {
 		if (is_head(line) && function < w->nfunctions)
 			put_mark(to, w->functions[function].code);
+		fputs(in_front(line), to);
 		fputs(line, to);
 		if (strcmp(line, "  FUNC_PROLOGUE;\n"))
 			continue;

@@ -14,7 +14,7 @@
 
 /*
  * Copy C code from one stream to the other, with marks. The binary has passed td__sfi_verify(). Functions whose statements are
- * not in step with the binary's instructions are left without marks. 0, -EIO, -ENOMEM or -ENOEXEC.
+ * not in step with the binary's instructions are left without marks. The way of every call is told to the compiler. 0, -EIO, -ENOMEM or -ENOEXEC.
  */
 int td__sfi_mark(const void *wasm, size_t size, FILE *from, FILE *to);
 

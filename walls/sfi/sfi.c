@@ -114,9 +114,8 @@ static int load(struct td__sfi *s, const struct td__elf *e, char *why, size_t si
 	imports[n] = (struct td__import){ "td__sandbox_trap", (void *)trap };
 	imports[n + 1] = (struct td__import){ "td__svc_yield", (void *)serve_yield };
 	s->image_size = span + align;
-	s->image = mmap(0, s->image_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (s->image == MAP_FAILED) {
-		s->image = 0;
+	s->image = td__elf_reserve(s->image_size);
+	if (!s->image) {
 		free(imports);
 		return -ENOMEM;
 	}
@@ -175,56 +174,30 @@ static int place_slots(struct td__sfi *s, struct td__domain *d, const struct td_
 	return 0;
 }
 
-/* The stack of the calling thread is the slot's for the time of a call. */
-static __attribute__((noinline)) int attach(struct td__gate *g)
+/* Whose slot it is now; the stack of the calling thread is the slot's for the time of a call. */
+static int visit(struct td__sfi_slot *slot, struct td__call *c)
 {
-	int err = td__trap_attach(0);
-
-	if (err)
-		return err;
-	g->floating = td__gate_floating();
-	g->stack = td__thread_self.stack;
-	g->stack_least = g->stack.start + STACK_FOR_SERVICES;
-	__atomic_store_n(&g->thread, td__thread_self.number, __ATOMIC_RELAXED);
-	return 0;
+	return td__gate_visit(&slot->gate, c, 1, STACK_FOR_SERVICES);
 }
-
-/* Run code of the form. 0: it returned, with *result. */
-static int run(struct td__sfi_slot *slot, int32_t (*enter)(struct td_frame *), struct td__call *c, int32_t *result)
-{
-	struct td__gate *g = &slot->gate, *outer = td__gate_current;
-	int64_t got;
-
-	g->call = c;
-	td__gate_current = g;
-	td__gate_set(g, TD__GATE_MODULE);
-	got = td__gate_enter(g, enter, (void *)&slot->env);
-	td__gate_set(g, TD__GATE_OUTSIDE);
-	td__gate_current = outer;
-	*result = (int32_t)got;
-	return got == TD__GATE_LEFT;
-}
-
-typedef int32_t (*form_function)(struct td_frame *);
 
 /* Make the instances. What the form does is its module's word: it runs as a call does, and may fault. */
 static int begin(struct td__sfi *s, struct td__domain *d, const struct td__elf *e, char *why, size_t size)
 {
 	void *base = (void *)s->place.base;
-	form_function start = (form_function)td__elf_symbol(e, base, "td__sandbox_start", 0);
+	td__gate_function start = (td__gate_function)td__elf_symbol(e, base, "td__sandbox_start", 0);
 	struct td__call *c = td__port_alloc(sizeof(*c));
-	int32_t ignored;
 	int left = !c;
 
-	s->enter = (form_function)td__elf_symbol(e, base, "td__sandbox_enter", 0);
-	if (!c || attach(&s->slots[0].gate)) {
+	if (!c || visit(&s->slots[0], c)) {
 		td__port_free(c, sizeof(*c));
 		return -ENOMEM;
 	}
 	c->domain = d;
 	for (uint32_t i = 0; i < TD__SLOTS && !left; i++) {
-		attach(&s->slots[i].gate);
-		left = run(&s->slots[i], start, c, &ignored);
+		visit(&s->slots[i], c);
+		left = td__gate_enter(&s->slots[i].env, 0, &s->slots[i].gate, start);
+		s->slots[i].gate.call = 0;
+		s->slots[i].enter = (td__gate_function)td__elf_symbol(e, base, "td__sandbox_enter", 0);
 	}
 	if (left)
 		snprintf(why, size, "cannot be started: %s %s", td_fault_names[c->fault.kind], c->fault.detail);
@@ -348,23 +321,26 @@ static void fill_hello(const struct td__sfi *s, const struct td__sfi_slot *slot,
 	((struct td_frame_hello *)f)->heap_size = s->memory.heap_end - s->memory.data_end;
 }
 
-static int sfi_enter(struct td__call *c)
+static __attribute__((noinline)) int come_in(struct td__sfi_slot *slot, struct td__call *c)
 {
-	const struct td__sfi *s = c->domain->private;
-	struct td__sfi_slot *slot = &((struct td__sfi *)c->domain->private)->slots[c->slot];
-	int32_t result;
-
-	if (!td__gate_is_mine(&slot->gate) && attach(&slot->gate)) {
+	if (visit(slot, c)) {
 		td__trap_report_attach(c);
 		return TD__FAULTED;
 	}
-	if (__builtin_expect(c->op == TD_OP_HELLO, 0))
-		fill_hello(s, slot, c->frame);
+	if (c->op == TD_OP_HELLO)
+		fill_hello(c->domain->private, slot, c->frame);
 	slot->env.op = c->op;
-	if (run(slot, s->enter, c, &result))
-		return TD__FAULTED;
-	c->result = c->frame->error = result;
-	return TD__RETURNED;
+	return td__gate_enter(&slot->env, 0, &slot->gate, slot->enter);
+}
+
+static int sfi_enter(struct td__call *c)
+{
+	struct td__sfi_slot *slot = c->behind;
+
+	if (__builtin_expect(!td__gate_knows(&slot->gate, c) || c->op == TD_OP_HELLO, 0))
+		return come_in(slot, c);
+	slot->env.op = c->op;
+	return td__gate_enter(&slot->env, 0, &slot->gate, slot->enter);
 }
 
 static void sfi_interrupt(struct td__domain *d, struct td__call *c)

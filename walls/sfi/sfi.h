@@ -62,13 +62,13 @@ void td__sfi_memory_destroy(struct td__sfi_memory *m);
 struct td__sfi_slot {
 	struct td__gate gate;
 	struct td__sandbox_env env;
+	td__gate_function enter; /* takes the env */
 };
 
 struct td__sfi {
 	struct td__sfi_memory memory;
 	struct td__place place;
 	struct td__yields yields;
-	int32_t (*enter)(struct td_frame *); /* takes the slot's env */
 	void *image;   /* the form */
 	size_t image_size;
 	void *outside; /* instances and tables */

@@ -2,12 +2,12 @@
 /*
  * The gate of the walls that cross by a plain call.
  *
- *   int64_t td__gate_enter(gate, enter, frame)   saves what the ABI lets a callee rely on, calls
- *   td__gate_leave(gate)                         comes back from anywhere above
- *   td__gate_recover                             the same; where a handler makes a thread go on
+ *   int td__gate_enter(first, second, gate, function)   saves what the ABI lets a callee rely on, calls
+ *   td__gate_leave(gate)                                comes back from anywhere above
+ *   td__gate_recover                                    the same; where a handler makes a thread go on
  *
  * What a module that ran to its end has kept by the ABI is not restored: the fast path saves and
- * calls, no more. The way back restores it all.
+ * calls, no more. The way back restores it all. The outcome is TD__RETURNED or TD__FAULTED.
  */
 #include "trap.h"
 
@@ -15,8 +15,12 @@
 	.globl td__gate_enter, td__gate_leave, td__gate_recover, td__gate_out
 	.hidden td__gate_enter, td__gate_leave, td__gate_recover, td__gate_out
 
+	.macro current reg
+	mov	td__gate_current@gottpoff(%rip), \reg
+	.endm
+
 	.type td__gate_enter, @function
-	.p2align 5
+	.p2align 6
 td__gate_enter:
 	.cfi_startproc
 	push	%rbp
@@ -25,23 +29,42 @@ td__gate_enter:
 	mov	%rsp, %rbp
 	.cfi_def_cfa_register %rbp
 	push	%rbx
+	.cfi_offset %rbx, -24
 	push	%r12
+	.cfi_offset %r12, -32
 	push	%r13
+	.cfi_offset %r13, -40
 	push	%r14
+	.cfi_offset %r14, -48
 	push	%r15
-	push	%rdi
-	mov	%rsp, TD__GATE_SP(%rdi)
-	mov	%rsi, %rax
-	mov	%rdx, %rdi
-	call	*%rax
-	cltq
-	add	$48, %rsp
+	.cfi_offset %r15, -56
+	push	%rdx
+	mov	%rdx, %rbx
+	mov	%rsp, TD__GATE_SP(%rbx)
+	current	%rax
+	mov	%fs:(%rax), %rdx
+	mov	%rdx, TD__GATE_OUTER(%rbx)
+	mov	%rbx, %fs:(%rax)
+	movl	$TD__GATE_MODULE, TD__GATE_STATE(%rbx)
+	call	*%rcx
+	movl	$TD__GATE_OUTSIDE, TD__GATE_STATE(%rbx)
+	mov	TD__GATE_RESULT(%rbx), %rcx
+	mov	TD__GATE_OUTER(%rbx), %rdx
+	mov	%eax, (%rcx)
+	current	%rax
+	mov	%rdx, %fs:(%rax)
+	xor	%eax, %eax
+	mov	-8(%rbp), %rbx
+	leave
 	.cfi_remember_state
-	pop	%rbp
 	.cfi_def_cfa %rsp, 8
 	ret
 	.cfi_restore_state
+/* With the gate in rdi, the stack pointer from it, the outcome in eax. */
 td__gate_out:
+	current	%rcx
+	mov	TD__GATE_OUTER(%rdi), %rdx
+	mov	%rdx, %fs:(%rcx)
 	pop	%rdi
 	pop	%r15
 	pop	%r14
@@ -62,8 +85,7 @@ td__gate_recover:
 	cld
 	fninit
 	ldmxcsr	TD__GATE_FLOAT(%rdi)
-	mov	$1, %eax
-	shl	$32, %rax
+	mov	$1, %eax /* TD__FAULTED */
 	jmp	td__gate_out
 	.size td__gate_leave, . - td__gate_leave
 

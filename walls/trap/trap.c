@@ -59,6 +59,7 @@ enum { FAULTS = sizeof(faults) / sizeof(faults[0]) };
 static struct sigaction before[FAULTS];
 static int time_signal;
 static int install_error;
+static uint64_t visitors;
 static uint32_t rights_place; /* of PKRU in the processor's saved state; 0: there are no keys */
 static int signal_key;
 static pthread_key_t detach_key;
@@ -222,6 +223,7 @@ static void detach(void *unused)
 	munmap(td__thread_self.alternate, GUARD + ALTERNATE);
 	td__thread_self.alternate = 0;
 	td__thread_self.number = 0;
+	td__thread_self.visitor = 0;
 }
 
 static void install(void)
@@ -361,8 +363,27 @@ int td__trap_attach_thread(int32_t keys)
 	if (err)
 		return err;
 	td__thread_self.number = (int32_t)syscall(SYS_gettid);
+	td__thread_self.visitor = __atomic_add_fetch(&visitors, 1, __ATOMIC_RELAXED);
 	td__thread_self.keys |= keys;
 	pthread_setspecific(detach_key, &td__thread_self);
+	return 0;
+}
+
+int td__gate_visit(struct td__gate *g, struct td__call *c, int trap, uint32_t room)
+{
+	int err = trap ? td__trap_attach(0) : 0;
+
+	if (err)
+		return err;
+	if (trap) {
+		g->floating = td__gate_floating();
+		g->stack = td__thread_self.stack;
+		g->stack_least = g->stack.start + room;
+		__atomic_store_n(&g->thread, td__thread_self.number, __ATOMIC_RELAXED);
+	}
+	g->visitor = td__thread_self.visitor;
+	g->call = c;
+	g->result = &c->result;
 	return 0;
 }
 

@@ -28,6 +28,8 @@
 #define TD__GATE_INNER	  16
 #define TD__GATE_INNER_FP 24
 #define TD__GATE_BACK	  32
+#define TD__GATE_OUTER	  40
+#define TD__GATE_RESULT	  48
 
 #define TD__GATE_OUTSIDE 0
 #define TD__GATE_MODULE	 1
@@ -72,8 +74,12 @@ struct td__gate {
 	uint64_t inner, inner_fp;
 	const void *back;
 
+	struct td__gate *outer; /* what the thread was inside of before */
+	int32_t *result;        /* where what the module returns goes: the kernel's */
+
 	void (*recover)(void);  /* where a handler makes the thread go on */
-	int32_t thread;         /* who is inside */
+	uint64_t visitor;       /* who came last, as td__thread_self has it */
+	int32_t thread;         /* the same, as the system below calls it; 0: nobody that could be interrupted */
 	uint32_t guard;         /* bytes below the stack that count as its guard */
 	struct td__range stack; /* that the module runs on; empty: not known */
 	struct td__range data_guard; /* below the stack of data that a sandbox has in its memory */
@@ -88,13 +94,19 @@ _Static_assert(__builtin_offsetof(struct td__gate, state) == TD__GATE_STATE, "ga
 _Static_assert(__builtin_offsetof(struct td__gate, inner) == TD__GATE_INNER, "gate");
 _Static_assert(__builtin_offsetof(struct td__gate, inner_fp) == TD__GATE_INNER_FP, "gate");
 _Static_assert(__builtin_offsetof(struct td__gate, back) == TD__GATE_BACK, "gate");
+_Static_assert(__builtin_offsetof(struct td__gate, outer) == TD__GATE_OUTER, "gate");
+_Static_assert(__builtin_offsetof(struct td__gate, result) == TD__GATE_RESULT, "gate");
+_Static_assert(TD__RETURNED == 0 && TD__FAULTED == 1, "outcomes of gates");
 
 /* What this thread is inside of; 0: nothing. */
 extern __thread struct td__gate *td__gate_current __attribute__((tls_model("initial-exec")));
 
-/* gate.S: run enter(frame). Its result, or TD__GATE_LEFT after td__gate_leave() or a fault. */
-#define TD__GATE_LEFT (1ll << 32)
-int64_t td__gate_enter(struct td__gate *g, int32_t (*enter)(struct td_frame *), struct td_frame *f);
+/*
+ * gate.S: run function(first, second), a module's, between OUTSIDE and OUTSIDE. TD__RETURNED with the result at g->result; TD__FAULTED
+ * after td__gate_leave() or a fault.
+ */
+typedef int32_t (*td__gate_function)(const void *first, void *second);
+int td__gate_enter(const void *first, void *second, struct td__gate *g, td__gate_function function);
 _Noreturn void td__gate_leave(struct td__gate *g);
 void td__gate_recover(void); /* where handlers lead, with rdi = gate; a label, not a function */
 
@@ -104,6 +116,7 @@ int td__trap_install(char *why, size_t size);
 /* A thread, once it is attached. */
 struct td__thread {
 	int32_t number; /* 0: not attached */
+	uint64_t visitor; /* the same, and no other thread ever gets it */
 	int32_t keys;	/* it can also run where key 0 is closed */
 	struct td__range stack;
 	struct td__range signals; /* its alternate stack, whosever it is */
@@ -121,11 +134,15 @@ static inline int td__trap_attach(int32_t keys)
 	return td__trap_attach_thread(keys);
 }
 
-/* Mostly a slot is used by the same thread again, and nothing is to be done. */
-static inline int td__gate_is_mine(const struct td__gate *g)
+/*
+ * Mostly a slot is used by the same thread again, and its gate need not be told whose it is: td__gate_visit(). 0 or -errno.
+ * With `trap` the thread is attached, and its stack is where the module will run; `room` bytes of that are for services.
+ */
+static inline int td__gate_knows(const struct td__gate *g, const struct td__call *c)
 {
-	return g->thread && g->thread == td__thread_self.number && g->stack.start == td__thread_self.stack.start;
+	return g->visitor == td__thread_self.visitor && g->call == c;
 }
+int td__gate_visit(struct td__gate *g, struct td__call *c, int trap, uint32_t room);
 
 /* The thread in the gate is to look at its call's `doomed`. */
 void td__trap_interrupt(const struct td__gate *g);
