@@ -9,7 +9,7 @@ int td__in_group(const struct td_cred *cred, uint32_t gid)
 	for (uint32_t i = 0; i < cred->ngroups; i++)
 		if (cred->groups[i] == gid)
 			return 1;
-	return 0;
+	return cred->member && cred->member(gid);
 }
 
 int td__is_owner(const struct td_cred *cred, const struct td_vnode *rec)
@@ -39,9 +39,9 @@ int td__may_remove(const struct td_cred *cred, const struct td_vnode *dir, const
 	return cred->uid == dir->uid || cred->uid == v->uid ? 0 : -TD_EPERM;
 }
 
-void td__drop_set_id(struct td_vnode *rec)
+void td__drop_set_id(struct td_vnode *rec, const struct td_cred *cred)
 {
 	rec->mode &= ~04000u;
-	if ((rec->mode & 02010) == 02010)
+	if (rec->mode & 02000 && (rec->mode & 010 || (cred->uid && !td__in_group(cred, rec->gid))))
 		rec->mode &= ~02000u;
 }

@@ -97,8 +97,8 @@ static void change(const struct td_cred *cred, struct td_vnode *r, uint32_t want
 	struct td_time t = { 0 };
 
 	td__port_now(&t.sec, &t.nsec);
-	if (want & (TD_SET_UID | TD_SET_GID) && r->type != TD_DIR)
-		td__drop_set_id(r);
+	if ((!want || want & (TD_SET_UID | TD_SET_GID)) && r->type != TD_DIR)
+		td__drop_set_id(r, cred);
 	if (want & TD_SET_UID)
 		r->uid = set->uid;
 	if (want & TD_SET_GID)
@@ -109,7 +109,7 @@ static void change(const struct td_cred *cred, struct td_vnode *r, uint32_t want
 			r->mode &= ~02000u;
 	}
 	if (want & TD_SET_KILL_SUID)
-		td__drop_set_id(r);
+		td__drop_set_id(r, cred);
 	if (want & (TD_SET_ATIME | TD_SET_ATIME_NOW))
 		r->atime = want & TD_SET_ATIME_NOW ? t : set->atime;
 	if (want & (TD_SET_MTIME | TD_SET_MTIME_NOW))
@@ -126,11 +126,11 @@ static int setattr_locked(struct td__vnode *v, const struct td_cred *cred, uint3
 	if (!err && want & TD_SET_SIZE) {
 		err = td__vnode_truncate(v, size);
 		if (!err && !cred->checked && cred->uid && !v->fs->remote)
-			td__drop_set_id(&v->rec);
+			td__drop_set_id(&v->rec, cred);
 	}
-	if (err || !(want & ~(uint32_t)TD_SET_SIZE))
+	if (err || want == TD_SET_SIZE || (!want && v->fs->remote))
 		return err;
-	wanted = v->rec;
+	wanted = v->rec; /* with nothing wanted, too: that is chown(file, -1, -1) */
 	change(cred, &wanted, want, set);
 	if (td__check_vnode(&wanted, &v->fs->limits))
 		return -TD_EINVAL;
@@ -301,6 +301,11 @@ static int starts(struct td_name n, const char *prefix)
 	return n.len > len && !memcmp(n.bytes, prefix, len);
 }
 
+static int is_prefix(struct td_name n, const char *prefix)
+{
+	return n.len == strlen(prefix) && !memcmp(n.bytes, prefix, n.len);
+}
+
 /* Who may read or write an attribute of this name? Linux's rules, xattr(7). */
 static int xattr_allowed(const struct td_cred *cred, const struct td_vnode *r, struct td_name name, int write)
 {
@@ -308,6 +313,8 @@ static int xattr_allowed(const struct td_cred *cred, const struct td_vnode *r, s
 		return -TD_ERANGE;
 	if (name.len > TD_NAME_MAX)
 		return -TD_ERANGE;
+	if (is_prefix(name, "user.") || is_prefix(name, "trusted.") || is_prefix(name, "security."))
+		return -TD_EINVAL; /* and no name behind it */
 	if (starts(name, "user.")) {
 		if (r->type != TD_REG && r->type != TD_DIR)
 			return write ? -TD_EPERM : -TD_ENODATA;

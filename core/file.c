@@ -34,6 +34,13 @@ static void touch_content(struct td__vnode *v)
 	td__vnode_dirty(v);
 }
 
+static void touch_content_by(struct td__vnode *v, const struct td_cred *cred)
+{
+	if (cred->uid && v->rec.mode & 06000 && !v->fs->remote)
+		td__drop_set_id(&v->rec, cred);
+	touch_content(v);
+}
+
 /* ---- Reading */
 
 /* What the module says of the blocks from `first` on, perhaps not up to `last`. The shared lock is given up meanwhile. */
@@ -485,9 +492,7 @@ again:
 	td__rwlock_exclusive(&v->lock);
 	n = write_locked(v, off, data, len);
 	if (n > 0 && cred) {
-		if (cred->uid && v->rec.mode & 06000 && !fs->remote)
-			td__drop_set_id(&v->rec);
-		touch_content(v);
+		touch_content_by(v, cred);
 	} else if (n > 0 && !fs->remote) {
 		td__vnode_dirty(v);
 	}
@@ -560,7 +565,7 @@ static int punch(struct td__vnode *v, uint64_t off, uint64_t end)
 	return err ? err : zero_range(v, last * bsize, end, 0);
 }
 
-static int fallocate_locked(struct td__vnode *v, uint64_t off, uint64_t len, uint32_t mode)
+static int fallocate_locked(struct td__vnode *v, const struct td_cred *cred, uint64_t off, uint64_t len, uint32_t mode)
 {
 	uint64_t end = off + len, got = end, size = v->rec.size;
 	int err = 0;
@@ -587,11 +592,11 @@ static int fallocate_locked(struct td__vnode *v, uint64_t off, uint64_t len, uin
 			v->rec.size = end;
 	}
 	if (!err)
-		touch_content(v);
+		touch_content_by(v, cred);
 	return err;
 }
 
-int td__op_fallocate(struct td__fs *fs, td_handle h, uint64_t off, uint64_t len, uint32_t mode)
+int td__op_fallocate(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint64_t off, uint64_t len, uint32_t mode)
 {
 	const uint32_t known = TD_FALLOC_KEEP_SIZE | TD_FALLOC_PUNCH_HOLE | TD_FALLOC_ZERO_RANGE;
 	struct td__vnode *v;
@@ -609,7 +614,7 @@ int td__op_fallocate(struct td__fs *fs, td_handle h, uint64_t off, uint64_t len,
 		return -TD_ESTALE;
 	do {
 		td__rwlock_exclusive(&v->lock);
-		err = fallocate_locked(v, off, len, mode);
+		err = fallocate_locked(v, cred, off, len, mode);
 		td__rwlock_unlock(&v->lock);
 	} while (td__ahead_relieve(fs, err));
 	td__vnode_put(v, 1);

@@ -415,8 +415,11 @@ int td__is_owner(const struct td_cred *cred, const struct td_vnode *rec);
 int td__in_group(const struct td_cred *cred, uint32_t gid);
 /* May a name of `v` be taken out of dir? Sticky bit. */
 int td__may_remove(const struct td_cred *cred, const struct td_vnode *dir, const struct td_vnode *v);
-/* Set-id bits go when content or owner change: set-group-id only where the group may execute, else it means something else. */
-void td__drop_set_id(struct td_vnode *rec);
+/*
+ * Set-id bits go when content or owner change: set-group-id where the group may execute, and elsewhere, where it means something
+ * else, if who changes the file is neither root nor of its group. As Linux does since 6.2.
+ */
+void td__drop_set_id(struct td_vnode *rec, const struct td_cred *cred);
 
 /* ---- standby.c */
 

@@ -29,7 +29,7 @@ int64_t td__op_read_spans(struct td__fs *fs, td_handle v, uint64_t off, uint64_t
 	struct td_span *spans, uint32_t n), void *arg);
 int64_t td__op_write(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint64_t off, const void *data,
 	uint64_t len);
-int td__op_fallocate(struct td__fs *fs, td_handle v, uint64_t off, uint64_t len, uint32_t mode);
+int td__op_fallocate(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint64_t off, uint64_t len, uint32_t mode);
 int64_t td__op_seek(struct td__fs *fs, td_handle v, uint64_t off, uint32_t whence);
 int td__op_statfs(struct td__fs *fs, struct td_fsinfo *out);
 int td__op_getxattr(struct td__fs *fs, const struct td_cred *cred, td_handle v, struct td_name name, void *value,

@@ -120,9 +120,9 @@ int64_t td_write(struct td__fs *fs, const struct td_cred *cred, td_handle v, uin
 	RUN(int64_t, ADDS, td__op_write(fs, cred, v, off, data, len));
 }
 
-int td_fallocate(struct td__fs *fs, td_handle v, uint64_t off, uint64_t len, uint32_t mode)
+int td_fallocate(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint64_t off, uint64_t len, uint32_t mode)
 {
-	RUN(int, FREES, td__op_fallocate(fs, v, off, len, mode));
+	RUN(int, FREES, td__op_fallocate(fs, cred, v, off, len, mode));
 }
 
 int64_t td_seek(struct td__fs *fs, td_handle v, uint64_t off, uint32_t whence)

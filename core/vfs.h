@@ -25,13 +25,15 @@ struct td__device;
 
 /*
  * Who asks. With `checked` the front end has already checked permissions against the mode bits (FUSE
- * with default_permissions); then uid and gid are still who owns what is created. Groups: supplementary.
+ * with default_permissions); then uid and gid are still who owns what is created. Groups: supplementary; where they are dear to
+ * find out, `member` (if set) is asked instead, while the call runs, whether who asks belongs to one.
  */
 struct td_cred {
 	uint32_t uid, gid;
 	uint32_t ngroups;
 	uint32_t checked;
 	const uint32_t *groups;
+	int (*member)(uint32_t gid);
 };
 
 /*
@@ -121,7 +123,8 @@ int64_t td_read_spans(struct td__fs *fs, td_handle v, uint64_t off, uint64_t len
 #define TD_APPEND (~0ull)
 int64_t td_write(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint64_t off,
 		 const void *data, uint64_t len);
-int td_fallocate(struct td__fs *fs, td_handle v, uint64_t off, uint64_t len, uint32_t mode);
+/* cred: as for td_write(). */
+int td_fallocate(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint64_t off, uint64_t len, uint32_t mode);
 /* whence: TD_SEEK_DATA or TD_SEEK_HOLE. Returns the offset; ENXIO beyond the end. */
 int64_t td_seek(struct td__fs *fs, td_handle v, uint64_t off, uint32_t whence);
 /* To the device, and on an image file to the disk. */

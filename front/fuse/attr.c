@@ -120,6 +120,21 @@ static uint32_t wanted(uint32_t valid)
 	return want;
 }
 
+uint32_t td__fuse_groups(fuse_req_t req)
+{
+	int n = fuse_req_getgroups(req, TD_GROUPS_MAX, td__fuse_me->groups);
+
+	return n < 0 ? 0 : n < TD_GROUPS_MAX ? (uint32_t)n : TD_GROUPS_MAX;
+}
+
+int td__fuse_member(uint32_t gid)
+{
+	for (uint32_t i = 0, n = td__fuse_groups(td__fuse_me->asked); i < n; i++)
+		if (td__fuse_me->groups[i] == gid)
+			return 1;
+	return 0;
+}
+
 static void setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_set,
 		    struct fuse_file_info *fi)
 {

@@ -151,9 +151,10 @@ static void fallocate_file(fuse_req_t req, fuse_ino_t node, int mode, off_t off,
 			   struct fuse_file_info *fi)
 {
 	struct td_fuse *f = td__fuse_of(req);
+	struct td_cred cred = td__fuse_cred(req);
 
 	(void)fi;
-	fuse_reply_err(req, -td_fallocate(f->fs, td__fuse_handle(f, node), off, len, mode));
+	fuse_reply_err(req, -td_fallocate(f->fs, &cred, td__fuse_handle(f, node), off, len, mode));
 }
 
 /*

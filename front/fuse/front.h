@@ -42,7 +42,8 @@ struct td__fuse_worker {
 	struct fuse_buf request;
 	void *room; /* TD__FUSE_MAX_IO bytes, once needed */
 	char answer[512] __attribute__((aligned(512)));
-	uint32_t groups[TD_GROUPS_MAX]; /* of who made the request */
+	fuse_req_t asked;		/* the request whose credentials were made last */
+	uint32_t groups[TD_GROUPS_MAX]; /* of who made it */
 };
 
 struct td_fuse {
@@ -130,20 +131,20 @@ static inline struct td_name td__fuse_name(const char *name)
 }
 
 /*
- * Linux has checked permissions by the mode, or it is root who asks: see session.c. Only a server that checks again wants to
- * know the groups, which Linux does not send along; they are looked up in /proc, and good until the next request.
+ * Linux has checked permissions by the mode, or it is root who asks: see session.c. It does not send the groups along; they are
+ * looked up in /proc, and good until the next request: at once for a server, which checks again, else when somebody wants to know.
  */
+uint32_t td__fuse_groups(fuse_req_t req);
+int td__fuse_member(uint32_t gid);
+
 static inline struct td_cred td__fuse_cred(fuse_req_t req)
 {
 	const struct fuse_ctx *c = fuse_req_ctx(req);
-	struct td_cred cred = { .uid = c->uid, .gid = c->gid, .checked = 1 };
+	struct td_cred cred = { .uid = c->uid, .gid = c->gid, .checked = 1, .groups = td__fuse_me->groups, .member = td__fuse_member };
 
-	if (td__fuse_of(req)->remote && c->uid) {
-		int n = fuse_req_getgroups(req, TD_GROUPS_MAX, td__fuse_me->groups);
-
-		cred.ngroups = n < 0 ? 0 : n < TD_GROUPS_MAX ? (uint32_t)n : TD_GROUPS_MAX;
-		cred.groups = td__fuse_me->groups;
-	}
+	td__fuse_me->asked = req;
+	if (td__fuse_of(req)->remote && c->uid)
+		cred.ngroups = td__fuse_groups(req);
 	return cred;
 }
 

@@ -166,6 +166,7 @@ static int check_fallocate(uint32_t mode, int64_t off, int64_t len)
 
 int td_fd_fallocate(const struct td_task *t, int fd, uint32_t mode, int64_t off, int64_t len)
 {
+	struct td_cred cred = td__cred_of(t, false);
 	struct td__file *f;
 	int err = get_for(t, fd, O_WRONLY, &f);
 
@@ -173,7 +174,7 @@ int td_fd_fallocate(const struct td_task *t, int fd, uint32_t mode, int64_t off,
 		return err;
 	err = check_fallocate(mode, off, len);
 	if (!err)
-		err = td_fallocate(td__fs_of(t), f->handle, (uint64_t)off, (uint64_t)len, mode);
+		err = td_fallocate(td__fs_of(t), &cred, f->handle, (uint64_t)off, (uint64_t)len, mode);
 	td__file_put(t->volume, f);
 	return err;
 }

@@ -150,7 +150,7 @@ static void reserve(struct stage *st, const char *path, uint64_t off, uint64_t l
 {
 	td_handle v = find(st, path);
 
-	want(st, td_fallocate(st->fs, v, off, len, mode), path);
+	want(st, td_fallocate(st->fs, &root, v, off, len, mode), path);
 	td_forget(st->fs, v, 1);
 }
 

@@ -344,7 +344,7 @@ static void step_fallocate(struct worker *w)
 	len = 1 + below(w, SIZE - off - 1);
 	end = off + len;
 	a = look_up(w, i);
-	must(w, td_fallocate(fs, a.handle, off, len, modes[mode]), "fallocate");
+	must(w, td_fallocate(fs, &cred, a.handle, off, len, modes[mode]), "fallocate");
 	td_forget(fs, a.handle, 1);
 	if (mode != 2 && end > f->size) {
 		memset(f->data + f->size, 0, end - f->size);

@@ -292,22 +292,22 @@ static int truncate_sparse(struct world *w)
 
 static int punch(struct world *w)
 {
-	return td_fallocate(w->fs, w->h[A], 1000, 8500, TD_FALLOC_PUNCH_HOLE | TD_FALLOC_KEEP_SIZE);
+	return CALL(fallocate, w->h[A], 1000, 8500, TD_FALLOC_PUNCH_HOLE | TD_FALLOC_KEEP_SIZE);
 }
 
 static int punch_middle(struct world *w)
 {
-	return td_fallocate(w->fs, w->h[C], 200000, 40000, TD_FALLOC_PUNCH_HOLE | TD_FALLOC_KEEP_SIZE);
+	return CALL(fallocate, w->h[C], 200000, 40000, TD_FALLOC_PUNCH_HOLE | TD_FALLOC_KEEP_SIZE);
 }
 
 static int zero_range(struct world *w)
 {
-	return td_fallocate(w->fs, w->h[A], 1000, 20000, TD_FALLOC_ZERO_RANGE);
+	return CALL(fallocate, w->h[A], 1000, 20000, TD_FALLOC_ZERO_RANGE);
 }
 
 static int allocate(struct world *w)
 {
-	return td_fallocate(w->fs, w->h[NEW], 0, 100000, 0);
+	return CALL(fallocate, w->h[NEW], 0, 100000, 0);
 }
 
 static int seek(struct world *w)
