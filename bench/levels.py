@@ -29,6 +29,8 @@ def wanted(bench, args):
     yield targets.Builtin("built-in", bench.find_program("mount-smfs"))
     for level in args.level or LEVELS:
         yield targets.Tadan(level, bench.tadan, "2G")
+        if args.uring:
+            yield targets.TadanUring(level, bench.tadan, "2G")
 
 
 def mount_all(bench, args):

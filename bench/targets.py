@@ -268,3 +268,26 @@ class Tadan(Mounted):
     def unmount(self):
         if self.mounted():
             quiet([self.program, "umount", self.dir])
+
+
+class TadanUring(Tadan):
+    """The same with requests by io_uring, which is switched on in Linux for the time of mounting."""
+
+    switch = Path("/sys/module/fuse/parameters/enable_uring")
+
+    def __init__(self, level, program, size):
+        super().__init__(level, program, size)
+        self.name = level + "-uring"
+        self.how = self.how + ["--uring", "on"]
+        self.note += ", by io_uring"
+
+    def start(self, scratch, cpus):
+        try:
+            before = self.switch.read_text(encoding="ascii")
+            self.switch.write_text("Y", encoding="ascii")
+        except OSError as why:
+            raise Skip(f"FUSE over io_uring cannot be switched on: {why}") from why
+        try:
+            super().start(scratch, cpus)
+        finally:
+            self.switch.write_text(before, encoding="ascii")

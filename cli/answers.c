@@ -100,6 +100,19 @@ static void put_device(json_t *to, struct td__server *s, const struct td_status 
 		(json_int_t)st->cache, "evicted", (json_int_t)st->evicted));
 }
 
+/* How Linux's requests come. */
+static void put_channel(json_t *to, struct td__server *s)
+{
+	const char *why = "";
+
+	pthread_mutex_lock(&s->mutex);
+	if (s->fuse)
+		why = td_fuse_no_uring(s->fuse);
+	json_object_set_new(to, "channel", json_string(why ? "/dev/fuse" : "io_uring"));
+	json_object_set_new(to, "no_uring", why && why[0] ? json_string(why) : json_null());
+	pthread_mutex_unlock(&s->mutex);
+}
+
 static void put_level(json_t *to, const struct td_level *level)
 {
 	char knobs[512] = "";
@@ -144,6 +157,7 @@ static json_t *status(struct td__server *s, json_t *request)
 	put(to, "pid", (uint64_t)getpid());
 	json_object_set_new(to, "module_pid", st.process ? json_integer(st.process) : json_null());
 	json_object_set_new(to, "standby_pid", st.standby ? json_integer(st.standby) : json_null());
+	put_channel(to, s);
 	put_device(to, s, &st);
 	json_object_set_new(to, "network", st.has_server ? network(&st) : json_null());
 	json_object_set_new(to, "calls_by_operation", calls_by_op(&st));

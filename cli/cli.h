@@ -22,7 +22,7 @@ enum {
 	TD__CLI_USAGE = 2,  /* asked for wrongly: nothing was tried */
 };
 
-enum { TD__CLI_OPTIONS = 12, TD__CLI_WHY = 1024 };
+enum { TD__CLI_OPTIONS = 16, TD__CLI_WHY = 1024 };
 
 struct td__cli_option {
 	const char *name;

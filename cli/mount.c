@@ -28,7 +28,8 @@ enum option {
 	MAX_FILES,
 	COMMIT,
 	CACHE,
-	OPTIONS
+	OPTIONS,
+	URING
 };
 static const char default_level[] = "isolated";
 enum { DEFAULT_SIZE = 1 << 30, SMALLEST = 64 << 10, SMALLEST_CACHE = 16 << 20, DEFAULT_COMMIT = 5, LONGEST_COMMIT = 3600 };
@@ -46,6 +47,7 @@ const struct td__cli_option td__cli_mount_options[] = {
 	[COMMIT] = { "commit", 'c', "SECONDS", "write changes to the image that often (5)" },
 	[CACHE] = { "cache", 'k', "SIZE", "how much of the image may be in memory (a quarter of it)" },
 	[OPTIONS] = { "options", 'O', "A,B=C", "of a mount on a SERVER, as in soft,timeo=50" },
+	[URING] = { "uring", 'u', "WHEN", "requests by io_uring: auto, on, off (auto)" },
 	{ 0 },
 };
 
@@ -97,6 +99,16 @@ static int read_cache(const char *text, struct td__server *s)
 	if (!s->image.path)
 		return td__cli_usage("--cache needs --image: without one, all there is is in memory");
 	return 0;
+}
+
+static int read_uring(const char *text, struct td__server *s)
+{
+	static const char *const names[] = { [TD_FUSE_URING_AUTO] = "auto", [TD_FUSE_URING_ON] = "on", [TD_FUSE_URING_OFF] = "off" };
+
+	for (s->uring = 0; s->uring < (int)(sizeof(names) / sizeof(names[0])); s->uring++)
+		if (!strcmp(text, names[s->uring]))
+			return 0;
+	return td__cli_usage("--uring %s is unknown; give auto, on or off", text);
 }
 
 /* A server has what a device would have. */
@@ -158,6 +170,8 @@ static int read_options(const struct td__cli_args *args, struct td__server *s)
 	err = check_source(args, s);
 	if (!err && v[SIZE])
 		err = read_size(v[SIZE], s);
+	if (!err && v[URING])
+		err = read_uring(v[URING], s);
 	if (!err && v[MAX_FILES])
 		err = read_max_files(v[MAX_FILES], s);
 	if (!err && v[COMMIT])

@@ -42,6 +42,7 @@ static struct td_fuse_options fuse_options(const struct td__server *s)
 		.read_only = s->read_only,
 		.writeback = s->writeback,
 		.no_xattrs = s->no_xattrs,
+		.uring = s->uring,
 	};
 }
 

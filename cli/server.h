@@ -57,6 +57,7 @@ struct td__server {
 	uint64_t size, max_files; /* bytes; 0: as long as the image, the module decides */
 	uint64_t cache;           /* bytes of the image that may be in memory; 0: the core decides */
 	bool allow_other, read_only, writeback, no_xattrs;
+	int uring; /* TD_FUSE_URING_... */
 	bool foreground;
 	const char *url, *options; /* of a server; 0: none */
 	int told; /* where a background server says that it serves; -1: nowhere */

@@ -189,6 +189,15 @@ static void print_device(json_t *status)
 		row("NOT WRITTEN", text(status, "write_error"));
 }
 
+static void print_channel(json_t *status)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), "%s%s%s", text(status, "channel"), json_is_string(json_object_get(status, "no_uring")) ? "; " : "",
+		 json_is_string(json_object_get(status, "no_uring")) ? text(status, "no_uring") : "");
+	row("requests by", line);
+}
+
 static void print_one(json_t *status)
 {
 	char pause[32], pid[24];
@@ -208,6 +217,7 @@ static void print_one(json_t *status)
 	row("since", text(status, "since"));
 	row("mounted", text(status, "mounted"));
 	print_device(status);
+	print_channel(status);
 	row_number("server", status, "pid");
 	row("process", pid);
 	process(status, "standby_pid", pid);

@@ -176,6 +176,14 @@ static int check_helper(const struct td_fuse_options *o, struct answer *why)
 	return 0;
 }
 
+static int check_uring(struct answer *why)
+{
+	char reason[160];
+	int error = td__fuse_rings_check(reason, sizeof(reason));
+
+	return error ? refuse(why, -error, "io_uring was asked for: %s", reason) : 0;
+}
+
 int td__fuse_check(const struct td_fuse_options *o, char **dir, char *why, size_t size)
 {
 	struct answer answer = { why, size };
@@ -192,6 +200,8 @@ int td__fuse_check(const struct td_fuse_options *o, char **dir, char *why, size_
 		error = check_device(&answer);
 	if (!error)
 		error = check_helper(o, &answer);
+	if (!error && o->uring == TD_FUSE_URING_ON)
+		error = check_uring(&answer);
 	if (!error && !path)
 		error = refuse(&answer, errno, "%s: %s", o->dir, strerror(errno));
 	if (error)

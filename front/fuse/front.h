@@ -34,7 +34,8 @@ struct td__fuse_patience {
 
 struct td__fuse_worker {
 	struct td_fuse *front;
-	int fd; /* its channel; -1: the session's */
+	int fd;			    /* its channel; -1: the session's */
+	struct td__fuse_ring *ring; /* 0: it reads /dev/fuse */
 	int started;
 	pthread_t thread;
 	struct td__fuse_patience patience;
@@ -59,7 +60,8 @@ struct td_fuse {
 
 	/* Written while INIT is answered, before any other request. */
 	uint64_t init_unique;
-	uint32_t init_offers; /* FUSE_* flags that Linux knows */
+	uint32_t init_offers;  /* FUSE_* flags that Linux knows */
+	uint32_t init_offers2; /* those from bit 32 on */
 	int kill_priv;	      /* Linux says with each request whether set-id bits must go */
 
 	/* Workers, see loop.c. */
@@ -67,6 +69,12 @@ struct td_fuse {
 	int nworkers;
 	sem_t wake; /* serve sleeps here */
 	atomic_int stop, error;
+
+	/* Whether requests come through rings, see uring.c. */
+	int uring;			/* TD_FUSE_URING_... */
+	struct td__fuse_rings *rings;	/* 0: none */
+	_Atomic(const char *) no_rings; /* why not; "": nobody wants it; 0: they do */
+	char why_no_rings[160];
 
 	/* Who reads, see readers.c. */
 	int cores;	    /* for all threads */
@@ -99,6 +107,8 @@ void td__fuse_readers_init(struct td_fuse *f);
 void td__fuse_start_reading(struct td_fuse *f);
 void td__fuse_stop_reading(struct td_fuse *f, const struct fuse_in_header *request);
 void td__fuse_let_read(struct td_fuse *f, int readers);
+/* Somebody else has taken this request. */
+void td__fuse_observe(struct td_fuse *f, const struct fuse_in_header *request);
 /* For serve: sleep until there may be something to do, and help where all readers are stuck. 0 or -errno. */
 int td__fuse_watch(struct td_fuse *f);
 
@@ -109,6 +119,18 @@ int td__fuse_watch(struct td_fuse *f);
 int td__fuse_spins(struct td_fuse *f, struct td__fuse_patience *p);
 int td__fuse_spin_on(struct td__fuse_patience *p);
 void td__fuse_spin_won(struct td__fuse_patience *p);
+
+/*
+ * uring.c. Can there be rings? 0, or -errno and why not. Make them if they are wanted and can be had. INIT has been answered: shall they
+ * work? End them.
+ */
+int td__fuse_rings_check(char *why, size_t size);
+void td__fuse_rings_start(struct td_fuse *f);
+void td__fuse_rings_tell(struct td_fuse *f, int work);
+void td__fuse_rings_end(struct td_fuse *f);
+/* Is it this request that the ring's thread answers? If so, answer it. */
+int td__fuse_ring_waits(const struct td__fuse_ring *r, uint64_t unique);
+ssize_t td__fuse_ring_answer(struct td__fuse_ring *r, const struct iovec *iov, int count);
 
 /* This worker's room of TD__FUSE_MAX_IO bytes; 0 if memory ran out. */
 void *td__fuse_room(void);

@@ -17,6 +17,9 @@
 
 struct td_fuse;
 
+/* Whether requests come through io_uring. AUTO: where Linux offers it. */
+enum { TD_FUSE_URING_AUTO, TD_FUSE_URING_ON, TD_FUSE_URING_OFF };
+
 struct td_fuse_options {
 	const char *dir;    /* where to mount: a directory */
 	const char *source; /* what `mount` shows: the module's name */
@@ -25,6 +28,7 @@ struct td_fuse_options {
 	int debug;	   /* 1: libfuse prints every request */
 	int writeback; /* 1: Linux gathers writes in its cache; else each write() reaches the core at once */
 	int no_xattrs; /* 1: no extended attributes; saves a request per first write to a file */
+	int uring;     /* TD_FUSE_URING_... */
 	int threads;   /* that may work at once; 0: the default */
 	double attr_timeout; /* for how long Linux may believe what it was told, in seconds; 0: the */
 	double entry_timeout; /* default, a day, since nobody else changes it; below 0: not at all */
@@ -32,7 +36,8 @@ struct td_fuse_options {
 
 /*
  * Mount fs. On an error nothing is left and why (size bytes, always ended) says what to do. Errors: ENOENT,
- * ENOTDIR, EACCES, EPERM, EBUSY (there is a mount already), ENODEV (no FUSE in this Linux), ENOMEM, EIO.
+ * ENOTDIR, EACCES, EPERM, EBUSY (there is a mount already), ENODEV (no FUSE in this Linux), EOPNOTSUPP (TD_FUSE_URING_ON
+ * and Linux does not offer it), ENOMEM, EIO.
  */
 int td_fuse_mount(struct td__fs *fs, const struct td_fuse_options *o, struct td_fuse **out,
 		  char *why, size_t size);
@@ -46,6 +51,9 @@ int td_fuse_serve(struct td_fuse *f);
  * with ENOTCONN. May be called from any thread and from a signal handler.
  */
 void td_fuse_stop(struct td_fuse *f);
+
+/* 0: requests come through io_uring. Else through /dev/fuse, and why; "" if that was asked for. Valid as long as f. Any thread. */
+const char *td_fuse_no_uring(struct td_fuse *f);
 
 /* Unmount if need be, and free everything. Not while td_fuse_serve() runs. 0 is fine. */
 void td_fuse_unmount(struct td_fuse *f);

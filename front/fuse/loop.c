@@ -158,8 +158,10 @@ static void leave(struct td_fuse *f)
 
 int td_fuse_serve(struct td_fuse *f)
 {
-	int error = start_workers(f);
+	int error;
 
+	td__fuse_rings_start(f);
+	error = start_workers(f);
 	while (!error && !fuse_session_exited(f->session)) {
 		error = td__fuse_watch(f);
 		if (atomic_load(&f->stop) && !fuse_session_exited(f->session))
@@ -167,6 +169,7 @@ int td_fuse_serve(struct td_fuse *f)
 	}
 	fuse_session_exit(f->session);
 	end_workers(f);
+	td__fuse_rings_end(f);
 	return error ? error : atomic_load(&f->error);
 }
 

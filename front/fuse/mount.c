@@ -49,6 +49,8 @@ static struct td_fuse *create(struct td__fs *fs, const struct td_fuse_options *o
 	f->entry_timeout = timeout(o->entry_timeout);
 	f->writeback = o->writeback;
 	f->no_xattrs = o->no_xattrs;
+	f->uring = o->uring;
+	atomic_init(&f->no_rings, "");
 	f->only_root = geteuid() == 0 && !o->allow_other;
 	f->remote = td_fs_is_remote(fs);
 	if (f->remote && f->entry_timeout > td_fs_name_ms(fs) / 1000.0)
@@ -109,6 +111,11 @@ int td_fuse_mount(struct td__fs *fs, const struct td_fuse_options *o, struct td_
 	else
 		*out = f;
 	return error;
+}
+
+const char *td_fuse_no_uring(struct td_fuse *f)
+{
+	return atomic_load(&f->no_rings);
 }
 
 void td_fuse_unmount(struct td_fuse *f)

@@ -80,7 +80,7 @@ static int has_client(const struct fuse_in_header *request)
 	       request->opcode != FUSE_BATCH_FORGET && request->opcode != FUSE_INTERRUPT;
 }
 
-static void observe(struct td_fuse *f, uint32_t client)
+static void count_client(struct td_fuse *f, uint32_t client)
 {
 	unsigned changes;
 
@@ -94,6 +94,12 @@ static void observe(struct td_fuse *f, uint32_t client)
 		td__fuse_let_read(f, f->busy_readers);
 	else if (changes <= FEW)
 		td__fuse_let_read(f, 1);
+}
+
+void td__fuse_observe(struct td_fuse *f, const struct fuse_in_header *request)
+{
+	if (has_client(request))
+		count_client(f, request->pid);
 }
 
 static int is_long(const struct fuse_in_header *request)
@@ -118,8 +124,7 @@ void td__fuse_stop_reading(struct td_fuse *f, const struct fuse_in_header *reque
 	atomic_fetch_add(&f->taken, 1);
 	if (atomic_load(&f->dozing) && atomic_exchange(&f->dozing, 0))
 		sem_post(&f->wake);
-	if (has_client(request))
-		observe(f, request->pid);
+	td__fuse_observe(f, request);
 	if (last && is_long(request))
 		call(f);
 }

@@ -11,11 +11,12 @@
  * alone: nothing is forbidden to him, and to check it Linux would ask for a directory's attributes after each
  * change of it.
  *
- * Two agreements are out of libfuse 3.14's reach, so the functions of the channel add them to the answer to
+ * Three agreements are out of libfuse 3.14's reach, so the functions of the channel add them to the answer to
  * INIT where the request offers them:
  *	FUSE_HANDLE_KILLPRIV_V2	Without it Linux asks for the attribute security.capability before each write.
  *	FUSE_PARALLEL_DIROPS	Without it a directory is asked for one name at a time. libfuse knows the flag
  *				and forgets to pass it on.
+ *	FUSE_OVER_IO_URING	where rings are ready: see uring.c.
  */
 #include "front.h"
 
@@ -63,6 +64,8 @@ static void note_init(struct td_fuse *f, const void *request, size_t size)
 		return;
 	f->init_unique = in->unique;
 	f->init_offers = arg->flags;
+	if (arg->flags & FUSE_INIT_EXT)
+		f->init_offers2 = arg->flags2;
 }
 
 /*
@@ -86,21 +89,29 @@ static int read_further_ahead(const char *dir)
 	return done;
 }
 
-static void amend_init(struct td_fuse *f, const struct iovec *iov, int count)
+enum { OVER_IO_URING = 1 << (41 - 32) }; /* FUSE_OVER_IO_URING among the flags from bit 32 on; of Linux 6.14 */
+
+/* 1: requests will come through rings. */
+static int amend_init(struct td_fuse *f, const struct iovec *iov, int count)
 {
 	const struct fuse_out_header *out = iov[0].iov_base;
+	int by_rings = f->rings && (f->init_offers2 & OVER_IO_URING);
 	struct fuse_init_out *arg;
 
-	if (out->unique != f->init_unique || out->error || count < 2)
-		return;
+	if (out->error || count < 2)
+		return 0;
 	arg = iov[1].iov_base;
-	f->init_unique = 0;
 	if (iov[1].iov_len < sizeof(*arg))
-		return;
+		return 0;
 	arg->flags |= f->init_offers & (FUSE_HANDLE_KILLPRIV_V2 | FUSE_PARALLEL_DIROPS);
 	f->kill_priv = (f->init_offers & FUSE_HANDLE_KILLPRIV_V2) != 0;
+	if (by_rings) {
+		arg->flags |= FUSE_INIT_EXT;
+		arg->flags2 |= OVER_IO_URING;
+	}
 	if (f->remote && read_further_ahead(f->dir))
 		arg->max_readahead = TD__FUSE_MAX_IO;
+	return by_rings;
 }
 
 static void set_nonblocking(struct td__fuse_worker *me, int on)
@@ -145,7 +156,7 @@ static ssize_t read_request(struct td__fuse_worker *me, int fd, void *buf, size_
 static ssize_t channel_read(int fd, void *buf, size_t size, void *userdata)
 {
 	struct td_fuse *f = userdata;
-	int e, look = td__fuse_spins(f, &td__fuse_me->patience);
+	int e, look = atomic_load(&f->no_rings) && td__fuse_spins(f, &td__fuse_me->patience);
 	ssize_t n;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &e);
@@ -171,13 +182,26 @@ static ssize_t write_short(int fd, const struct iovec *iov, int count)
 	return write(fd, td__fuse_me->answer, to - td__fuse_me->answer);
 }
 
+static ssize_t answer_init(struct td_fuse *f, int fd, const struct iovec *iov, int count)
+{
+	int by_rings = amend_init(f, iov, count);
+	ssize_t n;
+
+	f->init_unique = 0;
+	n = writev(td__fuse_me->fd >= 0 ? td__fuse_me->fd : fd, iov, count);
+	td__fuse_rings_tell(f, n > 0 && by_rings);
+	return n;
+}
+
 static ssize_t channel_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	const struct fuse_out_header *out = iov[0].iov_base;
 	struct td_fuse *f = userdata;
 
-	if (f->init_unique)
-		amend_init(f, iov, count);
+	if (td__fuse_me->ring && td__fuse_ring_waits(td__fuse_me->ring, out->unique))
+		return td__fuse_ring_answer(td__fuse_me->ring, iov, count);
+	if (f->init_unique && f->init_unique == out->unique)
+		return answer_init(f, fd, iov, count);
 	if (td__fuse_me->fd >= 0)
 		fd = td__fuse_me->fd;
 	if (count > 1 && out->len <= sizeof(td__fuse_me->answer))
