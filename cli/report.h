@@ -11,10 +11,12 @@ struct td_fault;
 
 /* "wall=none,trap=on" as an object. */
 json_t *td__report_knobs(const char *knobs);
-/* What kinds of mistakes are called, by enum td_mistake and TD_MISTAKE_LEFT. */
+/* What kinds of mistakes are called, by enum td_mistake. */
 extern const char *const td__report_mistakes[];
 /* Everything about a fault, or a mistake; addresses in the module file come with their source lines. */
 json_t *td__report_fault(const char *dir, const struct td__module *m, const struct td_fault *f);
+/* Is this line of a backtrace in the sdk's part of the module? */
+int td__report_is_sdk(const char *line);
 /* For a person to read and act on. */
 void td__report_print(json_t *fault, FILE *to);
 

@@ -33,6 +33,7 @@ const char *const td__report_mistakes[] = {
 	[TD_MISTAKE_ARGUMENT] = "arguments", [TD_MISTAKE_HANDLE] = "handles", [TD_MISTAKE_OPERATION] = "operations",
 	[TD_MISTAKE_LIMIT] = "limits",	     [TD_MISTAKE_BUF] = "bufs_left",  [TD_MISTAKE_LOCK] = "locks_left",
 	[TD_MISTAKE_SHARED] = "shared_records", [TD_MISTAKE_LEFT] = "left",
+	[TD_MISTAKE_DEADLOCK] = "deadlocks",
 };
 
 static const struct {
@@ -47,6 +48,7 @@ static const struct {
 	[TD_MISTAKE_BUF] = { "buf left open", "release it on every path out of the operation, those of errors included" },
 	[TD_MISTAKE_LOCK] = { "lock left", "td_unlock() it on every path out of the operation, those of errors included" },
 	[TD_MISTAKE_SHARED] = { "shared record changed", "change a record only in an operation that has it exclusively" },
+	[TD_MISTAKE_DEADLOCK] = { "deadlock", "take locks in one order everywhere" },
 	[TD_MISTAKE_LEFT] = { "left at the unmount", "give it back in the operation unmount at the latest" },
 };
 
@@ -106,21 +108,39 @@ static json_t *journal(const struct td_fault *f)
 
 static int has_address(const struct td_fault *f)
 {
-	return f->kind == TD_FAULT_ACCESS || f->kind == TD_FAULT_WALL || f->kind == TD_FAULT_STACK;
+	return (f->kind == TD_FAULT_ACCESS || f->kind == TD_FAULT_WALL || f->kind == TD_FAULT_STACK) && f->write < TD_FAULT_UNKNOWN;
+}
+
+/* Of a field of a record its value, and what that was; of a result the error's name. */
+static json_t *value(const struct td_fault *f)
+{
+	long long result = (long long)f->which;
+	const char *error = result < 0 && result > -4096 ? strerrorname_np((int)-result) : NULL;
+
+	if (f->kind == TD_FAULT_RESULT)
+		return error ? json_sprintf("result -%s", error) : json_sprintf("result %lld", result);
+	if (f->had)
+		return json_sprintf("%s %llu, which was %llu", f->object, (unsigned long long)f->which, (unsigned long long)f->was);
+	return json_sprintf("%s %llu", f->object, (unsigned long long)f->which);
 }
 
 /* As the module's author knows it. */
 static json_t *object(const struct td_fault *f)
 {
+	int decimal = !strcmp(f->object, "block") || !strcmp(f->object, "lock");
+
 	if (!f->object[0])
 		return json_null();
-	return json_sprintf(!strcmp(f->object, "block") || !strcmp(f->object, "lock") ? "%s %llu" : "%s 0x%llx", f->object,
-			    (unsigned long long)f->which);
+	if (!strcmp(f->object, "bytes"))
+		return json_sprintf("%llu bytes", (unsigned long long)f->which);
+	if (f->kind == TD_FAULT_RECORD || f->kind == TD_FAULT_RESULT)
+		return value(f);
+	return json_sprintf(decimal ? "%s %llu" : "%s 0x%llx", f->object, (unsigned long long)f->which);
 }
 
 static void put_mistake(json_t *to, const struct td_fault *f)
 {
-	int is = f->kind == TD_FAULT_MISTAKE && f->mistake <= TD_MISTAKE_LEFT;
+	int is = f->kind == TD_FAULT_MISTAKE && f->mistake <= TD_MISTAKE_DEADLOCK;
 
 	json_object_set_new(to, "mistake", is ? json_string(td__report_mistakes[f->mistake]) : json_null());
 	json_object_set_new(to, "times", td__cli_json_number(is ? f->times : 1));
@@ -133,12 +153,14 @@ static void put_mistake(json_t *to, const struct td_fault *f)
 /* What happened: kind and access. */
 static void put_kind(json_t *to, const struct td_fault *f)
 {
-	static const char *const accesses[] = { "load", "store", "jump" };
+	static const char *const accesses[TD_FAULT_UNKNOWN] = {
+		[TD_FAULT_LOAD] = "load", [TD_FAULT_STORE] = "store", [TD_FAULT_JUMP] = "jump", [TD_FAULT_EITHER] = "load or store",
+	};
 	const char *kind = f->kind < TD_FAULT_KINDS ? td_fault_names[f->kind] : NULL;
 
 	json_object_set_new(to, "kind", json_string(kind ? kind : "?"));
 	json_object_set_new(to, "access",
-			    has_address(f) && f->write < 3 ? json_string(accesses[f->write])
+			    has_address(f) ? json_string(accesses[f->write])
 							   : json_null());
 	json_object_set_new(to, "address",
 			    has_address(f) ? td__cli_json_hex(f->address) : json_null());
@@ -147,11 +169,29 @@ static void put_kind(json_t *to, const struct td_fault *f)
 			    f->detail[0] ? td__cli_json_text(f->detail) : json_null());
 }
 
+/* The innermost that the module's author has written; else where it was. */
+static json_t *own_line(const struct td__module *m, const struct td_fault *f, json_t *frames)
+{
+	json_t *frame;
+	size_t i;
+
+	json_array_foreach(frames, i, frame)
+	{
+		const char *text = json_string_value(json_object_get(frame, "line"));
+
+		if (text && !td__report_is_sdk(text))
+			return json_string(text);
+	}
+	return f->pc ? line(m, f->wall, f->pc) : json_null();
+}
+
 static void put_place(json_t *to, const struct td__module *m, const struct td_fault *f)
 {
+	json_t *frames = backtrace(m, f);
+
 	json_object_set_new(to, "pc", f->pc ? td__cli_json_hex(f->pc) : json_null());
-	json_object_set_new(to, "line", f->pc ? line(m, f->wall, f->pc) : json_null());
-	json_object_set_new(to, "backtrace", backtrace(m, f));
+	json_object_set_new(to, "line", own_line(m, f, frames));
+	json_object_set_new(to, "backtrace", frames);
 }
 
 static void put_recovery(json_t *to, const struct td_fault *f)

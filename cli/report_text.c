@@ -43,7 +43,7 @@ static void print_kind(json_t *fault, FILE *to)
 
 	if (*access)
 		row_of(to, "what", "%s: a %s %s %s%s%s%s", text(fault, "kind"), access,
-		       !strcmp(access, "load") ? "from" : "to", text(fault, "address"),
+		       !strcmp(access, "load") ? "from" : !strcmp(access, "load or store") ? "at" : "to", text(fault, "address"),
 		       *lay ? " (" : "", lay, *lay ? ")" : "");
 	else
 		row("what", text(fault, "kind"), to);
@@ -80,22 +80,49 @@ static size_t repeats(json_t *frames, size_t i)
 	return n;
 }
 
-/* The innermost frame may repeat the place itself. */
+/* Its first line, and what its TD_FS_MODULE() made, are the sdk's as well. */
+int td__report_is_sdk(const char *line)
+{
+	static const char *const ends[] = { ", of the sdk)", " (td__enter)" };
+	static const char sandbox[] = "td__sandbox_enter+";
+	size_t len = strlen(line);
+
+	if (!strncmp(line, sandbox, sizeof(sandbox) - 1))
+		return 1;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (len >= strlen(ends[i]) && !strcmp(line + len - strlen(ends[i]), ends[i]))
+			return 1;
+	return 0;
+}
+
+/* How many of the outermost frames are the sdk's, which calls every operation in the same way. */
+static size_t without_sdk(json_t *frames)
+{
+	size_t n = json_array_size(frames);
+
+	while (n && td__report_is_sdk(text(json_array_get(frames, n - 1), "line")))
+		n--;
+	return n;
+}
+
+/* Functions of the sdk that the module was in, then its own place, then from where that was called. */
 static void print_place(json_t *fault, FILE *to)
 {
 	json_t *frames = json_object_get(fault, "backtrace"), *frame;
-	const char *pc = text(fault, "pc");
-	size_t i, times;
+	size_t n = without_sdk(frames), i, times;
+	const char *name = "at";
 
-	if (*pc)
-		print_frame("at", text(fault, "line"), pc, 1, to);
-	for (i = 0; i < json_array_size(frames); i += times) {
+	if (!n && *text(fault, "pc"))
+		print_frame("at", text(fault, "line"), text(fault, "pc"), 1, to);
+	for (i = 0; i < n; i += times) {
 		frame = json_array_get(frames, i);
-		times = repeats(frames, i);
-		if (i || strcmp(text(frame, "address"), pc))
-			print_frame("from", text(frame, "line"), text(frame, "address"), times, to);
-		else if (times > 1)
-			times = 1; /* the rest of a recursion */
+		times = !i && repeats(frames, i) > 1 ? 1 : repeats(frames, i); /* the rest is a recursion */
+		if (*name == 'a' && td__report_is_sdk(text(frame, "line"))) {
+			print_frame("inside", text(frame, "line"), text(frame, "address"), times, to);
+			continue;
+		}
+		print_frame(name, text(frame, "line"), text(frame, "address"), times, to);
+		name = "from";
 	}
 }
 

@@ -31,6 +31,17 @@ void td__copy_text(char *to, size_t size, const char *from)
 	to[i] = 0;
 }
 
+void td__copy_number(char *to, size_t size, uint64_t n)
+{
+	char digits[24], *p = digits + sizeof(digits);
+
+	*--p = 0;
+	do
+		*--p = (char)('0' + n % 10);
+	while (n /= 10);
+	td__copy_text(to, size, p);
+}
+
 void td__why(char *why, size_t size, const char *a, const char *b, const char *c)
 {
 	const char *parts[3] = { a, b, c };
@@ -50,6 +61,31 @@ void td__fault_object(struct td_fault *f, const char *object, uint64_t which)
 {
 	td__copy_text(f->object, sizeof(f->object), object);
 	f->which = which;
+}
+
+static int same_text(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+static uint64_t value_of(const void *record, const struct td__field *f)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, (const char *)record + f->at, f->size); /* the lowest byte comes first */
+	return value;
+}
+
+void td__fault_field(struct td_fault *f, const struct td__fields *r, const void *was, const void *is, const char *field)
+{
+	for (uint32_t i = 0; i < r->n; i++)
+		if (same_text(r->fields[i].name, field) && r->fields[i].size) {
+			td__fault_object(f, field, value_of(is, &r->fields[i]));
+			f->had = was != 0;
+			f->was = was ? value_of(was, &r->fields[i]) : 0;
+		}
 }
 
 void td__fault_describe(const struct td__call *c, struct td_fault *f, uint32_t attempt)

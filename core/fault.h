@@ -27,6 +27,14 @@ enum td_fault_kind {
 	TD_FAULT_KINDS
 };
 
+enum td_fault_access {
+	TD_FAULT_LOAD,
+	TD_FAULT_STORE,
+	TD_FAULT_JUMP,
+	TD_FAULT_EITHER,  /* a load or a store */
+	TD_FAULT_UNKNOWN, /* and the address is not known either */
+};
+
 /* Mistakes of a module that the kernel refused or made good. */
 enum td_mistake {
 	TD_MISTAKE_ARGUMENT,  /* a service with a bad argument */
@@ -37,7 +45,9 @@ enum td_mistake {
 	TD_MISTAKE_LOCK,      /* a lock not given back at the end of a call */
 	TD_MISTAKE_SHARED,    /* a record changed that the module had for reading */
 	TD_MISTAKES,
-	TD_MISTAKE_LEFT = TD_MISTAKES /* references or memory left at an unmount: of the domain, not of a call */
+	/* Counted elsewhere: */
+	TD_MISTAKE_LEFT = TD_MISTAKES, /* references or memory left at an unmount: of the domain, not of a call */
+	TD_MISTAKE_DEADLOCK,
 };
 
 enum { TD_FAULTS_KEPT = 64, TD_MISTAKES_KEPT = 32, TD_FAULT_FRAMES = 16, TD_FAULT_ENTRIES = 8 };
@@ -64,7 +74,7 @@ struct td_fault {
 	uint64_t address;  /* what was accessed; with ACCESS, WALL, STACK */
 	uint64_t pc;       /* address of the instruction in the module file, in the form for this wall; 0: unknown */
 	uint32_t wall;     /* enum td_wall_kind */
-	uint32_t write;    /* 1: a store, 2: a jump */
+	uint32_t write;    /* enum td_fault_access */
 	uint32_t nframes, pad;
 	uint64_t frames[TD_FAULT_FRAMES]; /* addresses in the module file, innermost first */
 	char lay[64];      /* what lies at the address: "kernel memory", "module text", "nothing", "buf of block 7" */
@@ -78,7 +88,9 @@ struct td_fault {
 
 	/* Of mistakes, and of faults that were one. */
 	char object[16];  /* what it was about, such as "block"; empty: nothing */
-	uint64_t which;   /* number of it, as the module gave it */
+	uint64_t which;   /* number of it, as the module gave it; of a record's field or a result, its value */
+	uint64_t was;     /* with `had`: the field's value before the call */
+	uint32_t had, pad1;
 	uint32_t mistake; /* with MISTAKE: enum td_mistake */
 	uint32_t pad2;
 	uint64_t times;   /* with MISTAKE: how often, at this place; all else is of the first time */

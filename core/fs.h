@@ -468,6 +468,8 @@ void td__written_fini(struct td__fs *fs);
 
 /* ---- mistake.c */
 
+/* The call waited for this lock in a deadlock, and gave way. Counted as deadlocks are. */
+void td__mistake_deadlock(struct td__call *c, uint32_t lock);
 /* References and bytes of memory that the module has not given back at its unmount. */
 void td__mistakes_left(struct td__fs *fs, uint64_t references, uint64_t memory);
 /* Where a call that is traced is taking this. */
@@ -488,6 +490,7 @@ void td__origin_note_reference(struct td__call *c, uint64_t vnode);
 void td__fault_describe(const struct td__call *c, struct td_fault *f, uint32_t attempt);
 void td__fault_note(struct td__fs *fs, struct td_fault *f);
 void td__why(char *why, size_t size, const char *a, const char *b, const char *c);
+void td__copy_number(char *to, size_t size, uint64_t n);
 void td__copy_text(char *to, size_t size, const char *from);
 
 #endif

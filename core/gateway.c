@@ -302,11 +302,21 @@ void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const c
 	__atomic_store_n(&c->doomed, kind, __ATOMIC_RELEASE);
 }
 
-int td__call_check(struct td__call *c, const char *record, const char *wrong)
+int td__call_wrong(struct td__call *c, const char *what, const char *wrong)
 {
 	if (!wrong)
 		return 0;
-	td__call_fault(c, TD_FAULT_RECORD, record, wrong);
+	td__call_fault(c, TD_FAULT_RECORD, what, wrong);
+	return -TD_EIO;
+}
+
+int td__call_check(struct td__call *c, const struct td__fields *r, const void *was, const void *is, const char *wrong)
+{
+	if (!wrong)
+		return 0;
+	if (!c->fault.kind)
+		td__fault_field(&c->fault, r, was, is, wrong);
+	td__call_fault(c, TD_FAULT_RECORD, r->name, wrong);
 	return -TD_EIO;
 }
 
@@ -332,12 +342,19 @@ static int is_doubtful(struct td__call *c)
 	return 0;
 }
 
+static void wrong_result(struct td__call *c, const char *what)
+{
+	if (!c->fault.kind)
+		td__fault_object(&c->fault, "result", (uint64_t)(int64_t)c->result);
+	td__call_fault(c, TD_FAULT_RESULT, what, 0);
+}
+
 static void check_error(struct td__call *c)
 {
 	if (!td__op_may_fail(c->op, -c->result, c->fs->remote))
-		td__call_fault(c, TD_FAULT_RESULT, "an error that the operation cannot have", 0);
+		wrong_result(c, "an error that the operation cannot have");
 	else if (c->op != TD_OP_mount && is_doubtful(c))
-		td__call_fault(c, TD_FAULT_RESULT, "EIO, but the device has not failed", 0);
+		wrong_result(c, "EIO, but the device has not failed");
 }
 
 /* The module believes to be still in its critical section. */
@@ -355,7 +372,7 @@ static void check_locks(struct td__call *c)
 static void check_result(struct td__call *c)
 {
 	if (c->result > 0 || c->result < -4095)
-		td__call_fault(c, TD_FAULT_RESULT, "neither 0 nor an error", 0);
+		wrong_result(c, "neither 0 nor an error");
 	else if (c->result && c->domain->level.check == TD_CHECK_DEEP && c->op != TD_OP_HELLO)
 		check_error(c);
 }
@@ -390,6 +407,11 @@ static int differs(const struct td_vnode *a, const struct td_vnode *b)
 	       a->gid != b->gid || a->fid != b->fid || a->handle != b->handle;
 }
 
+static int check_vnode(struct td__call *c, const struct td_vnode *was, const struct td_vnode *is, const char *wrong)
+{
+	return td__call_check(c, &td__fields_vnode, was, is, wrong);
+}
+
 /* Copy what the module may have changed, then check the copy. */
 static int take_records(struct td__call *c)
 {
@@ -409,18 +431,18 @@ static int take_records(struct td__call *c)
 		cv->back = *cv->rec;
 		td__fetched();
 		if (checks(c)) {
-			err = td__call_check(c, "vnode", td__fixed_vnode(&cv->v->rec, &cv->back));
+			err = check_vnode(c, &cv->v->rec, &cv->back, td__fixed_vnode(&cv->v->rec, &cv->back));
 			if (!err)
-				err = td__call_check(c, "vnode", td__check_vnode(&cv->back, &c->fs->limits));
+				err = check_vnode(c, &cv->v->rec, &cv->back, td__check_vnode(&cv->back, &c->fs->limits));
 			if (!err)
-				err = td__call_check(c, "vnode", wrong_change(c, &cv->may, &cv->v->rec, &cv->back));
+				err = check_vnode(c, &cv->v->rec, &cv->back, wrong_change(c, &cv->may, &cv->v->rec, &cv->back));
 		}
 	}
 	if (c->fresh && !err) {
 		struct td_vnode back = *c->fresh_rec;
 
 		td__fetched();
-		err = td__call_check(c, "vnode", wrong_fresh(c, c->fresh, &back));
+		err = check_vnode(c, c->fresh, &back, wrong_fresh(c, c->fresh, &back));
 		if (!err)
 			*c->fresh = back;
 	}
@@ -524,13 +546,13 @@ void td__straight_prepare(struct td__call *c)
 int td__take_count(struct td__call *c, const char *what, uint32_t got, uint32_t most, uint32_t *count)
 {
 	*count = got;
-	return td__call_check(c, what, got > most ? "count" : 0);
+	return td__call_wrong(c, what, got > most ? "count" : 0);
 }
 
 int td__take_bytes(struct td__call *c, uint32_t len, struct td_out *out)
 {
 	if (len > c->out_size)
-		return td__call_check(c, "bytes", "length");
+		return td__call_wrong(c, "bytes", "length");
 	memcpy(out->data, (char *)c->domain->slots[c->slot].window + c->out_at, len);
 	out->used = len;
 	return 0;
@@ -597,6 +619,8 @@ static int failed(struct td__call *c, td__attempts *tries, int *err)
 	if (c->aborted && !tries->gave_way)
 		tries->gave_way = __atomic_add_fetch(&fs->locks.gave_way, 1, __ATOMIC_RELAXED);
 
+	if (faulted && c->said_in == c->serial + 1)
+		td__copy_text(fault.detail, sizeof(fault.detail), c->said);
 	td__journal_undo(c, faulted ? &fault : 0);
 	let_go(c);
 	td__mbufs_close_all(c);

@@ -198,6 +198,8 @@ struct td__call {
 	uint64_t mistakes_by[TD_MISTAKES];
 	uint64_t undo_most; /* bytes of the longest journal */
 
+	char said[96];    /* by the module, why it is going to fail */
+	uint64_t said_in; /* serial + 1 of the transaction that said it */
 	struct td__careless {
 		const char *what, *object; /* 0: none */
 		uint64_t which;
@@ -262,8 +264,19 @@ int td__call_enter(struct td__call *c);
 /* Take results. A count over `most` is a fault. */
 int td__take_count(struct td__call *c, const char *what, uint32_t got, uint32_t most, uint32_t *count);
 int td__take_bytes(struct td__call *c, uint32_t len, struct td_out *out);
-/* `wrong` names a field with an impossible value: a fault. 0: all is well. */
-int td__call_check(struct td__call *c, const char *record, const char *wrong);
+/* What a record consists of. */
+struct td__fields {
+	const char *name;
+	uint32_t n;
+	const struct td__field {
+		const char *name;
+		uint16_t at, size; /* size 0: not a number */
+	} *fields;
+};
+/* `wrong` names a field of the record `is` with an impossible value: a fault. 0: all is well. `was` is the record before the call; 0: there was none. */
+int td__call_check(struct td__call *c, const struct td__fields *r, const void *was, const void *is, const char *wrong);
+/* The same of what is no field: `wrong` says what is. */
+int td__call_wrong(struct td__call *c, const char *what, const char *wrong);
 
 /*
  * Commit if *err is 0, else undo; after a fault restart the domain. Gives the slot back. 1: make the call again.
@@ -296,6 +309,8 @@ static inline void td__progress(struct td__call *c)
 
 /* Note a fault that the kernel itself found (not the wall). The first one counts. */
 void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const char *detail);
+/* Which value a field of a record has. */
+void td__fault_field(struct td_fault *f, const struct td__fields *r, const void *was, const void *is, const char *field);
 /* What it was about; object 0: nothing. */
 void td__fault_object(struct td_fault *f, const char *object, uint64_t which);
 

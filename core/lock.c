@@ -156,7 +156,7 @@ static int wait(struct td__call *c, uint32_t lock, int exclusive)
 {
 	struct td__locks *l = &c->fs->locks;
 	uint64_t turn, bit = 1ull << c->slot;
-	int err = 0, taken = 0;
+	int err = 0, taken = 0, lost_one = 0;
 
 	/* Where nobody ends deadlocks, the time limit has to. */
 	__atomic_store_n(&c->asleep, c->domain->level.deadlock_ms != 0, __ATOMIC_RELEASE);
@@ -171,6 +171,7 @@ static int wait(struct td__call *c, uint32_t lock, int exclusive)
 		if (taken && c->lent) {
 			uint32_t back = c->lent - 1;
 
+			lost_one = 1;
 			c->lent = 0;
 			put(c->held, back, 1);
 			queue_for(c, lock, exclusive, turn);
@@ -190,6 +191,8 @@ static int wait(struct td__call *c, uint32_t lock, int exclusive)
 		leave_queue(c, lent - 1);
 	td__mutex_unlock(&l->mutex);
 	__atomic_store_n(&c->asleep, 0, __ATOMIC_RELEASE);
+	if (lost_one || (err && c->aborted)) /* set under the mutex */
+		td__mistake_deadlock(c, lock);
 	return err;
 }
 

@@ -32,9 +32,12 @@ static int same_place(const struct td_fault *a, const struct td_fault *b)
 	return 1;
 }
 
+/* Where one place is not known, they are the same if they are about the same thing: the call was made again, or the operation is traced by now. */
 static int same_mistake(const struct td_fault *a, const struct td_fault *b)
 {
-	return a->mistake == b->mistake && a->op == b->op && !memcmp(a->detail, b->detail, sizeof(a->detail)) && (!a->pc || !b->pc || same_place(a, b));
+	if (a->mistake != b->mistake || a->op != b->op || memcmp(a->detail, b->detail, sizeof(a->detail)))
+		return 0;
+	return !a->pc == !b->pc ? same_place(a, b) : a->fid == b->fid && a->which == b->which;
 }
 
 static void learn_place(struct td_fault *to, const struct td_fault *from)
@@ -142,10 +145,10 @@ void td__origin_get(struct td__call *c, uint32_t kind, uint64_t which, struct td
 /* c->fault holds no fault, and may say where. */
 static void note(struct td__call *c, uint32_t kind, uint64_t n, const char *what, const char *object, uint64_t which)
 {
-	static const char *const actions[TD_MISTAKES] = {
+	static const char *const actions[] = {
 		[TD_MISTAKE_ARGUMENT] = "refused", [TD_MISTAKE_HANDLE] = "refused", [TD_MISTAKE_OPERATION] = "refused",
 		[TD_MISTAKE_LIMIT] = "refused",    [TD_MISTAKE_BUF] = "closed",     [TD_MISTAKE_LOCK] = "given back",
-		[TD_MISTAKE_SHARED] = "dropped",
+		[TD_MISTAKE_SHARED] = "dropped",   [TD_MISTAKE_DEADLOCK] = "gave way",
 	};
 	struct td_fault f = c->fault;
 
@@ -193,6 +196,23 @@ int td__careless_of(struct td__call *c, int error, const char *what, const char 
 	return -error;
 }
 
+void td__mistake_deadlock(struct td__call *c, uint32_t lock)
+{
+	char what[96];
+	uint32_t held = td__locks_left(c);
+
+	td__copy_text(what, sizeof(what), "deadlock: waited for it, and another call for what this one held");
+	if (held) {
+		td__copy_text(what, sizeof(what), "deadlock: waited for it, and another call for what this one held, lock ");
+		td__copy_number(what + strlen(what), sizeof(what) - strlen(what), held - 1);
+	}
+	if (c->fault.kind)
+		return;
+	c->domain->wall->where(c);
+	note(c, TD_MISTAKE_DEADLOCK, 1, what, "lock", lock);
+	forget_place(&c->fault);
+}
+
 /* ---- At the unmount */
 
 static void note_left(struct td__fs *fs, uint64_t n, const char *what, const char *object, uint64_t which)
@@ -220,7 +240,7 @@ static void note_left(struct td__fs *fs, uint64_t n, const char *what, const cha
 void td__mistakes_left(struct td__fs *fs, uint64_t references, uint64_t memory)
 {
 	if (memory)
-		note_left(fs, memory, "bytes of memory that were not given back at the unmount", 0, 0);
+		note_left(fs, 1, "memory that was not given back at the unmount", "bytes", memory);
 	if (!references)
 		return;
 	for (uint32_t i = 0; i < fs->nvnodes; i++) {

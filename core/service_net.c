@@ -502,6 +502,8 @@ int td__svc_do_explain(struct td__call *c, const void *text, uint32_t len)
 		if ((uint8_t)said[i] < ' ' || said[i] == 127)
 			said[i] = '?';
 	said[len] = 0;
+	td__copy_text(c->said, sizeof(c->said), said);
+	c->said_in = c->serial + 1;
 	if (c->op != TD_OP_mount)
 		return td__svc_do_log(c, 4, said, len);
 	memcpy(c->fs->said, said, len + 1);

@@ -94,8 +94,11 @@ void td__note_write(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t l
 		clash |= (uint32_t)note_line(c, blkno, off / LINE, (n == LINE ? ~0ull : (1ull << n) - 1) << first);
 		off += n;
 	}
-	if (clash)
-		td__call_fault(c, TD_FAULT_LOCK, "changed what another call has changed and not committed: they share no lock", 0);
+	if (!clash)
+		return;
+	if (!c->fault.kind)
+		td__fault_object(&c->fault, "block", blkno);
+	td__call_fault(c, TD_FAULT_LOCK, "changed what another call has changed and not committed: they share no lock", 0);
 }
 
 /* ---- The ticker */

@@ -316,6 +316,9 @@ def emit_gateway_h(blocks):
     print("extern const char *const td__svc_names[TD_SVC_MAX];")
     print("\n/* Bytes of an operation's frame: what walls that copy frames must copy. */")
     print("extern const uint16_t td__frame_sizes[TD_OP_MAX];")
+    print("\n/* What records consist of, for reports. */")
+    for r in of(blocks, "record"):
+        print(f"extern const struct td__fields td__fields_{r.name};")
     for r in of(blocks, "record"):
         print(f"\n/* 0, or the name of the first field of the record whose value no good {r.name} can have. */")
         print(f"const char *td__check_{r.name}(const struct td_{r.name} *r, const struct td__limits *l);")
@@ -329,6 +332,15 @@ def emit_gateway_h(blocks):
     print("\n/* May the operation give this error (a positive TD_E value)? remote: others change the file system, too. */")
     print("int td__op_may_fail(uint32_t op, int error, uint32_t remote);")
     print("\n#endif")
+
+
+def emit_fields(r):
+    """Nested records have no value that could be said in a word."""
+    print(f"static const struct td__field fields_{r.name}[] = {{")
+    for f in r.args:
+        size = SCALAR.get(f.ctype, 0)
+        print(f"\t{{ \"{f.name}\", __builtin_offsetof(struct td_{r.name}, {f.name}), {size} }},")
+    print(f"}};\nconst struct td__fields td__fields_{r.name} = {{ \"{r.name}\", {len(r.args)}, fields_{r.name} }};\n")
 
 
 def emit_check(r):
@@ -468,16 +480,16 @@ def emit_gate_op(op):
             outs.append(f"\t\t\t*{a.name} = f->{a.name};")
         elif a.way == "outrecord":
             outs.append(f"\t\t\t*{a.name} = f->{a.name};\n\t\t\ttd__fetched();")
-            outs.append(f"\t\t\terr = td__call_check(c, \"{a.ctype}\", td__check_{a.ctype}({a.name}, td__limits_of(fs)));")
+            outs.append(f"\t\t\terr = td__call_check(c, &td__fields_{a.ctype}, 0, {a.name}, td__check_{a.ctype}({a.name}, td__limits_of(fs)));")
         elif a.way == "outrecords":
             outs.append(f"\t\t\terr = td__take_count(c, \"{a.name}\", f->n{a.name}, {a.most}, n{a.name});")
             outs.append(f"\t\t\tfor (uint32_t i = 0; !err && i < *n{a.name}; i++) {{")
             outs.append(f"\t\t\t\t{a.name}[i] = f->{a.name}[i];\n\t\t\t\ttd__fetched();")
-            outs.append(f"\t\t\t\terr = td__call_check(c, \"{a.ctype}\", td__check_{a.ctype}(&{a.name}[i], td__limits_of(fs)));\n\t\t\t}}")
+            outs.append(f"\t\t\t\terr = td__call_check(c, &td__fields_{a.ctype}, 0, &{a.name}[i], td__check_{a.ctype}(&{a.name}[i], td__limits_of(fs)));\n\t\t\t}}")
         elif a.way == "outbytes":
             outs.append(f"\t\t\terr = td__take_bytes(c, f->{a.name}_len, {a.name});")
     if op.verify:
-        outs.append(f"\t\t\tif (!err)\n\t\t\t\terr = td__call_check(c, \"{op.name}\", td__verify_{op.name}({gate_names(op)}));")
+        outs.append(f"\t\t\tif (!err)\n\t\t\t\terr = td__call_wrong(c, \"{op.name}\", td__verify_{op.name}({gate_names(op)}));")
     if outs:
         print("\t\tif (!err) {\n" + "\n".join(outs) + "\n\t\t}")
     print("\t} while (td__call_end(c, &tries, &err));\n\treturn err;\n}\n")
@@ -527,6 +539,7 @@ def emit_gateway(blocks):
         print(f"\t[TD_OP_{op.name}] = sizeof(struct td_frame_{op.name}),")
     print("};\n")
     for r in of(blocks, "record"):
+        emit_fields(r)
         emit_check(r)
         emit_fixed(r)
     print("int td__op_may_fail(uint32_t op, int error, uint32_t remote)\n{\n\tswitch (op) {")

@@ -106,15 +106,28 @@ void *td__heap_take(size_t size)
 	return take(size, 0);
 }
 
+static _Noreturn void refuse(uint32_t mark)
+{
+	static const char twice[] = "td_free: memory that was given back before", none[] = "td_free: no memory that td_alloc() gave, or damaged before";
+
+	if (mark == MARK_FREE)
+		td__svc_explain(twice, sizeof(twice) - 1);
+	else
+		td__svc_explain(none, sizeof(none) - 1);
+	__builtin_trap();
+}
+
 void td_free(void *memory)
 {
 	struct free_block *b = memory;
 	struct header *h = (struct header *)((char *)memory - HEADER);
+	uint32_t was;
 
 	if (!b)
 		return;
-	if (__atomic_exchange_n(&h->mark, MARK_FREE, __ATOMIC_ACQ_REL) != MARK_USED)
-		__builtin_trap(); /* the heap would be in disorder: better the call than all of them */
+	was = __atomic_exchange_n(&h->mark, MARK_FREE, __ATOMIC_ACQ_REL);
+	if (was != MARK_USED)
+		refuse(was); /* the heap would be in disorder: better the call than all of them */
 	uint32_t class = h->class;
 	heap_lock();
 	__atomic_store_n(&td__heap_count, td__heap_count - ((size_t)1 << class), __ATOMIC_RELAXED);

@@ -76,7 +76,7 @@ static const struct attack attacks[] = {
 	{ "null write",          ACT_WRITE,         NULL_PAGE,    { ACCESS,  ACCESS,  ACCESS,  ACCESS }, "nothing" },
 	{ "null call",           ACT_CALL,          NULL_PAGE,    { ACCESS,  ACCESS,  ACCESS,  ACCESS }, "nothing" },
 	{ "unmapped write",      ACT_WRITE,         UNMAPPED,     { ACCESS,  ACCESS,  ACCESS,  ACCESS }, "nothing" },
-	{ "non-canonical read",  ACT_READ,          WEIRD,        { ACCESS,  ACCESS,  ACCESS,  ACCESS }, "unknown" },
+	{ "non-canonical read",  ACT_READ,          WEIRD,        { ACCESS,  ACCESS,  ACCESS,  ACCESS }, "nothing: beyond all memory" },
 	{ "non-canonical call",  ACT_CALL,          WEIRD,        { ACCESS,  ACCESS,  ACCESS,  ACCESS }, 0 },
 	{ "kernel read",         ACT_READ,          SECRET,       { OK,      OK,      OK,      WALL }, "kernel memory" },
 	{ "kernel write",        ACT_WRITE,         SECRET,       { HARM,    WALL,    WALL,    WALL }, "kernel memory" },

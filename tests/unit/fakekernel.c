@@ -323,6 +323,12 @@ int td__svc_log(uint32_t priority, const void *text, uint32_t len)
 	return service();
 }
 
+int td__svc_explain(const void *text, uint32_t len)
+{
+	fprintf(stderr, "module: %.*s\n", (int)len, (const char *)text);
+	return service();
+}
+
 int td__svc_now(uint64_t *ns)
 {
 	*ns = 0;

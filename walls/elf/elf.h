@@ -36,6 +36,7 @@
 
 /* Room for any message in `why`, with its end. */
 #define TD__ELF_WHY 512
+#define TD__ELF_SDK ", of the sdk"
 
 /* Where file sizes and address space end; real modules are far below. */
 #define TD__ELF_FILE_MAX (64u << 20)
@@ -189,7 +190,8 @@ const char *td__elf_forbidden(const uint8_t *text, size_t len, size_t at, unsign
 /*
  * (lines.c, host only) Say in `buf` which source line made the code at `offset`
  * from the module's base: "file.c:12 (function)", and for inlined code
- * "file.c:12 (inner), inlined at other.c:40 (outer)".  For a return address of
+ * "file.c:12 (inner), inlined at other.c:40 (outer)"; "file.c:12 (function" TD__ELF_SDK ")"
+ * for what the sdk adds to every module.  For a return address of
  * a backtrace pass the address less one.
  *
  * 0, or: -ENOENT nothing is known of this offset (built without -g, damaged);

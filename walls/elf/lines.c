@@ -36,14 +36,20 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path ? path : "?";
 }
 
+/* What the author of the module has not written: the sdk's runtime, and what is made from the interface's description. */
+static int is_sdk(const char *path)
+{
+	return path && (strstr(path, "sdk/runtime/") || !strcmp(base_name(path), "fs_dispatch.c"));
+}
+
 /* Append "file.c:12 (function)", and keep to plain text. */
 static void add(char *buf, size_t len, const char *before, const char *file, int line,
 		const char *function)
 {
 	size_t at = strlen(buf), i;
 
-	snprintf(buf + at, len - at, "%s%s:%d (%s)", before, base_name(file), line,
-		 function ? function : "?");
+	snprintf(buf + at, len - at, "%s%s:%d (%s%s)", before, base_name(file), line,
+		 function ? function : "?", is_sdk(file) ? TD__ELF_SDK : "");
 	for (i = at; buf[i]; i++)
 		if (buf[i] < ' ' || buf[i] > '~')
 			buf[i] = '?';

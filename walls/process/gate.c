@@ -214,7 +214,10 @@ static void posted_failed(struct td__call *c, uint32_t service)
 
 	if (c->fault.kind || __atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE)) /* that is why it has failed */
 		return;
-	td__call_fault(c, TD_FAULT_SERVICE, td__svc_names[service], why->what ? why->what : "failed after the module had gone on");
+	if (why->what)
+		td__call_fault(c, TD_FAULT_SERVICE, why->what, 0);
+	else
+		td__call_fault(c, TD_FAULT_SERVICE, td__svc_names[service], "failed after the module had gone on");
 	if (why->what)
 		td__fault_object(&c->fault, why->object, why->which);
 	td__process_where(c);
@@ -283,10 +286,26 @@ static int died(struct td__process *p, struct td__seat *s, struct td__call *c)
 	return TD__FAULTED;
 }
 
+/*
+ * What the module had posted when it fell it did before it fell: so the journal, which the report shows, is to have it. It will be undone, so
+ * whatever goes wrong with it now is of no interest.
+ */
+static void serve_rest(struct td__call *c, struct td__seat *s)
+{
+	uint32_t doomed = __atomic_exchange_n(&c->doomed, 0, __ATOMIC_ACQ_REL);
+	struct batch b;
+
+	serve(c, s, TD__HANDED_FAULT, &b);
+	memset(&c->fault, 0, sizeof(c->fault));
+	__atomic_store_n(&c->doomed, doomed, __ATOMIC_RELEASE);
+}
+
 static int faulted(struct td__process *p, struct td__seat *s, struct td__call *c)
 {
 	if (!take_blame(p))
 		return TD__DIED;
+	if (c->domain->level.journal == TD_JOURNAL_ALL && !c->fault.kind)
+		serve_rest(c, s);
 	td__process_report(c, s->control);
 	td__process_kill(p);
 	return TD__FAULTED;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../elf/elf.h"
+#include "../elf/instruction.h"
 #include "process.h"
 
 enum { TRAP_GENERAL_PROTECTION = 13, ERROR_WRITE = 2, ERROR_FETCH = 16 };
@@ -68,6 +69,21 @@ static void illegal(struct td_fault *f, const char *detail)
 	snprintf(f->detail, sizeof(f->detail), "%s", detail);
 }
 
+/* The processor has not said where; the instruction may have. */
+static void protection_fault(struct td_fault *f, const struct td__evidence *e)
+{
+	f->write = e->unknown ? TD_FAULT_UNKNOWN : TD_FAULT_EITHER;
+	if (e->unknown)
+		snprintf(f->detail, sizeof(f->detail),
+			 "an address that no memory can have, or a misaligned vector; the processor does not say which");
+	else if (!td__address_is_canonical(e->address))
+		snprintf(f->lay, sizeof(f->lay), "nothing: beyond all memory");
+	else
+		snprintf(f->lay, sizeof(f->lay), "%s", e->lay < TD__LAYS && lays[e->lay] ? lays[e->lay] : "nothing");
+	if (!e->unknown && td__address_is_canonical(e->address) && e->address % 16)
+		snprintf(f->detail, sizeof(f->detail), "a vector that is misaligned");
+}
+
 static void access_fault(struct td_fault *f, const struct td__evidence *e)
 {
 	if (e->trap == TRAP_GENERAL_PROTECTION && e->privileged) {
@@ -75,13 +91,12 @@ static void access_fault(struct td_fault *f, const struct td__evidence *e)
 		return;
 	}
 	f->kind = TD_FAULT_ACCESS;
-	f->write = e->error & ERROR_FETCH ? 2 : e->error & ERROR_WRITE ? 1 : 0;
+	f->write = e->error & ERROR_FETCH ? TD_FAULT_JUMP : e->error & ERROR_WRITE ? TD_FAULT_STORE : TD_FAULT_LOAD;
+	f->address = e->address;
 	if (e->trap == TRAP_GENERAL_PROTECTION) {
-		snprintf(f->lay, sizeof(f->lay), "nothing: no canonical address");
-		snprintf(f->detail, sizeof(f->detail), "an address that no memory can have; the processor does not say which");
+		protection_fault(f, e);
 		return;
 	}
-	f->address = e->address;
 	if (e->lay == TD__LAY_DEVICE) {
 		f->kind = TD_FAULT_WALL;
 		snprintf(f->lay, sizeof(f->lay), "buf of block %llu", (unsigned long long)e->block);

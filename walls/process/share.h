@@ -61,6 +61,7 @@ struct td__evidence {
 	uint32_t call;       /* with SIGSYS: the number of the system call */
 	uint32_t privileged; /* the instruction is one for kernels */
 	uint32_t nframes;
+	uint32_t unknown, pad; /* the address is not known */
 	uint64_t frames[TD__EVIDENCE_FRAMES]; /* addresses of the module file, innermost first */
 	uint64_t pc;
 };
@@ -125,7 +126,7 @@ struct td__share {
 };
 _Static_assert(sizeof(struct td__share) <= TD__PAGE, "header page");
 
-enum { TD__SHARE_VERSION = 4 };
+enum { TD__SHARE_VERSION = 5 };
 enum { TD__LEFT_ROOT = 1, TD__LEFT_USER = 2 };
 
 /* The process's descriptors, until it has mapped them. */

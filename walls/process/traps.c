@@ -10,13 +10,14 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "../elf/instruction.h"
 #include "runner.h"
 
 #ifndef SYS_SECCOMP
 #define SYS_SECCOMP 1
 #endif
 
-enum { NULL_REGION = 65536, STEPS = 64 };
+enum { NULL_REGION = 65536, STEPS = 64, TRAP_GENERAL_PROTECTION = 13 };
 
 static bool within(uintptr_t at, const void *start, uint64_t size)
 {
@@ -42,12 +43,12 @@ static uintptr_t on_stack(const uint8_t *lane, uintptr_t at)
 }
 
 /* Addresses of calls are those of the byte before the return, so that they lie in the call. */
-static void put_frames(struct td__evidence *e, const uint8_t *lane, const greg_t *regs)
+static void put_frames(struct td__evidence *e, const uint8_t *lane, uintptr_t pc, const greg_t *regs)
 {
 	uintptr_t fp = (uintptr_t)regs[REG_RBP], next, back;
 
 	e->nframes = 0;
-	e->pc = in_file((uintptr_t)regs[REG_RIP]);
+	e->pc = in_file(pc);
 	back = in_file(on_stack(lane, (uintptr_t)regs[REG_RSP]));
 	if (!e->pc && back)
 		e->pc = back - 1;
@@ -117,21 +118,24 @@ static enum td__lay lay_of(uintptr_t at, const uint8_t *lane, uintptr_t sp)
 	return TD__LAY_NOTHING;
 }
 
-/* An instruction for kernels raises the same trap as an address that no memory can have. */
-static bool is_privileged(uintptr_t pc)
+/*
+ * The trap that addresses raise which no memory can have, misaligned vectors, and instructions of the system's. The address is not told, but
+ * mostly the instruction says it.
+ */
+static void put_protection(struct td__evidence *e, const greg_t *regs)
 {
-	static const uint8_t one[] = { 0xf4, 0xfa, 0xfb, 0x6c, 0x6d, 0x6e, 0x6f, 0xe4, 0xe5,
-				       0xe6, 0xe7, 0xec, 0xed, 0xee, 0xef, 0xcd };
-	static const uint8_t two[] = { 0x00, 0x01, 0x06, 0x07, 0x08, 0x09, 0x20,
-				       0x21, 0x22, 0x23, 0x30, 0x32, 0x33, 0x35 };
-	const uint8_t *p = (const uint8_t *)pc;
+	static const int numbers[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+					 REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+	enum { LONGEST = 15 };
+	const uint8_t *code = (const uint8_t *)regs[REG_RIP], *end = code;
+	uint64_t all[16];
 
-	while (in_file((uintptr_t)p) && in_file((uintptr_t)p + 2) &&
-	       (*p == 0x66 || *p == 0xf3 || *p == 0xf2 || (*p & 0xf0) == 0x40))
-		p++;
-	if (!in_file((uintptr_t)p) || !in_file((uintptr_t)p + 1))
-		return false;
-	return memchr(one, *p, sizeof(one)) || (*p == 0x0f && memchr(two, p[1], sizeof(two)));
+	for (int i = 0; i < 16; i++)
+		all[i] = (uint64_t)regs[numbers[i]];
+	while (end < code + LONGEST && in_file((uintptr_t)end))
+		end++;
+	e->privileged = td__instruction_is_privileged(code, end);
+	e->unknown = !td__instruction_address(code, end, all, &e->address);
 }
 
 static void put_evidence(struct td__evidence *e, int number, const siginfo_t *info, const ucontext_t *context,
@@ -148,12 +152,13 @@ static void put_evidence(struct td__evidence *e, int number, const siginfo_t *in
 		e->call = (uint32_t)info->si_syscall;
 	} else if (number == SIGSEGV || number == SIGBUS) {
 		e->address = (uintptr_t)info->si_addr;
-		e->privileged = is_privileged((uintptr_t)regs[REG_RIP]);
-		e->lay = lay_of((uintptr_t)info->si_addr, lane, (uintptr_t)regs[REG_RSP]);
+		if (e->trap == TRAP_GENERAL_PROTECTION)
+			put_protection(e, regs);
+		e->lay = lay_of(e->address, lane, (uintptr_t)regs[REG_RSP]);
 		if (e->lay == TD__LAY_DEVICE)
-			e->block = ((uintptr_t)info->si_addr - (uintptr_t)td__runner.data) / td__runner.set.bsize;
+			e->block = (e->address - (uintptr_t)td__runner.data) / td__runner.set.bsize;
 	}
-	put_frames(e, lane, regs);
+	put_frames(e, lane, (uintptr_t)regs[REG_RIP] - (number == SIGTRAP), regs); /* a breakpoint has been passed */
 }
 
 static void on_signal(int number, siginfo_t *info, void *context)
@@ -169,7 +174,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	    (c->stop != c->call || (__atomic_load_n(&c->turn, __ATOMIC_ACQUIRE) & 1) != TD__TURN_MODULE))
 		return;
 	put_evidence(&c->evidence, number, info, context, td__runner.stacks + (size_t)slot * TD__LANE);
-	td__hand_over(c, 0, TD__HANDED_FAULT);
+	td__hand_over(c, td__runner.lanes[slot].used, TD__HANDED_FAULT);
 	for (;;)
 		td__sleep_on(&td__runner.share->state, TD__RUNNER_READY);
 }

@@ -8,6 +8,7 @@
  */
 #include <signal.h>
 
+#include "../elf/instruction.h"
 #include "trap.h"
 
 #ifndef SEGV_PKUERR
@@ -171,53 +172,16 @@ static void put_lay(const struct td__gate *g, const struct td__signal *s)
 	put(f->lay, sizeof(f->lay), what);
 }
 
-/* Instructions of the kernel mode raise the same trap as addresses that no memory can have. */
-static int is_privileged(const struct td__gate *g, uintptr_t pc)
+/* Of the instruction at s->pc, as far as it is the module's; 0: it is not. */
+static const uint8_t *code_at(const struct td__gate *g, uintptr_t pc, const uint8_t **end)
 {
-	const uint8_t *p = (const uint8_t *)pc;
+	enum { LONGEST = 15 };
+	uintptr_t last = g->place->text.end;
 
-	if (!td__within(g->place->text, pc) || !td__within(g->place->text, pc + 2))
+	if (!td__within(g->place->text, pc))
 		return 0;
-	while ((*p == 0x66 || *p == 0xf3 || *p == 0xf2 || (*p & 0xf0) == 0x40) &&
-	       td__within(g->place->text, (uintptr_t)p + 2))
-		p++;
-	switch (*p) {
-	case 0xf4:
-	case 0xfa:
-	case 0xfb: /* HLT CLI STI */
-	case 0x6c:
-	case 0x6d:
-	case 0x6e:
-	case 0x6f: /* INS OUTS */
-	case 0xe4:
-	case 0xe5:
-	case 0xe6:
-	case 0xe7:
-	case 0xec:
-	case 0xed:
-	case 0xee:
-	case 0xef:	     /* IN OUT */
-	case 0xcd: return 1; /* INT */
-	case 0x0f: break;
-	default: return 0;
-	}
-	switch (p[1]) {
-	case 0x00:
-	case 0x01:
-	case 0x06:
-	case 0x07:
-	case 0x08:
-	case 0x09:
-	case 0x20:
-	case 0x21:
-	case 0x22:
-	case 0x23:
-	case 0x30:
-	case 0x32:
-	case 0x33:
-	case 0x35: return 1;
-	default: return 0;
-	}
+	*end = (const uint8_t *)(last - pc < LONGEST ? last : pc + LONGEST);
+	return (const uint8_t *)pc;
 }
 
 static const char *put_illegal(struct td_fault *f, const char *detail)
@@ -226,8 +190,33 @@ static const char *put_illegal(struct td_fault *f, const char *detail)
 	return detail;
 }
 
+/* The trap that addresses raise which no memory can have, misaligned vectors, and instructions of the system's; the address is not told. */
+static const char *classify_protection(const struct td__gate *g, struct td__signal *s)
+{
+	struct td_fault *f = &g->call->fault;
+	const uint8_t *end, *code = code_at(g, s->pc, &end);
+	uint64_t at;
+
+	if (code && td__instruction_is_privileged(code, end))
+		return put_illegal(f, "privileged instruction");
+	f->kind = TD_FAULT_ACCESS;
+	f->write = TD_FAULT_EITHER;
+	if (!code || !td__instruction_address(code, end, s->regs, &at)) {
+		f->write = TD_FAULT_UNKNOWN;
+		return "an address that no memory can have, or a misaligned vector; the processor does not say which";
+	}
+	f->address = s->address = at;
+	if (!td__address_is_canonical(at)) {
+		put(f->lay, sizeof(f->lay), "nothing: beyond all memory");
+		return "";
+	}
+	s->code = 0;
+	put_lay(g, s);
+	return at % 16 ? "a vector that is misaligned" : "";
+}
+
 /* Kind, and in words what the kind does not say. */
-static const char *classify(const struct td__gate *g, const struct td__signal *s)
+static const char *classify(const struct td__gate *g, struct td__signal *s)
 {
 	struct td_fault *f = &g->call->fault;
 
@@ -241,15 +230,11 @@ static const char *classify(const struct td__gate *g, const struct td__signal *s
 	case SIGTRAP: return put_illegal(f, "breakpoint");
 	default: break;
 	}
-	if (s->trap == TRAP_GENERAL_PROTECTION && is_privileged(g, s->pc))
-		return put_illegal(f, "privileged instruction");
+	if (s->trap == TRAP_GENERAL_PROTECTION)
+		return classify_protection(g, s);
 	f->kind = s->code == SEGV_PKUERR && s->number == SIGSEGV ? TD_FAULT_WALL : TD_FAULT_ACCESS;
 	f->address = td__within(g->place->sandbox, s->address) ? s->address - g->place->sandbox.start : s->address;
-	f->write = s->error & ERROR_FETCH ? 2 : s->error & ERROR_WRITE ? 1 : 0;
-	if (s->trap == TRAP_GENERAL_PROTECTION) {
-		put(f->lay, sizeof(f->lay), "unknown");
-		return "an address that no memory can have, or a misaligned vector";
-	}
+	f->write = s->error & ERROR_FETCH ? TD_FAULT_JUMP : s->error & ERROR_WRITE ? TD_FAULT_STORE : TD_FAULT_LOAD;
 	if (is_overflow(g, s))
 		f->kind = TD_FAULT_STACK;
 	put_lay(g, s);
@@ -258,15 +243,16 @@ static const char *classify(const struct td__gate *g, const struct td__signal *s
 	return "";
 }
 
-void td__trap_report(const struct td__gate *g, const struct td__signal *s)
+void td__trap_report(const struct td__gate *g, const struct td__signal *signal)
 {
 	struct td_fault *f = &g->call->fault;
+	struct td__signal copy = *signal, *s = &copy;
 
 	f->address = 0;
 	f->write = 0;
 	f->lay[0] = f->detail[0] = 0;
 	put(f->detail, sizeof(f->detail), classify(g, s));
-	put_place(g, s->pc, s->sp, s->fp);
+	put_place(g, s->number == SIGTRAP ? s->pc - 1 : s->pc, s->sp, s->fp); /* a breakpoint has been passed */
 }
 
 void td__trap_report_time(const struct td__gate *g, const struct td__signal *s)
@@ -284,6 +270,7 @@ void td__trap_report_stack(const struct td__gate *g, uintptr_t sp)
 
 	f->kind = TD_FAULT_STACK;
 	f->address = sp;
+	f->write = TD_FAULT_STORE;
 	put(f->lay, sizeof(f->lay), "the end of the stack");
 	put(f->detail, sizeof(f->detail), "too little stack left for a service");
 }

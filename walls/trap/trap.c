@@ -86,6 +86,8 @@ static uint32_t read_rights(const ucontext_t *uc)
 static void read_signal(struct td__signal *s, int number, const siginfo_t *info,
 			const ucontext_t *uc)
 {
+	static const int numbers[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+					 REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
 	const greg_t *r = uc->uc_mcontext.gregs;
 
 	s->number = number;
@@ -98,6 +100,8 @@ static void read_signal(struct td__signal *s, int number, const siginfo_t *info,
 	s->error = (uint64_t)r[REG_ERR];
 	s->trap = (uint64_t)r[REG_TRAPNO];
 	s->rights = rights_place ? read_rights(uc) : 0;
+	for (int i = 0; i < 16; i++)
+		s->regs[i] = (uint64_t)r[numbers[i]];
 }
 
 static void go_back(struct td__gate *g, ucontext_t *uc)

@@ -177,6 +177,7 @@ struct td__signal {
 	uintptr_t address, pc, sp, fp;
 	uint64_t error, trap; /* the processor's */
 	uint32_t rights;      /* PKRU, where there are keys */
+	uint64_t regs[16];    /* the processor's general registers, by number */
 };
 
 /* Write the fault of this signal into the gate's call. Safe in a handler. */
