@@ -6,7 +6,7 @@
  *
  * Nobody is to notice them: attributes and statfs show the device without them; everything but another append gives them
  * back first, and so does whoever finds the device full. So many files have such blocks as the ring has entries, and these files
- * were given at most a part of the device: the next one takes the place of the oldest. The fields of a vnode are guarded by
+ * were given at most a part of the device: the next one takes the place of the oldest; a file that is no more leaves an empty place. The fields of a vnode are guarded by
  * its lock, the ring by its mutex.
  */
 #include "fs.h"
@@ -104,7 +104,7 @@ static void trim_fid(struct td__fs *fs, uint64_t fid)
 	if (!v)
 		return;
 	td__rwlock_exclusive(&v->lock);
-	v->ahead_listed = 0;
+	v->ahead_at = 0;
 	td__ahead_trim(v);
 	td__rwlock_unlock(&v->lock);
 	td__vnode_put(v, 1);
@@ -113,13 +113,33 @@ static void trim_fid(struct td__fs *fs, uint64_t fid)
 /* The oldest entry's fid; 0: there is none. Under the mutex. */
 static uint64_t oldest(struct td__ahead *a)
 {
-	struct td__ahead_entry *e = &a->ring[a->first % RING];
+	while (a->first != a->end) {
+		const struct td__ahead_entry *e = &a->ring[a->first++ % RING];
 
-	if (a->first == a->end)
-		return 0;
-	a->first++;
-	a->blocks -= e->blocks;
-	return e->fid;
+		a->blocks -= e->blocks;
+		if (e->fid)
+			return e->fid;
+	}
+	return 0;
+}
+
+void td__ahead_forget(struct td__vnode *v)
+{
+	struct td__ahead *a = &v->fs->ahead;
+	uint32_t at = v->ahead_at - 1;
+	struct td__ahead_entry *e = &a->ring[at % RING];
+
+	if (!v->ahead_at)
+		return;
+	v->ahead_at = 0;
+	td__mutex_lock(&a->mutex);
+	if (at - a->first < a->end - a->first && e->fid == v->fid) {
+		a->blocks -= e->blocks;
+		*e = (struct td__ahead_entry){ 0 };
+		while (a->end != a->first && !a->ring[(a->end - 1) % RING].fid)
+			a->end--;
+	}
+	td__mutex_unlock(&a->mutex);
 }
 
 /* Make room for another entry: the fid of a file whose blocks must go, or 0. Under the mutex. */
@@ -142,19 +162,19 @@ void td__ahead_unlock(struct td__vnode *v)
 {
 	struct td__fs *fs = v->fs;
 	struct td__ahead *a = &fs->ahead;
-	struct td__ahead_entry e = { v->fid, expected(v) };
-	int enter = v->ahead_end && !v->ahead_listed;
-	uint64_t fid;
+	uint64_t fid = 0;
 
-	v->ahead_listed |= (uint32_t)enter;
+	if (v->ahead_end && !v->ahead_at) {
+		struct td__ahead_entry e = { v->fid, expected(v) };
+
+		td__mutex_lock(&a->mutex);
+		fid = surplus(fs);
+		a->ring[a->end++ % RING] = e;
+		a->blocks += e.blocks;
+		v->ahead_at = a->end;
+		td__mutex_unlock(&a->mutex);
+	}
 	td__rwlock_unlock(&v->lock);
-	if (!enter)
-		return;
-	td__mutex_lock(&a->mutex);
-	fid = surplus(fs);
-	a->ring[a->end++ % RING] = e;
-	a->blocks += e.blocks;
-	td__mutex_unlock(&a->mutex);
 	if (fid)
 		trim_fid(fs, fid);
 }

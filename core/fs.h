@@ -76,7 +76,7 @@ struct td__vnode {
 
 	/* Blocks [ahead, ahead_end) were allocated ahead, see ahead.c; under the lock. */
 	uint64_t ahead, ahead_end;
-	uint32_t ahead_listed; /* fs->ahead has its fid */
+	uint32_t ahead_at; /* where fs->ahead has its fid, plus 1; 0: nowhere */
 	uint32_t young;        /* made by create, and small as yet: what it becomes tells what new files are like */
 	uint32_t appended;     /* blocks were allocated at its end since those ahead were given back */
 } __attribute__((aligned(64))); /* neighbours belong to different callers */
@@ -349,6 +349,8 @@ uint64_t td__ahead_end(const struct td__vnode *v, uint64_t end);
 uint64_t td__ahead_left(const struct td__vnode *v);
 /* Give them back. */
 void td__ahead_trim(struct td__vnode *v);
+/* The file is no more. Nobody can find it. */
+void td__ahead_forget(struct td__vnode *v);
 /* The file is about to become empty. 1: its blocks are kept, as zeroes; 0: they are to be given back. */
 int td__ahead_keep(struct td__vnode *v);
 /* Unlock it, by who may have made blocks ahead. No other lock is held, for other vnodes may be locked, and the module called. */

@@ -88,7 +88,7 @@ static struct td__vnode *take_vnode(struct td__fs *fs)
 	generation = (v->handle >> 32) + 1;
 	td__zero(&v->rec, sizeof(v->rec));
 	v->handle = v->rec.handle = generation << 32 | v->index;
-	v->kept = v->bare = v->appended = v->ahead_listed = v->young = 0;
+	v->kept = v->bare = v->appended = v->ahead_at = v->young = 0;
 	v->ahead = v->ahead_end = 0;
 	v->until = 0;
 	v->opens = v->gone = v->contents = v->contents_opened = v->names = 0;
@@ -100,6 +100,7 @@ static void free_vnode(struct td__vnode *v)
 	td__extents_drop(v);
 	td__kept_drop_all(v);
 	td__names_forget(v);
+	td__ahead_forget(v);
 	push_free(v->fs, v);
 }
 

@@ -68,7 +68,7 @@ static void begin(uint32_t op)
 	call->op = op;
 	call->doomed = call->aborted = call->died = 0;
 	call->nvnodes = call->open_top = call->mistakes = 0;
-	uio = (struct td__uio){ users, sizeof(users), 0 };
+	uio = (struct td__uio){ .data = users, .len = sizeof(users) };
 	call->uio = &uio;
 	memset(&call->fault, 0, sizeof(call->fault));
 }

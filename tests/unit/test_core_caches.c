@@ -227,11 +227,43 @@ static void test_full_directory(void **state)
 	td_unmount(fs);
 }
 
+/* Files that are made with blocks and are gone soon, more of them than the ring has room for: the one that stays keeps its blocks. */
+static void test_short_lives(void **state)
+{
+	enum { MANY = 200000 };
+	struct td__fs *fs = fake_mount("trusted");
+	static struct td__vnode v, stays;
+	struct td__vnode *both[] = { &stays, &v };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		both[i]->fs = fs;
+		both[i]->fid = 100 + (uint64_t)i;
+		td__rwlock_init(&both[i]->lock);
+	}
+	for (int i = 0; i < MANY; i++) {
+		struct td__vnode *made = both[i > 0];
+
+		td__rwlock_exclusive(&made->lock);
+		made->ahead_end = 2;
+		td__ahead_unlock(made);
+		if (i)
+			td__ahead_forget(made);
+	}
+	assert_int_equal(stays.ahead_at, 1);
+	assert_int_equal(fs->ahead.first, 0);
+	assert_int_equal(fs->ahead.blocks, fs->ahead.ring[0].blocks);
+	assert_int_equal(fs->ahead.ring[0].fid, stays.fid);
+	td__ahead_forget(&stays);
+	assert_int_equal(fs->ahead.blocks, 0);
+	td_unmount(fs);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_extents), cmocka_unit_test(test_far_extents),
 					    cmocka_unit_test(test_many_extents), cmocka_unit_test(test_names),
-					    cmocka_unit_test(test_full_directory) };
+					    cmocka_unit_test(test_full_directory), cmocka_unit_test(test_short_lives) };
 	const char *given = getenv("CACHES_SEED");
 
 	seed = given ? strtoull(given, 0, 0) : 4711;
