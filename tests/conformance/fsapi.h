@@ -32,6 +32,7 @@ struct options {
 	const char *differs; /* file with lines "[mounted:]SUBJECT.NAME why": tests of what this file system does in another way, by design */
 	const char *filter;
 	uint64_t seed;
+	int seconds; /* that a test may take */
 };
 
 /* An entry of a directory; `cookie` is the position behind it. */

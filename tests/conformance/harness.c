@@ -3,8 +3,9 @@
  * conformance: one test body for a file system, whatever the way to it.
  *
  *	conformance --posix DIR | --inproc MODULE [--level L [--also L]] [--on-image]
- *		[--server URL [--options TEXT]] [--differs FILE] [--filter NAME] [--list] [--seed N]
+ *		[--server URL [--options TEXT]] [--differs FILE] [--filter NAME] [--list] [--seed N] [--seconds N]
  *
+ * --seconds: how long a test may take; slow machines need more than the usual two minutes.
  * One line for each test: "ok", "FAIL" or "skip", its name, and what there is to say. Then
  * `N passed, N failed, N skipped`; the exit status is 0 if none failed, 1 if one did, 2 if the tests
  * could not be started, and 77 if this machine cannot have what was asked for.
@@ -26,7 +27,7 @@ enum { TIME_LIMIT = 120, THREADS_LIMIT = 64 };
 const struct fsapi *fs;
 
 static struct test *tests, **tests_end = &tests;
-static struct options options = { .level = "trusted", .seed = 1 };
+static struct options options = { .level = "trusted", .seed = 1, .seconds = TIME_LIMIT };
 static jmp_buf test_over;
 static bool skipped;
 static char said[1024]; /* why the test failed or was skipped; the first to say it wins */
@@ -210,7 +211,7 @@ static const struct test *running;
 static void too_long(int sig)
 {
 	(void)sig;
-	printf("FAIL %s.%s: not over after %d s\n", running->subject, running->name, TIME_LIMIT);
+	printf("FAIL %s.%s: not over after %d s\n", running->subject, running->name, options.seconds);
 	replay(running);
 	fflush(stdout);
 	_exit(1);
@@ -288,7 +289,7 @@ static enum outcome run(const struct test *t)
 	skipped = false;
 	running = t;
 	clock_gettime(CLOCK_MONOTONIC, &from);
-	alarm(TIME_LIMIT);
+	alarm((unsigned)options.seconds);
 	if (lack)
 		snprintf(said, sizeof(said), "%s", lack);
 	else
@@ -348,7 +349,7 @@ static int usage(FILE *out)
 {
 	fprintf(out, "usage: conformance --posix DIR | --inproc MODULE [--level L [--also L]] "
 		     "[--on-image] [--server URL [--options TEXT]] [--differs FILE] "
-		     "[--filter NAME] [--list] [--seed N]\n");
+		     "[--filter NAME] [--list] [--seed N] [--seconds N]\n");
 	return 2;
 }
 
@@ -367,6 +368,7 @@ static int parse(int argc, char **argv)
 		{ "server", required_argument, NULL, 'S' },
 		{ "options", required_argument, NULL, 'O' },
 		{ "differs", required_argument, NULL, 'd' },
+		{ "seconds", required_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -385,6 +387,7 @@ static int parse(int argc, char **argv)
 		case 'd': options.differs = optarg; break;
 		case 'f': options.filter = optarg; break;
 		case 's': options.seed = strtoull(optarg, NULL, 0); break;
+		case 't': options.seconds = atoi(optarg); break;
 		case 'L': only_list = true; break;
 		case 'h': usage(stdout); return 0;
 		default: return usage(stderr);
