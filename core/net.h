@@ -35,7 +35,7 @@ struct td__pending {
 	uint32_t tag;
 	uint32_t call;   /* the first tag of the call that asked last */
 	uint32_t waits;  /* somebody waits for it */
-	uint32_t posted; /* by so_send: whoever asks first gets the reply, in whatever call */
+	uint32_t posted; /* by so_send, and no call's own: whoever asks first gets the reply, in whatever call */
 	uint32_t replied;
 	uint32_t taken; /* somebody has the reply; it stays for the same call, should that be made again */
 	struct td__mbuf *request, *reply;

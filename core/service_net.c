@@ -459,6 +459,56 @@ int td__svc_do_so_receive(struct td__call *c, uint32_t socket, uint32_t tag, uin
 	return err ? err : receive(c, socket, tag, reply, ms, head, head_len);
 }
 
+/* `like`: n bytes, and which bits of them count. */
+static int begins_like(const struct td__mbuf *m, const uint8_t *like, uint32_t n)
+{
+	uint8_t head[TD_LIKE_MAX];
+	uint32_t i = 0;
+
+	if (m->len < n || td__mbuf_get(m, 0, head, n))
+		return 0;
+	while (i < n && !((head[i] ^ like[i]) & like[n + i]))
+		i++;
+	return i == n;
+}
+
+static int may_deliver(struct td__call *c, uint32_t tag, uint32_t len, uint32_t like_len)
+{
+	int err = may_use_network(c);
+
+	if (err)
+		return err;
+	if (c->op != TD_OP_read || !c->uio)
+		return td__careless(c, TD_ESTALE, "so_deliver: the call does not read");
+	if (tag >> 31 || like_len % 2 || like_len > 2 * TD_LIKE_MAX)
+		return td__careless(c, TD_EINVAL, "so_deliver: a tag that is not the call's, or no beginning of a reply");
+	return len > c->uio->len - c->uio->moved ? td__careless(c, TD_EINVAL, "uio: more than the caller's buffer holds") : 0;
+}
+
+int td__svc_do_so_deliver(struct td__call *c, uint32_t socket, uint32_t tag, uint32_t len, uint32_t ms, const void *like, uint32_t like_len)
+{
+	uint8_t expected[2 * TD_LIKE_MAX];
+	uint32_t n = like_len / 2;
+	struct td__mbuf *m;
+	int err = may_deliver(c, tag, len, like_len);
+
+	if (!err && td__port_copy(expected, like, like_len))
+		err = td__careless(c, TD_EINVAL, "network: memory that is not there");
+	if (err)
+		return err;
+	err = used_socket(c, td__socket_receive(c, socket, tag, ms, &m));
+	if (err)
+		return err == -TD_EDEADLK || err == -TD_ESTALE || err == -TD_EIO ? err : -TD_EAGAIN;
+	if (!begins_like(m, expected, n) || len > m->len - n)
+		err = -TD_EAGAIN;
+	else
+		err = td__mbuf_cat(pool(c), c->uio->read, m, n, len, (uint32_t)c->uio->len);
+	if (!err)
+		c->uio->moved += len;
+	td__mbuf_drop(pool(c), m);
+	return err;
+}
+
 int td__svc_do_so_forget(struct td__call *c, uint32_t socket, uint32_t tag)
 {
 	int err = may_use_network(c);

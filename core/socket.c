@@ -384,6 +384,12 @@ static int drain(struct td__call *c, struct td__socket *s)
 	return err;
 }
 
+/* Tags with the highest bit are the module's, for messages that do not belong to one call. */
+static int is_of_a_call(uint32_t tag)
+{
+	return !(tag >> 31);
+}
+
 int td__socket_send(struct td__call *c, uint32_t handle, struct td__mbuf *request, uint32_t posted)
 {
 	uint32_t tag = td__tag_of(request);
@@ -400,7 +406,8 @@ int td__socket_send(struct td__call *c, uint32_t handle, struct td__mbuf *reques
 		if (!err)
 			p->call = c->tag;
 	} else {
-		err = add(s, tag, c->tag, request, posted);
+		c->left_messages |= (uint32_t)is_of_a_call(tag);
+		err = add(s, tag, c->tag, request, posted && !is_of_a_call(tag));
 		if (!err && enqueue(s, request)) {
 			remove_pending(s, find(s, tag));
 			err = -TD_ENOBUFS;
@@ -441,12 +448,6 @@ static int wait_for(struct td__call *c, struct td__socket *s, struct td__pending
 			td__cond_wait(&p->came, &s->mutex, part);
 		looks++;
 	}
-}
-
-/* Tags with the highest bit are the module's, for messages that do not belong to one call. */
-static int is_of_a_call(uint32_t tag)
-{
-	return !(tag >> 31);
 }
 
 int td__socket_receive(struct td__call *c, uint32_t handle, uint32_t tag, uint32_t ms, struct td__mbuf **reply)

@@ -4,7 +4,7 @@
  * that begins anew makes it anew; what is kept then is sent again.
  *
  * Who may touch what:
- *   ahead[], expect       under `spin`: readers share the vnode's lock
+ *   ahead[], expect, like under `spin`: readers share the vnode's lock
  *   dirty                 whoever has the vnode's lock exclusively changes it. With the shared lock it may be read, and chains may go from SENT to
  *                         ACKED by whoever holds LOCK_REFRESH as well: that changes no place and no order
  *
@@ -27,7 +27,7 @@
 
 #include "snfs.h"
 
-enum { AHEAD = 16, CHAINS = 256, CHAINS_SPARE = 8 /* of one write */, RUNS = 16 };
+enum { AHEAD = 16, CHAINS = 256, CHAINS_SPARE = 8 /* of one write */, RUNS = 16, LIKE = 160 };
 
 struct ahead {
 	uint64_t off, at; /* at: when it was asked for, ms */
@@ -73,6 +73,8 @@ struct node {
 	struct spin spin;
 	uint64_t expect; /* where a reader who goes on would read next */
 	struct ahead ahead[AHEAD];
+	uint32_t like_len;
+	uint8_t like[2 * LIKE]; /* how a reply to READ begins that says nothing new, and which bits of that count */
 	struct dirty *dirty; /* 0: nothing is kept */
 };
 

@@ -130,6 +130,11 @@ int td_sock_receive(uint32_t sock, uint32_t tag, uint32_t ms, struct td_reply *r
 	return err ? err : replied(td__svc_so_receive(sock, tag, m, ms, r, room), m, r);
 }
 
+int td_sock_deliver(uint32_t sock, uint32_t tag, uint32_t len, uint32_t ms, const void *like, uint32_t like_len)
+{
+	return td__svc_so_deliver(sock, tag, len, ms, like, like_len);
+}
+
 void td_sock_forget(uint32_t sock, uint32_t tag)
 {
 	td__svc_so_forget(sock, tag);

@@ -47,7 +47,8 @@ struct td_reply {
 	td_mbuf mbuf; /* the whole message */
 	uint8_t head[];
 };
-enum { TD_REPLY_ROOM = 4096 }; /* room that fits most */
+enum { TD_REPLY_ROOM = 4096, /* room that fits most */
+       TD_LIKE_MAX = 256 };
 
 /*
  * A connection to the port, there already or made now; its handle is never 0. When it is lost its handle is stale: ENOTCONN;
@@ -71,6 +72,13 @@ int td_sock_call(uint32_t sock, td_mbuf request, uint32_t ms, struct td_reply *r
  */
 int td_sock_send(uint32_t sock, td_mbuf request);
 int td_sock_receive(uint32_t sock, uint32_t tag, uint32_t ms, struct td_reply *r, uint32_t room);
+/*
+ * In read: the reply to a message that was sent with a tag of td_tag()'s is the caller's, and the module need not see it: if it begins with `like`, of
+ * which the second half says which bits of the first count (TD_LIKE_MAX bytes each at most), the next `len` bytes go to the caller's buffer. Errors: EAGAIN:
+ * it does not, or there is none within ms; td_sock_receive() says more. Behind some walls this is posted, and the answer comes too late: then the call is
+ * made again, so a call with td_again() receives by itself.
+ */
+int td_sock_deliver(uint32_t sock, uint32_t tag, uint32_t len, uint32_t ms, const void *like, uint32_t like_len);
 /* The reply is not wanted any more. Posted. */
 void td_sock_forget(uint32_t sock, uint32_t tag);
 /* Close a connection that has lost its use, as one that answers nothing: what is in flight is lost with it. Posted. */

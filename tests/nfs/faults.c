@@ -232,6 +232,21 @@ static const char *s_read(void)
 	return 0;
 }
 
+/* Here and there in a long file, made once. */
+static const char *s_read_far(void)
+{
+	static const uint32_t places[] = { 0, 31, 7, 22, 1, 31 };
+	int fd = td_path_open(&task, "/many/far", O_RDONLY, 0);
+
+	TRY(fd);
+	for (uint32_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		TRY(td_fd_pread(&task, fd, back, 1000, (int64_t)places[i] * LONG + 77));
+		MUST(!memcmp(back, data + 77, 1000));
+	}
+	TRY(td_fd_close(&task, fd));
+	return 0;
+}
+
 static const char *s_unlink(void)
 {
 	TRY(td_path_unlink(&task, "b"));
@@ -321,7 +336,7 @@ static const char *s_attributes(void)
 	return 0;
 }
 
-/* A directory of several pages, made once. */
+/* A directory of several pages, and a long file: made once. */
 static const char *make_many(void)
 {
 	char path[32];
@@ -331,6 +346,11 @@ static const char *make_many(void)
 		snprintf(path, sizeof(path), "/many/name-%03d", i);
 		TRY(td_path_mknod(&task, path, S_IFIFO | 0600, 0));
 	}
+	int fd = td_path_open(&task, "/many/far", O_WRONLY | O_CREAT, 0644);
+	TRY(fd);
+	for (int64_t i = 0; i < 32; i++)
+		TRY(td_fd_pwrite(&task, fd, data, LONG, i * LONG));
+	TRY(td_fd_close(&task, fd));
 	return 0;
 }
 
@@ -375,7 +395,7 @@ static const struct scene {
 	const char *(*act)(void);
 } scenes[] = {
 	{ "create", s_create }, { "write", s_write }, { "write_close", s_write_close }, { "append", s_append }, { "truncate", s_truncate },
-	{ "read", s_read }, { "unlink", s_unlink }, { "unlink_open", s_unlink_open }, { "rename", s_rename }, { "replace", s_replace },
+	{ "read", s_read }, { "read_far", s_read_far }, { "unlink", s_unlink }, { "unlink_open", s_unlink_open }, { "rename", s_rename }, { "replace", s_replace },
 	{ "link", s_link }, { "symlink", s_symlink }, { "mkdir", s_mkdir }, { "rmdir", s_rmdir }, { "mknod", s_mknod },
 	{ "attributes", s_attributes }, { "list", s_list }, { "acknowledged", s_acknowledged },
 };

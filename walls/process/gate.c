@@ -248,6 +248,8 @@ static int one_message(struct td__call *c, struct td__seat *s, struct batch *b)
 		b->value = m->service == TD_SVC_bread ? 0 : value;
 		return 1;
 	}
+	if (result == -TD_EAGAIN && m->service == TD_SVC_so_deliver) /* the module has gone on without looking: it is to */
+		__atomic_store_n(&c->aborted, 1, __ATOMIC_RELEASE);
 	if (result && is_heeded(m->service) && !__atomic_load_n(&c->aborted, __ATOMIC_RELAXED))
 		posted_failed(c, m->service);
 	return __atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE) != 0;
