@@ -366,9 +366,10 @@ static struct td__disk *left_of(const struct play *p, uint64_t events, int lost)
 }
 
 static const struct {
-	int error, stays, reads;
-} kinds[] = { { -TD_EIO, 0, 0 }, { -TD_ENOSPC, 0, 0 }, { -TD_EIO, 1, 0 }, { -TD_ENOSPC, 1, 0 }, { -TD_EIO, 0, 1 }, { -TD_EIO, 1, 1 } };
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), WRITES_ONLY = 4 };
+	int error, stays, reads, flushes;
+} kinds[] = { { -TD_EIO, 0, 0, 0 }, { -TD_ENOSPC, 0, 0, 0 }, { -TD_EIO, 1, 0, 0 }, { -TD_ENOSPC, 1, 0, 0 }, { -TD_EIO, 1, 0, 1 },
+	      { -TD_EIO, 0, 1, 0 }, { -TD_EIO, 1, 1, 0 } };
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), WRITES_ONLY = 5 };
 
 /* Without a journal a call that meets a read error halfway stays half done: CAVEATS. */
 static uint64_t kinds_here(void)
@@ -378,7 +379,7 @@ static uint64_t kinds_here(void)
 
 static const char *troubled(struct play *p, uint64_t act, uint32_t kind)
 {
-	struct trouble t = { .error = kinds[kind].error, .stays = kinds[kind].stays };
+	struct trouble t = { .error = kinds[kind].error, .stays = kinds[kind].stays, .flushes = kinds[kind].flushes };
 	const char *wrong;
 	uint32_t from, to;
 

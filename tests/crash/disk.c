@@ -219,9 +219,9 @@ void disk_release(void)
 }
 
 /* The error that was planned for act number n, or 0. */
-static int strikes_at(struct td__disk *d, uint64_t n, uint64_t at)
+static int strikes_at(struct td__disk *d, uint64_t n, uint64_t at, int flush)
 {
-	if (!at || (n != at && (!d->trouble.stays || n < at)))
+	if (!at || (n != at && (!d->trouble.stays || n < at)) || (d->trouble.flushes && !flush))
 		return 0;
 	if (!d->trouble.error)
 		hang();
@@ -230,7 +230,7 @@ static int strikes_at(struct td__disk *d, uint64_t n, uint64_t at)
 
 static int strikes(struct td__disk *d)
 {
-	return strikes_at(d, ++d->acts, d->trouble.at);
+	return strikes_at(d, ++d->acts, d->trouble.at, 0);
 }
 
 /* ---- In the port's place */
@@ -240,7 +240,7 @@ static int strikes(struct td__disk *d)
 int WRAP(read)(struct td__disk *d, uint64_t off, void *data, size_t len);
 int WRAP(read)(struct td__disk *d, uint64_t off, void *data, size_t len)
 {
-	int err = strikes_at(d, ++d->reads, d->trouble.read_at);
+	int err = strikes_at(d, ++d->reads, d->trouble.read_at, 0);
 
 	if (err)
 		return err;
@@ -304,7 +304,7 @@ static void lose(struct td__disk *d)
 int WRAP(flush)(struct td__disk *d);
 int WRAP(flush)(struct td__disk *d)
 {
-	int err = strikes(d);
+	int err = strikes_at(d, ++d->acts, d->trouble.at, 1);
 
 	if (err) {
 		lose(d);

@@ -31,6 +31,7 @@ struct trouble {
 	uint64_t at, read_at;
 	int error; /* -errno; 0: it hangs there until disk_release() */
 	int stays;
+	int flushes; /* nothing but flushes fails */
 };
 
 struct td__disk {
