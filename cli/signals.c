@@ -52,6 +52,7 @@ int td__signals_start(struct td__server *s)
 
 	ending_signals(&set);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* over the limit of a file's size: the write says so */
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	return -pthread_create(&s->signals, NULL, listen_to, s);
 }

@@ -250,6 +250,8 @@ int td__commit(struct td__fs *fs)
 	}
 	err = g->good >= want ? 0 : g->err;
 	td__mutex_unlock(&g->mutex);
+	if (err || __atomic_load_n(&fs->device->failed_error, __ATOMIC_RELAXED))
+		td__unwritten_tell(fs);
 	return err;
 }
 

@@ -44,6 +44,10 @@ void td__gate_open(struct td__gate *g);
 int td__commit(struct td__fs *fs);
 /* The same; and an error if data of these blocks could not be written in place. It is kept, and the next one tries again. */
 int td__commit_data(struct td__fs *fs, const struct td__run *runs, uint64_t n);
+/* unwritten.c: what could not be written is noted with the files that it belongs to. By who is not inside. */
+void td__unwritten_tell(struct td__fs *fs);
+/* A file is written as a whole, or, with handle 0, all of them are. */
+void td__unwritten_over(struct td__fs *fs, uint64_t handle);
 /* Begin and end with the mount. The last commit leaves an image that needs no recovery, or an error. */
 int td__commits_init(struct td__fs *fs);
 int td__commits_last(struct td__fs *fs);

@@ -31,6 +31,7 @@ static void free_memory(struct td__device *dev)
 	if (dev->held)
 		td__port_free(dev->held, spans_of(dev) * sizeof(*dev->held));
 	td__runs_free(&dev->written);
+	td__runs_free(&dev->failed);
 	if (dev->norphans)
 		td__port_free(dev->orphans, dev->norphans * sizeof(*dev->orphans));
 	td__port_free(dev, sizeof(*dev));
@@ -77,6 +78,7 @@ int td__device_create(uint64_t blocks, uint32_t bsize, struct td__disk *disk, ui
 	}
 	td__mutex_init(&dev->load);
 	td__mutex_init(&dev->writing);
+	td__mutex_init(&dev->telling);
 	td__cond_init(&dev->written_cond);
 	dev->disk = disk;
 	*out = dev;
@@ -91,6 +93,7 @@ void td__device_destroy(struct td__device *dev)
 		td__port_disk_close(dev->disk);
 	td__mutex_fini(&dev->load);
 	td__mutex_fini(&dev->writing);
+	td__mutex_fini(&dev->telling);
 	td__cond_fini(&dev->written_cond);
 	free_memory(dev);
 }
@@ -475,6 +478,13 @@ int td__device_write(struct td__device *dev, uint64_t blkno, uint64_t count, con
 	return td__disk_error(err);
 }
 
+/* Without memory for the list, the mount is told and its files are not. */
+void td__device_failed(struct td__device *dev, uint64_t blkno, uint64_t count, int err)
+{
+	td__runs_add(&dev->failed, blkno, count);
+	__atomic_store_n(&dev->failed_error, err, __ATOMIC_RELAXED);
+}
+
 /* What stands in the way of writing a block in place before a commit. */
 enum { NOT_NOW = TD__LOG | TD__FREED | TD__LOGGED | TD__WRITING | TD__ZERO };
 
@@ -498,6 +508,8 @@ int td__device_write_claimed(struct td__device *dev, uint64_t blkno, uint64_t co
 
 	if (!err)
 		err = td__device_write(dev, blkno, count, td__device_at(dev, blkno));
+	if (err)
+		td__device_failed(dev, blkno, count, err);
 	for (uint64_t i = 0; i < count; i++)
 		td__device_mark(dev, blkno + i, TD__WRITING, err ? TD__DATA : 0);
 	td__mutex_lock(&dev->load);
@@ -530,12 +542,14 @@ int td__device_write_data(struct td__device *dev, uint64_t blkno, uint64_t count
 }
 
 /* After a flush that failed, nobody knows what of them is on the disk. */
-static void not_written(struct td__device *dev, const struct td__runs *r)
+static void not_written(struct td__device *dev, const struct td__runs *r, int err)
 {
-	for (uint64_t i = 0; i < r->n; i++)
+	for (uint64_t i = 0; i < r->n; i++) {
+		td__device_failed(dev, r->run[i].blkno, r->run[i].count, err);
 		for (uint64_t b = 0; b < r->run[i].count; b++)
 			if (!(td__device_state(dev, r->run[i].blkno + b) & TD__FREED))
 				td__device_mark(dev, r->run[i].blkno + b, 0, TD__DATA);
+	}
 }
 
 int td__device_flush(struct td__device *dev)
@@ -549,7 +563,7 @@ int td__device_flush(struct td__device *dev)
 	td__mutex_lock(&dev->writing);
 	if (err) {
 		__atomic_add_fetch(&dev->errors, 1, __ATOMIC_RELAXED);
-		not_written(dev, &taken);
+		not_written(dev, &taken, td__disk_error(err));
 	}
 	td__runs_free(&taken);
 	return err ? td__disk_error(err) : 0;

@@ -79,6 +79,9 @@ struct td__device {
 	struct td__mutex writing; /* writing in place; guards `written` */
 	struct td__cond written_cond; /* with `load`: a block is not WRITING any more */
 	struct td__runs written; /* in place, since the disk was flushed last */
+	struct td__runs failed; /* blocks that could not be written, and nobody was told as yet; guarded by `writing` */
+	int failed_error;       /* the last one, 0: none; read without the mutex */
+	struct td__mutex telling; /* around who finds out whose blocks they are, see unwritten.c */
 	uint64_t errors;        /* of the disk */
 	uint64_t *orphans;      /* of an image that is only read: the files without a name that its log lists */
 	uint64_t norphans;
@@ -135,6 +138,8 @@ int td__device_flush(struct td__device *dev);
 uint8_t td__device_mark(struct td__device *dev, uint64_t blkno, uint8_t clear, uint8_t set);
 /* The next block from blkno on and before `end` with one of these bits, else `end`. */
 uint64_t td__device_next(const struct td__device *dev, uint64_t blkno, uint64_t end, uint8_t bits);
+/* They could not be written: who has them is to be told. */
+void td__device_failed(struct td__device *dev, uint64_t blkno, uint64_t count, int err);
 /* Clean blocks become absent, zeroes lose their memory. */
 void td__device_evict(struct td__device *dev, uint64_t blkno, uint64_t count);
 /* Append, joining with the last one where they touch. 0 or -TD_ENOMEM. */

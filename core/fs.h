@@ -36,6 +36,12 @@ struct td__list {
 	struct td__list *next, *prev;
 };
 
+/* That something could not be written, see unwritten.c. Atomic. */
+struct td__unwritten {
+	uint32_t word;
+	uint32_t known; /* since it was written as a whole the last time */
+};
+
 struct td__vnode {
 	struct td__rwlock lock; /* guards rec, extents */
 	struct td_vnode rec;    /* handle, fid and type do not change while it is ACTIVE: they are read without the lock */
@@ -68,6 +74,7 @@ struct td__vnode {
 
 	struct td__name_filter *filter; /* of a directory made since the mount began, see name.c */
 	uint32_t waits; /* it is DYING and in a grave; atomic */
+	struct td__unwritten unwritten;
 	uint32_t bare; /* known to have no extended attributes; under the lock */
 
 	/* Cached extents, sorted, without overlap; changed under the exclusive lock only. */
@@ -201,6 +208,7 @@ struct td__fs {
 	uint64_t restarts, level_changes, domains;
 	uint64_t guilty;      /* the last domain of which a call reports a fault: set before that call gives its slot back; atomic */
 	const char *detached; /* why the module is, as the last time; under `life` */
+	struct td__unwritten unwritten; /* of the whole mount */
 	int64_t since_sec;
 	uint64_t last_pause_ns;
 	struct td__ticker *ticker;

@@ -328,8 +328,14 @@ static int append(struct td__log *log, struct td__tx *tx)
 }
 
 /* It has not been committed: the next one will hold its changes. */
-static void give_back(struct td__log *log, struct td__tx *tx)
+static void give_back(struct td__log *log, struct td__tx *tx, int err)
 {
+	struct parts p = parts_of(log, tx);
+
+	for (uint64_t i = 0; i < tx->copies; i++)
+		td__device_failed(log->dev, p.copies[i], 1, err);
+	for (uint64_t i = 0; i < tx->zeros; i++)
+		td__device_failed(log->dev, p.zeros[i].blkno, p.zeros[i].count, err);
 	mark_all(log, tx, TD__LOGGED, TD__LOG, TD__FREED);
 	for (struct td__tx *live = log->live; live; live = live->next)
 		mark_all(log, live, 0, TD__LOGGED, TD__LOGGED);
@@ -361,7 +367,7 @@ int td__log_commit(struct td__log *log, struct td__tx *tx)
 	if (err) {
 		if (orphans)
 			td__port_free(orphans, tx->orphans * sizeof(*orphans));
-		give_back(log, tx);
+		give_back(log, tx, err);
 		return err;
 	}
 	set_orphans(log, orphans, tx->orphans);

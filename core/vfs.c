@@ -174,6 +174,8 @@ int td_fsync(struct td__fs *fs, td_handle v)
 	td__operation_end(fs);
 	err2 = err ? 0 : td__commit_data(fs, data.run, data.n);
 	td__runs_free(&data);
+	if (!err && !err2)
+		td__unwritten_over(fs, v);
 	return err ? err : err2;
 }
 
@@ -188,5 +190,7 @@ int td_sync(struct td__fs *fs)
 	err = td__vnodes_update(fs);
 	td__operation_end(fs);
 	err2 = td__commit_data(fs, &all, 1);
+	if (!err && !err2)
+		td__unwritten_over(fs, 0);
 	return err ? err : err2;
 }

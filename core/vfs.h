@@ -130,6 +130,15 @@ int64_t td_seek(struct td__fs *fs, td_handle v, uint64_t off, uint32_t whence);
 /* To the device, and on an image file to the disk. */
 int td_fsync(struct td__fs *fs, td_handle v);
 int td_sync(struct td__fs *fs);
+/*
+ * What could not be written to an image is kept, and tried again; that it failed is told once to each who had the file open then, also
+ * if it has been written since; and where nobody had, to the next who asks. Who opens a file takes a sample, and asks with it at fsync
+ * and close: 0 or the error, since *seen, which changes with it. handle 0: of the mount, for who syncs all of it.
+ * The caller holds a reference. td_is_written_back(): 1 if any of this can happen.
+ */
+int td_is_written_back(struct td__fs *fs);
+uint32_t td_unwritten_sample(struct td__fs *fs, td_handle v);
+int td_unwritten_since(struct td__fs *fs, td_handle v, uint32_t *seen);
 int td_statfs(struct td__fs *fs, struct td_fsinfo *out);
 
 /* ---- Extended attributes. size 0 asks for the length. Namespaces: user., trusted. (uid 0), security.; system.posix_acl_*: EOPNOTSUPP. */

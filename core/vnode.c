@@ -88,6 +88,7 @@ static struct td__vnode *take_vnode(struct td__fs *fs)
 	generation = (v->handle >> 32) + 1;
 	td__zero(&v->rec, sizeof(v->rec));
 	v->handle = v->rec.handle = generation << 32 | v->index;
+	v->unwritten = (struct td__unwritten){ 0 };
 	v->kept = v->bare = v->appended = v->ahead_at = v->young = 0;
 	v->ahead = v->ahead_end = 0;
 	v->until = 0;

@@ -9,6 +9,7 @@
 #include "front.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -23,26 +24,56 @@ static uint32_t access_of(int flags)
 	}
 }
 
+/* Who only reads has nothing to hear at the end. */
+int td__fuse_opened(struct td_fuse *f, td_handle v, struct fuse_file_info *fi)
+{
+	uint32_t *seen = f->tells ? malloc(sizeof(*seen)) : NULL;
+
+	fi->fh = (uintptr_t)seen;
+	if (!f->tells)
+		return 0;
+	if (!seen)
+		return -ENOMEM;
+	*seen = td_unwritten_sample(f->fs, v);
+	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
+	return 0;
+}
+
+void td__fuse_released(struct td_fuse *f, struct fuse_file_info *fi)
+{
+	if (f->tells)
+		free((void *)(uintptr_t)fi->fh);
+}
+
+/* An error of writing that this open file was not told of. */
+static int unwritten(struct td_fuse *f, td_handle v, const struct fuse_file_info *fi)
+{
+	return f->tells && fi->fh ? td_unwritten_since(f->fs, v, (void *)(uintptr_t)fi->fh) : 0;
+}
+
 /* ENOSYS: Linux opens by itself from now on, and sends no release either. */
 static void open_file(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	struct td_fuse *f = td__fuse_of(req);
 	struct td_cred cred = td__fuse_cred(req);
 	td_handle v = td__fuse_handle(f, node);
-	int error = f->opens ? td_open(f->fs, &cred, v, access_of(fi->flags)) : -ENOSYS;
+	int error = f->opens ? td_open(f->fs, &cred, v, access_of(fi->flags)) : f->tells ? 0 : -ENOSYS, error2;
 
 	fi->keep_cache = !error; /* 1: others have changed what Linux has in its cache */
-	if (error < 0)
-		fuse_reply_err(req, -error);
-	else if (fuse_reply_open(req, fi) < 0)
+	error2 = error < 0 ? error : td__fuse_opened(f, v, fi);
+	if (error2)
+		fuse_reply_err(req, -error2);
+	if (error >= 0 && (error2 || fuse_reply_open(req, fi) < 0)) {
+		td__fuse_released(f, fi);
 		td_release(f->fs, v);
+	}
 }
 
 static void release_file(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	struct td_fuse *f = td__fuse_of(req);
 
-	(void)fi;
+	td__fuse_released(f, fi);
 	fuse_reply_err(req, f->opens ? -td_release(f->fs, td__fuse_handle(f, node)) : 0);
 }
 
@@ -50,9 +81,9 @@ static void release_file(fuse_req_t req, fuse_ino_t node, struct fuse_file_info 
 static void flush_file(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	struct td_fuse *f = td__fuse_of(req);
+	td_handle v = td__fuse_handle(f, node);
 
-	(void)fi;
-	fuse_reply_err(req, f->remote ? -td_flush(f->fs, td__fuse_handle(f, node)) : ENOSYS);
+	fuse_reply_err(req, f->remote ? -td_flush(f->fs, v) : f->tells ? -unwritten(f, v, fi) : ENOSYS);
 }
 
 struct answer {
@@ -180,9 +211,11 @@ static void sync_file(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse
 {
 	struct td_fuse *f = td__fuse_of(req);
 
+	td_handle v = td__fuse_handle(f, node);
+	int error = td_fsync(f->fs, v), earlier = unwritten(f, v, fi);
+
 	(void)datasync;
-	(void)fi;
-	fuse_reply_err(req, -td_fsync(f->fs, td__fuse_handle(f, node)));
+	fuse_reply_err(req, error ? -error : -earlier);
 }
 
 /* flush and copy_file_range are left out: ENOSYS, and Linux does without. */

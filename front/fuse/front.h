@@ -56,7 +56,8 @@ struct td_fuse {
 	int writeback, no_xattrs;
 	int only_root; /* nobody else may enter: then there are no permissions for Linux to check */
 	int remote;    /* others change it, too */
-	int opens;     /* somebody wants to know of open and release */
+	int opens;     /* the module wants to know of open and release */
+	int tells;     /* errors of writing are told once to each open file: Linux's handle is the address of what it was told */
 
 	/* Written while INIT is answered, before any other request. */
 	uint64_t init_unique;
@@ -131,6 +132,10 @@ void td__fuse_rings_end(struct td_fuse *f);
 /* Is it this request that the ring's thread answers? If so, answer it. */
 int td__fuse_ring_waits(const struct td__fuse_ring *r, uint64_t unique);
 ssize_t td__fuse_ring_answer(struct td__fuse_ring *r, const struct iovec *iov, int count);
+
+/* data.c: a file is open, and is no longer. 0 or -ENOMEM. */
+int td__fuse_opened(struct td_fuse *f, td_handle v, struct fuse_file_info *fi);
+void td__fuse_released(struct td_fuse *f, struct fuse_file_info *fi);
 
 /* This worker's room of TD__FUSE_MAX_IO bytes; 0 if memory ran out. */
 void *td__fuse_room(void);

@@ -57,6 +57,7 @@ static struct td_fuse *create(struct td__fs *fs, const struct td_fuse_options *o
 		f->entry_timeout = td_fs_name_ms(fs) / 1000.0;
 	f->opens = f->remote || td_fs_binds(fs, TD_OP_open) || td_fs_binds(fs, TD_OP_release);
 	f->nworkers = plan_workers(o->threads);
+	f->tells = td_is_written_back(fs);
 	td__fuse_readers_init(f);
 	sem_init(&f->wake, 0, 0);
 	f->workers =

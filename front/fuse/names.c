@@ -135,7 +135,7 @@ static void create_file(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t
 	struct td_fuse *f = td__fuse_of(req);
 	struct fuse_entry_param e;
 	td_attr a;
-	int error = f->opens ? make_open(req, dir, name, mode, &a) : -ENOSYS;
+	int error = f->opens || f->tells ? make_open(req, dir, name, mode, &a) : -ENOSYS;
 
 	if (error) {
 		fuse_reply_err(req, -error);
@@ -143,7 +143,11 @@ static void create_file(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t
 	}
 	td__fuse_entry(f, &a, &e);
 	fi->keep_cache = 1;
-	if (fuse_reply_create(req, &e, fi) < 0) {
+	error = td__fuse_opened(f, a.handle, fi);
+	if (error)
+		fuse_reply_err(req, -error);
+	if (error || fuse_reply_create(req, &e, fi) < 0) {
+		td__fuse_released(f, fi);
 		td_release(f->fs, a.handle);
 		td_forget(f->fs, a.handle, 1);
 	}

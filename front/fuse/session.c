@@ -44,7 +44,7 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 
 	if (!f->writeback)
 		want &= ~FUSE_CAP_WRITEBACK_CACHE;
-	if (f->opens)
+	if (f->opens || f->tells)
 		want &= ~FUSE_CAP_NO_OPEN_SUPPORT;
 	if (f->remote) /* pages go when a file's size or time of change is another */
 		want = (want | FUSE_CAP_AUTO_INVAL_DATA) & ~(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_CACHE_SYMLINKS);

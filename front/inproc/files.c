@@ -87,6 +87,8 @@ int td_fd_close(const struct td_task *t, int fd)
 	if (!f)
 		return -EBADF;
 	err = f->type == TD_REG ? td_flush(vol->fs, f->handle) : 0;
+	if (!err)
+		err = td_unwritten_since(vol->fs, f->handle, &f->seen);
 	td__file_put(vol, f);
 	return err;
 }
@@ -167,6 +169,7 @@ static int open_vnode(const struct td_task *t, struct td__where *w, int flags)
 	f->type = w->v.type;
 	f->flags = flags;
 	f->handle = w->v.handle;
+	f->seen = td_unwritten_sample(td__fs_of(t), f->handle);
 	pthread_mutex_init(&f->pos, NULL);
 	w->found = false;
 	fd = install(t->volume, f);

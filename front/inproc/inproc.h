@@ -30,6 +30,7 @@ struct td__file {
 	uint32_t type;
 	int flags;
 	td_handle handle;
+	uint32_t seen; /* td_unwritten_since(); atomic */
 	pthread_mutex_t pos; /* guards the rest */
 	int64_t off;	  /* bytes; of a directory, the cookie of the last entry that was given */
 	uint8_t *entries; /* directory entries read ahead */
@@ -39,6 +40,7 @@ struct td__file {
 struct td_volume {
 	struct td__fs *fs;
 	struct td__module *module;
+	uint32_t seen; /* td_unwritten_since(), of td_volume_sync(); atomic */
 	struct td__source source; /* of a module that is mounted on a server */
 	pthread_mutex_t lock; /* guards the rest */
 	struct td__file **files;

@@ -182,13 +182,14 @@ int td_fd_fallocate(const struct td_task *t, int fd, uint32_t mode, int64_t off,
 int td_fd_sync(const struct td_task *t, int fd)
 {
 	struct td__file *f = td__file_get(t->volume, fd);
-	int err;
+	int err, earlier;
 
 	if (!f)
 		return -EBADF;
 	err = td_fsync(td__fs_of(t), f->handle);
+	earlier = td_unwritten_since(td__fs_of(t), f->handle, &f->seen);
 	td__file_put(t->volume, f);
-	return err;
+	return err ? err : earlier;
 }
 
 /* ---- Positions */

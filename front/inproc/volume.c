@@ -135,7 +135,9 @@ int td_volume_level(struct td_volume *vol, const char *text, uint64_t *pause_ns,
 
 int td_volume_sync(struct td_volume *vol)
 {
-	return td_sync(vol->fs);
+	int err = td_sync(vol->fs), earlier = td_unwritten_since(vol->fs, 0, &vol->seen);
+
+	return err ? err : earlier;
 }
 
 struct td__fs *td_volume_fs(struct td_volume *vol)

@@ -126,15 +126,25 @@ int td__port_disk_write(struct td__disk *disk, uint64_t off, const void *data, s
 	return 0;
 }
 
+/* A signal may cut it short where it gives the file room. */
+static int allocate(int fd, int mode, uint64_t off, uint64_t len)
+{
+	int err;
+
+	do
+		err = fallocate(fd, mode, (off_t)off, (off_t)len) ? -errno : 0;
+	while (err == -EINTR);
+	return err;
+}
+
 int td__port_disk_zero(struct td__disk *disk, uint64_t off, uint64_t len)
 {
 	static const char zeroes[65536];
-	int err = 0;
+	int err = allocate(disk->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len);
 
-	if (!fallocate(disk->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len))
-		return 0;
-	if (errno != EOPNOTSUPP && errno != ENOSYS)
-		return -errno;
+	if (err != -EOPNOTSUPP && err != -ENOSYS)
+		return err;
+	err = 0;
 	while (len && !err) {
 		size_t n = len < sizeof(zeroes) ? (size_t)len : sizeof(zeroes);
 
@@ -147,14 +157,19 @@ int td__port_disk_zero(struct td__disk *disk, uint64_t off, uint64_t len)
 
 int td__port_disk_reserve(struct td__disk *disk, uint64_t off, uint64_t len)
 {
-	if (!fallocate(disk->fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len) || errno == EOPNOTSUPP || errno == ENOSYS)
-		return 0;
-	return -errno;
+	int err = allocate(disk->fd, FALLOC_FL_KEEP_SIZE, off, len);
+
+	return err == -EOPNOTSUPP || err == -ENOSYS ? 0 : err;
 }
 
 int td__port_disk_resize(struct td__disk *disk, uint64_t bytes)
 {
-	return ftruncate(disk->fd, (off_t)bytes) ? -errno : 0;
+	int err;
+
+	do
+		err = ftruncate(disk->fd, (off_t)bytes) ? -errno : 0;
+	while (err == -EINTR);
+	return err;
 }
 
 int td__port_disk_flush(struct td__disk *disk)

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "tadan.h"
+#include "../crash/sound.h"
 
 enum { VOLUME_SIZE = 128 << 20, GROUPS = 8 };
 
@@ -36,6 +37,7 @@ static int make_image(char *why, size_t size)
 	}
 	close(fd);
 	params.image = image;
+	params.cache = 16 << 20; /* so that blocks are evicted, too */
 	return 0;
 }
 
@@ -157,6 +159,20 @@ static int remount(void)
 	if (*where)
 		cwd = td_path_open(ME, where, O_RDONLY | O_DIRECTORY, 0);
 	return *where && cwd < 0 ? cwd : 0;
+}
+
+/* What the tests left on an image is sound, all of them; of a device in memory it would be too much to ask after each. */
+static void check_image(char *why, size_t size)
+{
+	const char *wrong;
+
+	if (!params.image)
+		return;
+	pthread_mutex_lock(&mover.gate);
+	wrong = sound(td_volume_fs(volume));
+	pthread_mutex_unlock(&mover.gate);
+	if (wrong)
+		snprintf(why, size, "%s", wrong);
 }
 
 static bool yes(void)
@@ -463,6 +479,7 @@ const struct fsapi inproc_api = {
 	.start = start,
 	.stop = stop,
 	.remount = remount,
+	.sound = check_image,
 	.is_root = yes,
 	.own = own,
 	.as = as,

@@ -48,6 +48,7 @@ struct fsapi {
 	int (*start)(const struct options *o, char *why, size_t size);
 	void (*stop)(void);
 	int (*remount)(void);  /* end it and start it anew; EOPNOTSUPP: nothing would be left */
+	void (*sound)(char *why, size_t size); /* what is wrong in it, by the module's own word; 0: nobody can say */
 	bool mounted;	       /* there is a real directory: mmap works */
 	bool (*is_root)(void); /* the tests may call as anybody */
 	bool (*own)(void);     /* nobody else uses this file system */

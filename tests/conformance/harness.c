@@ -267,6 +267,8 @@ static enum outcome run_in(const struct test *t, const char *dir)
 		fs->close_all();
 	fs->umask(0);
 	fs->enter(NULL);
+	if (!*said && fs->sound)
+		fs->sound(said, sizeof(said));
 	err = remove_all(dir);
 	if (err && !*said)
 		snprintf(said, sizeof(said), "what it left cannot be removed: %s",
