@@ -153,6 +153,14 @@ static bool calls_others(function *fn)
 
 enum { FEW = 4096, SMALL = 40 /* statements */ };
 
+/* May it take longer than any statement? What stands behind each load in C made from wasm is assembly that is empty. */
+static bool is_long(gimple *stmt)
+{
+	gasm *text = dyn_cast<gasm *>(stmt);
+
+	return is_call(stmt) || (text && *gimple_asm_string(text));
+}
+
 static bool is_small(class loop *loop)
 {
 	basic_block *body = get_loop_body(loop);
@@ -160,7 +168,7 @@ static bool is_small(class loop *loop)
 
 	for (unsigned int i = 0; i < loop->num_nodes; i++)
 		for (gimple_stmt_iterator at = gsi_start_nondebug_bb(body[i]); !gsi_end_p(at); gsi_next_nondebug(&at))
-			n += is_call(gsi_stmt(at)) || gimple_code(gsi_stmt(at)) == GIMPLE_ASM ? SMALL : 1;
+			n += is_long(gsi_stmt(at)) ? SMALL : 1;
 	free(body);
 	return n < SMALL;
 }
