@@ -139,6 +139,16 @@ void td_cut(struct td__fs *fs)
 	td__net_interrupt(&fs->net);
 }
 
+int td_fs_has_process(struct td__fs *fs)
+{
+	int has;
+
+	td__mutex_lock(&fs->tick_mutex);
+	has = fs->domain && fs->domain->process;
+	td__mutex_unlock(&fs->tick_mutex);
+	return has;
+}
+
 void td_get_status(struct td__fs *fs, struct td_status *out)
 {
 	td__zero(out, sizeof(*out));

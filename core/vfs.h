@@ -49,6 +49,8 @@ td_handle td_fs_root(struct td__fs *fs);
 /* 1: others change it, too: names are believed for td_fs_name_ms() milliseconds, and open and close matter. */
 int td_fs_is_remote(struct td__fs *fs);
 uint32_t td_fs_name_ms(struct td__fs *fs);
+/* 1 if the module runs in a process of its own now. */
+int td_fs_has_process(struct td__fs *fs);
 /* 1 if the module has the operation itself, TD_OP_*. */
 int td_fs_binds(struct td__fs *fs, uint32_t op);
 

@@ -24,12 +24,14 @@ enum {
 	TD__FUSE_MAX_THREADS = 64, /* slots of a domain: more could not work at once */
 };
 
-/* Of one worker: see spin.c. */
+/* Of one worker: see spin.c. Times in ns. */
 struct td__fuse_patience {
-	int spins, score;     /* of the present try */
-	unsigned won;	      /* requests of it that came in time */
-	unsigned left, every; /* requests until the next try; from one to the next */
-	int64_t since;	      /* ns; 0: it does not look yet */
+	int phase, looks, held; /* held: what the last hold was */
+	int score;		/* of requests that came in time, and did not */
+	unsigned left, hold;	/* requests: of this phase, of the last hold */
+	int64_t last, sum;	/* of this window: when the last request was over, 0: none was; all so far */
+	int64_t plain;		/* the sum of the window without looking */
+	int64_t since;		/* it looks; 0: not yet */
 };
 
 struct td__fuse_worker {

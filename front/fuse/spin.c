@@ -3,29 +3,32 @@
  * Whether a worker looks for the next request for a while before it sleeps.
  *
  * To wake a worker that sleeps is most of the price of a request where the client has a core for itself: an idle core takes
- * some 25 us. A worker that looks on is there at once. That is worth nothing where the client thinks for long between its
- * calls, where several clients keep all cores busy, or where others want the core. So it is tried now and then,
- * more seldom the more often it was in vain. A try goes on while requests mostly come in time, and ends at
- * once when the core was given away and came back late: a slice of somebody else's time is worth a hundred requests.
+ * some 25 us. A worker that looks on is there at once. That is worth nothing, or less, where the client thinks for long between its
+ * calls, or where several clients, the module's process or others need the cores. So it is tried: the time of a
+ * window of requests without looking is held against that of the next one with it, and what is faster stays for a while:
+ *
+ *	PLAIN window -> LOOK window -> HOLD one of them -> PLAIN ...
+ *
+ * A hold is longer the more often it was the same. Looking ends at once when requests do not come in time, and when the core was
+ * given away and came back late: then somebody else has work for it.
  */
 #include "front.h"
 
-#include <fcntl.h>
 #include <sched.h>
-#include <stdio.h>
 #include <time.h>
-#include <unistd.h>
+
+enum { HOLD, PLAIN, LOOK };
 
 enum {
 	SPIN_NS = 50 * 1000,
-	FIRST_NS = 100 * 1000, /* until both sides are in step */
-	LATE_NS = 200 * 1000,  /* somebody else had work for the core */
-	TRY_OFTEN = 128,       /* requests from one try to the next */
-	TRY_SELDOM = 8192,
+	LATE_NS = 200 * 1000,
+	PAUSE_NS = 1000 * 1000, /* more between two requests says nothing about us */
+	WINDOW = 64,		/* requests */
+	SHORT = 512,		/* a hold: requests */
+	LONG = 8192,
 	SCORE_FIRST = 8,
 	SCORE_MOST = 16,
 	SCORE_LOST = 4,
-	PAID = 4096, /* requests that came in time: it is worth to try again soon */
 };
 
 static int64_t now(void)
@@ -36,46 +39,70 @@ static int64_t now(void)
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-/* Is there a core for whoever looks, and one for the client? Where all share one, that says nothing. */
-static int cores_idle(const struct td_fuse *f)
+static void begin(struct td__fuse_patience *p, int phase)
 {
-	char text[64];
-	int fd, n, running;
-
-	if (f->cores == 1)
-		return 1;
-	fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = (int)read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[n > 0 ? n : 0] = 0;
-	return sscanf(text, "%*s %*s %*s %d/", &running) == 1 && running < sysconf(_SC_NPROCESSORS_ONLN);
+	p->phase = phase;
+	p->looks = phase == LOOK;
+	p->score = SCORE_FIRST;
+	p->left = WINDOW;
+	p->last = p->sum = 0;
 }
 
-/* After so many times the pause before this try; or soon, if it was worth it. */
-static void try_later(struct td__fuse_patience *p, unsigned times)
+static void hold(struct td__fuse_patience *p, int looks)
 {
-	p->spins = 0;
-	p->every = p->won >= PAID ? TRY_OFTEN : p->every * times < TRY_SELDOM ? p->every * times : TRY_SELDOM;
-	p->left = p->every;
+	p->hold = looks != p->held || !p->hold ? SHORT : p->hold < LONG ? 2 * p->hold : LONG;
+	p->phase = HOLD;
+	p->looks = p->held = looks;
+	p->left = p->hold;
+}
+
+static void measure(struct td__fuse_patience *p)
+{
+	int64_t t = now(), took = t - p->last;
+
+	if (p->last)
+		p->sum += took < PAUSE_NS ? took : PAUSE_NS;
+	p->last = t;
+}
+
+/*
+ * The client, the worker and the module's process each want a core. Where there are two, the process often keeps one busy, and then the
+ * other two are well off on one: a window is too short to see that.
+ */
+static int cores_suffice(const struct td_fuse *f)
+{
+	return f->cores >= 2 + td_fs_has_process(f->fs);
+}
+
+static void next_phase(const struct td_fuse *f, struct td__fuse_patience *p)
+{
+	switch (p->phase) {
+	case HOLD:
+		if (cores_suffice(f))
+			begin(p, PLAIN);
+		else
+			hold(p, 0);
+		break;
+	case PLAIN:
+		p->plain = p->sum;
+		begin(p, LOOK);
+		break;
+	case LOOK: hold(p, p->sum < p->plain - p->plain / 10); break;
+	}
 }
 
 int td__fuse_spins(struct td_fuse *f, struct td__fuse_patience *p)
 {
-	if (atomic_load_explicit(&f->readers, memory_order_relaxed) > 1)
+	if (atomic_load_explicit(&f->readers, memory_order_relaxed) > 1) {
+		p->last = 0;
 		return 0;
+	}
+	if (p->phase != HOLD)
+		measure(p);
+	if (!p->left--)
+		next_phase(f, p);
 	p->since = 0;
-	if (p->spins || p->left--)
-		return p->spins;
-	if (!p->every)
-		p->every = TRY_OFTEN;
-	p->spins = cores_idle(f);
-	p->score = SCORE_FIRST;
-	p->won = 0;
-	if (!p->spins)
-		try_later(p, 1);
-	return p->spins;
+	return p->looks;
 }
 
 int td__fuse_spin_on(struct td__fuse_patience *p)
@@ -86,21 +113,16 @@ int td__fuse_spin_on(struct td__fuse_patience *p)
 	after = now();
 	if (!p->since)
 		p->since = before;
-	if (after - before > LATE_NS) {
-		try_later(p, 8);
-		return 0;
-	}
-	if (after - p->since < (p->score <= SCORE_FIRST + 1 ? FIRST_NS : SPIN_NS))
+	if (after - before <= LATE_NS && after - p->since < SPIN_NS)
 		return 1;
 	p->score -= SCORE_LOST;
-	if (p->score < 0)
-		try_later(p, 2);
+	if (p->score < 0 || after - before > LATE_NS)
+		hold(p, 0);
 	return 0;
 }
 
 void td__fuse_spin_won(struct td__fuse_patience *p)
 {
-	p->won++;
 	if (p->score < SCORE_MOST)
 		p->score++;
 }

@@ -5,92 +5,123 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "../../front/fuse/front.h"
 
-/* All on one core: then nobody asks how busy the machine is. */
-static struct td_fuse front = { .cores = 1 };
+static struct td_fuse front;
 static struct td__fuse_patience p;
+
+static int has_process;
+
+int td_fs_has_process(struct td__fs *fs)
+{
+	(void)fs;
+	return has_process;
+}
 
 static int begin(void **state)
 {
 	(void)state;
 	memset(&p, 0, sizeof(p));
+	front.cores = 2;
+	has_process = 0;
 	atomic_store(&front.readers, 1);
 	return 0;
 }
 
-/* Requests until it looks again; 0: more than `most`. */
-static unsigned pause_of(unsigned most)
+static void take(long us)
 {
-	for (unsigned n = 1; n <= most; n++)
-		if (td__fuse_spins(&front, &p))
-			return n;
-	return 0;
-}
+	struct timespec from, t;
 
-/* A request that came only after the worker had slept. The machine may be busy: then giving up takes fewer of them. */
-static void miss(void)
-{
-	while (td__fuse_spin_on(&p))
-		;
-}
-
-static void misses_end_a_try(void **state)
-{
-	unsigned n = 0;
-
-	(void)state;
-	for (; td__fuse_spins(&front, &p); n++)
-		miss();
-	assert_in_range(n, 1, 4);
-}
-
-static void tries_in_vain_become_rare(void **state)
-{
-	unsigned last = 0, pause = 0;
-
-	(void)state;
-	assert_int_equal(pause_of(1), 1);
-	for (int i = 0; i < 10; i++, last = pause) {
-		do
-			miss();
-		while (p.spins && td__fuse_spins(&front, &p));
-		pause = pause_of(10000);
-		assert_true(pause > last || pause > 8000);
-	}
-	assert_true(pause > 8000);
-}
-
-static void it_goes_on_while_it_pays(void **state)
-{
-	(void)state;
-	for (int i = 0; i < 100000; i++) {
-		assert_true(td__fuse_spins(&front, &p));
-		td__fuse_spin_won(&p);
-	}
+	clock_gettime(CLOCK_MONOTONIC, &from);
 	do
-		miss();
-	while (p.spins && td__fuse_spins(&front, &p));
-	assert_in_range(pause_of(10000), 1, 200);
+		clock_gettime(CLOCK_MONOTONIC, &t);
+	while ((t.tv_sec - from.tv_sec) * 1000000 + (t.tv_nsec - from.tv_nsec) / 1000 < us);
+}
+
+/* How many of so many requests were looked for, if one takes so long with and without it, and comes in time. */
+static int looked(int requests, long us, long plain_us)
+{
+	int n = 0;
+
+	while (requests--) {
+		if (td__fuse_spins(&front, &p)) {
+			td__fuse_spin_won(&p);
+			take(us);
+			n++;
+		} else {
+			take(plain_us);
+		}
+	}
+	return n;
+}
+
+static void what_is_faster_stays(void **state)
+{
+	(void)state;
+	assert_in_range(looked(600, 20, 200), 500, 560);
+}
+
+static void what_is_not_faster_is_tried_only(void **state)
+{
+	(void)state;
+	assert_in_range(looked(600, 200, 20), 60, 70);
+}
+
+static void trying_becomes_rare(void **state)
+{
+	(void)state;
+	looked(30000, 5, 1);
+	assert_in_range(looked(8000, 5, 1), 0, 70);
+}
+
+/* A worker that sleeps in the end, some times. */
+static void missing_ends_it(void **state)
+{
+	int n = 0;
+
+	(void)state;
+	assert_in_range(looked(200, 20, 200), 60, 140);
+	for (; td__fuse_spins(&front, &p); n++)
+		while (td__fuse_spin_on(&p))
+			;
+	assert_in_range(n, 1, 5);
+	assert_int_equal(looked(400, 20, 200), 0);
 }
 
 static void nobody_looks_where_several_read(void **state)
 {
 	(void)state;
 	atomic_store(&front.readers, 2);
-	assert_int_equal(pause_of(10000), 0);
+	assert_int_equal(looked(1000, 1, 2), 0);
+}
+
+static void everybody_has_a_core(void **state)
+{
+	(void)state;
+	front.cores = 1;
+	assert_int_equal(looked(1000, 1, 2), 0);
+	front.cores = 2;
+	has_process = 1;
+	assert_int_equal(looked(1000, 1, 2), 0);
+	begin(state);
+	front.cores = 3;
+	has_process = 1;
+	assert_in_range(looked(600, 20, 200), 500, 560);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(misses_end_a_try, begin),
-		cmocka_unit_test_setup(tries_in_vain_become_rare, begin),
-		cmocka_unit_test_setup(it_goes_on_while_it_pays, begin),
+		cmocka_unit_test_setup(what_is_faster_stays, begin),
+		cmocka_unit_test_setup(what_is_not_faster_is_tried_only, begin),
+		cmocka_unit_test_setup(trying_becomes_rare, begin),
+		cmocka_unit_test_setup(missing_ends_it, begin),
 		cmocka_unit_test_setup(nobody_looks_where_several_read, begin),
+		cmocka_unit_test_setup(everybody_has_a_core, begin),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
