@@ -113,6 +113,15 @@ ACT act_large_frame(uint64_t off)
 	return here[zero + off % 2] != 1;
 }
 
+ACT act_stack_above(uint64_t off)
+{
+	volatile uint8_t here[64];
+
+	for (uint64_t i = 0; i < 1 << 20; i++)
+		here[zero + i] = 0; /* WITHIN stack_above */
+	return here[zero];
+}
+
 ACT act_jump_null(uint64_t off)
 {
 	((void (*)(void))(uintptr_t)zero)(); /* HERE jump_null */

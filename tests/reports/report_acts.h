@@ -7,7 +7,8 @@
 	/* Memory */                                                                                                                 \
 	act(null_load, seek) act(null_store, seek) act(misaligned, seek) act(no_address, seek) act(unmapped, seek)                   \
 	act(host_load, seek) act(host_store, seek) act(text_store, seek) act(constant_store, seek) act(block_store, seek)            \
-	act(released_store, seek) act(recursion, seek) act(recursion_in_service, seek) act(large_frame, seek) act(jump_null, seek)   \
+	act(released_store, seek) act(recursion, seek) act(recursion_in_service, seek) act(large_frame, seek) act(stack_above, seek) \
+	act(jump_null, seek)                                                                                                         \
 	act(jump_data, seek) act(jump_heap, seek) act(illegal, seek) act(divide, seek) act(privileged, seek) act(breakpoint, seek)   \
 	act(free_twice, seek)                                                                                                        \
 	/* Meaning */                                                                                                                \

@@ -2,8 +2,8 @@
 /*
  * The wall `none`: the module is called, and calls, as any function.
  *
- * Nothing keeps a module from writing where it should not. What the gate gives all the same: a
- * call can be ended from a service, and with trap=1 from a fault, an overflow of the stack or the
+ * Nothing keeps a module from writing where it should not. What the gate gives all the same: it runs on a stack of its slot's, so
+ * that what it does to that harms nobody else; a call can be ended from a service, and with trap=1 from a fault, an overflow of the stack or the
  * time limit. With trap=0 no handler is installed and no thread attached: a fault is the
  * process's. Where the level asks for none of it, calls are straight: there is no gate at all.
  *
@@ -22,14 +22,13 @@
 #include "../walls.h"
 
 enum {
-	/* The kernel's part of a call stands on the module's stack: so much must be left for it. */
-	STACK_FOR_SERVICES = 64 << 10,
-	/* Below a thread's stack lies a guard page; below the first thread's, much space. */
-	GUARD = 1 << 20,
+	GUARD = 4096,
+	STACK = 512 << 10, /* of a slot, its guard below included; above lies the next one's */
 	CONTEXT = 4096,
 	SLOT = CONTEXT + TD_FRAME_SIZE + TD_WINDOW,
 };
 _Static_assert(sizeof(struct td__context) <= CONTEXT, "context");
+#define STACKS ((size_t)TD__SLOTS * STACK + GUARD)
 
 struct none {
 	td__gate_function enter;
@@ -37,28 +36,29 @@ struct none {
 	td__gate_function by_op[TD_OP_MAX]; /* of these; 0: by enter() */
 	struct td__place place;
 	struct td__yields yields;
-	void *module, *heap, *calls;
+	void *module, *heap, *calls, *stacks;
 	size_t module_size, heap_size;
 	struct td__gate gates[TD__SLOTS];
 };
 
 /* ---- Services: what the module's imports lead to */
 
-/* The module is not to run on. `pc` and `fp` are where it was. */
-static _Noreturn void end_call(struct td__gate *g, void *pc, void **fp)
+/* The module is not to run on. */
+static _Noreturn void end_call(struct td__gate *g)
 {
-	if (g->stack.start)
-		td__trap_note_caller(g, (uintptr_t)pc, (uintptr_t)*fp);
+	uintptr_t pc = 0;
+
+	if (td__within(g->stack, g->inner))
+		pc = *(const uintptr_t *)(g->inner & ~7ull);
+	td__trap_note_caller(g, pc, g->inner_fp);
 	td__gate_set(g, TD__GATE_OUTSIDE);
 	td__gate_leave(g);
 }
 
-static inline void check_stack(struct td__gate *g, void *pc, void **fp)
+static _Noreturn void lost_stack(struct td__gate *g)
 {
-	if (__builtin_expect((uintptr_t)fp >= g->stack_least, 1))
-		return;
-	td__trap_report_stack(g, (uintptr_t)fp);
-	end_call(g, pc, fp);
+	td__trap_report_lost_stack(g);
+	end_call(g);
 }
 
 static struct td__context *serve_context(void)
@@ -67,24 +67,27 @@ static struct td__context *serve_context(void)
 }
 
 #define UNWRAP(...) __VA_OPT__(, ) __VA_ARGS__
-#define SERVE(name, params, args, ...)                                                        \
-	static int serve_##name params                                                        \
-	{                                                                                     \
-		struct td__gate *g = td__gate_current;                                        \
-		int err;                                                                      \
-                                                                                              \
-		td__gate_set(g, TD__GATE_SERVICE);                                            \
-		check_stack(g, __builtin_return_address(0), __builtin_frame_address(0));      \
-		err = td__svc_do_##name(g->call UNWRAP args);                                 \
-		if (__builtin_expect(__atomic_load_n(&g->call->doomed, __ATOMIC_RELAXED), 0)) \
-			end_call(g, __builtin_return_address(0), __builtin_frame_address(0)); \
-		td__gate_set(g, TD__GATE_MODULE);                                             \
-		return err;                                                                   \
-	}
+/* The kernel's part of a call stands on the kernel's stack: the module comes by td__gate_serve, which every import is a door to. */
+#define SERVE(name, params, args, ...)                                                                                        \
+	static __attribute__((used, noinline)) int serve_##name params                                                        \
+	{                                                                                                                     \
+		struct td__gate *g = td__gate_current;                                                                        \
+		int err;                                                                                                      \
+                                                                                                                              \
+		if (__builtin_expect(!td__within(g->stack, g->inner), 0))                                                     \
+			lost_stack(g);                                                                                        \
+		err = td__svc_do_##name(g->call UNWRAP args);                                                                 \
+		if (__builtin_expect(__atomic_load_n(&g->call->doomed, __ATOMIC_RELAXED), 0))                                 \
+			end_call(g);                                                                                          \
+		return err;                                                                                                   \
+	}                                                                                                                     \
+	void door_##name(void);                                                                                               \
+	__asm__(".pushsection .text\n\t.p2align 4\n\t.type door_" #name ", @function\ndoor_" #name ":\n\t"                    \
+		"lea serve_" #name "(%rip), %rax\n\tjmp td__gate_serve\n\t.size door_" #name ", . - door_" #name "\n.popsection");
 TD__SERVICES_TYPED(SERVE)
 
-#define IMPORT(name) { "td__svc_" #name, (void *)serve_##name },
-static const struct td__import imports[] = { TD__SERVICES(IMPORT) IMPORT(context) };
+#define IMPORT(name) { "td__svc_" #name, (void *)door_##name },
+static const struct td__import imports[] = { TD__SERVICES(IMPORT) { "td__svc_context", (void *)serve_context } };
 
 /* ---- The same for straight calls, which are in no gate */
 
@@ -114,9 +117,9 @@ static int none_available(char *why, size_t size)
 	return 0;
 }
 
-static void *reserve(size_t size)
+static void *reserve(size_t size, int protection)
 {
-	void *p = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(0, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? 0 : p;
 }
@@ -194,6 +197,7 @@ static void place_slots(struct none *n, struct td__domain *d)
 		n->gates[i].floating = td__gate_floating();
 		n->gates[i].recover = td__gate_recover;
 		n->gates[i].guard = GUARD;
+		n->gates[i].stack = range((char *)n->stacks + (size_t)i * STACK + GUARD, STACK - GUARD);
 		d->slots[i].frame = (void *)(p + CONTEXT);
 		d->slots[i].window = p + CONTEXT + TD_FRAME_SIZE;
 		d->slots[i].window_at = TD_FRAME_SIZE;
@@ -209,6 +213,8 @@ static void release(struct none *n)
 		munmap(n->heap, n->heap_size);
 	if (n->calls)
 		munmap(n->calls, (size_t)TD__SLOTS * SLOT);
+	if (n->stacks)
+		munmap(n->stacks, STACKS);
 	free(n);
 }
 
@@ -225,9 +231,10 @@ static int none_start(struct td__domain *d, char *why, size_t size)
 		return -ENOMEM;
 	memset(n, 0, sizeof(*n));
 	n->heap_size = (d->level.memory + 4095) & ~4095ull;
-	n->heap = n->heap_size ? reserve(n->heap_size) : 0;
-	n->calls = reserve((size_t)TD__SLOTS * SLOT);
-	err = (n->heap_size && !n->heap) || !n->calls ? -ENOMEM : 0;
+	n->heap = n->heap_size ? reserve(n->heap_size, PROT_READ | PROT_WRITE) : 0;
+	n->calls = reserve((size_t)TD__SLOTS * SLOT, PROT_READ | PROT_WRITE);
+	n->stacks = reserve(STACKS, PROT_NONE);
+	err = (n->heap_size && !n->heap) || !n->calls || !n->stacks ? -ENOMEM : 0;
 	if (!err && d->level.trap)
 		err = td__trap_install(why, size);
 	if (!err)
@@ -261,15 +268,26 @@ static void fill_hello(const struct none *n, struct td_frame *f)
 	((struct td_frame_hello *)f)->heap_size = n->heap_size;
 }
 
+/* When a slot is used for the first time. */
+static int open_stack(struct td__gate *g)
+{
+	if (g->top)
+		return 0;
+	if (mprotect((void *)g->stack.start, STACK - GUARD, PROT_READ | PROT_WRITE))
+		return -errno;
+	g->top = g->stack.end;
+	return 0;
+}
+
 static __attribute__((noinline)) int come_in(const struct none *n, struct td__gate *g, struct td__call *c)
 {
-	if (td__gate_visit(g, c, c->domain->level.trap, STACK_FOR_SERVICES)) {
+	if (open_stack(g) || td__gate_visit(g, c, c->domain->level.trap, 0)) {
 		td__trap_report_attach(c);
 		return TD__FAULTED;
 	}
 	if (c->op == TD_OP_HELLO)
 		fill_hello(n, c->frame);
-	return td__gate_enter(c->frame, 0, g, n->enter);
+	return td__gate_enter_on(c->frame, 0, g, n->enter);
 }
 
 static int none_enter(struct td__call *c)
@@ -279,7 +297,7 @@ static int none_enter(struct td__call *c)
 
 	if (__builtin_expect(!td__gate_knows(g, c) || !td__context_ready(g->context, c->frame) || !n->by_op[c->op], 0))
 		return come_in(n, g, c);
-	return td__gate_enter(n->ops, c->frame, g, n->by_op[c->op]);
+	return td__gate_enter_on(n->ops, c->frame, g, n->by_op[c->op]);
 }
 
 static void none_interrupt(struct td__domain *d, struct td__call *c)

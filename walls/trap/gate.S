@@ -3,6 +3,8 @@
  * The gate of the walls that cross by a plain call.
  *
  *   int td__gate_enter(first, second, gate, function)   saves what the ABI lets a callee rely on, calls
+ *   td__gate_enter_on(first, second, gate, function)    the same, on a stack of the module's own
+ *   td__gate_serve                                      from there into a service, and back
  *   td__gate_leave(gate)                                comes back from anywhere above
  *   td__gate_recover                                    the same; where a handler makes a thread go on
  *
@@ -12,17 +14,15 @@
 #include "trap.h"
 
 	.text
-	.globl td__gate_enter, td__gate_leave, td__gate_recover, td__gate_out
-	.hidden td__gate_enter, td__gate_leave, td__gate_recover, td__gate_out
+	.globl td__gate_enter, td__gate_enter_on, td__gate_serve, td__gate_leave, td__gate_recover, td__gate_out
+	.hidden td__gate_enter, td__gate_enter_on, td__gate_serve, td__gate_leave, td__gate_recover, td__gate_out
 
 	.macro current reg
 	mov	td__gate_current@gottpoff(%rip), \reg
 	.endm
 
-	.type td__gate_enter, @function
-	.p2align 6
-td__gate_enter:
-	.cfi_startproc
+/* Save what the ABI lets a callee rely on, and go inside; the gate is in rbx, and what is to be called in rcx. */
+	.macro go_in
 	push	%rbp
 	.cfi_def_cfa_offset 16
 	.cfi_offset %rbp, -16
@@ -46,6 +46,23 @@ td__gate_enter:
 	mov	%rdx, TD__GATE_OUTER(%rbx)
 	mov	%rbx, %fs:(%rax)
 	movl	$TD__GATE_MODULE, TD__GATE_STATE(%rbx)
+	.endm
+
+	.macro restore
+	pop	%rdi
+	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%rbx
+	pop	%rbp
+	.endm
+
+	.type td__gate_enter, @function
+	.p2align 6
+td__gate_enter:
+	.cfi_startproc
+	go_in
 	call	*%rcx
 	movl	$TD__GATE_OUTSIDE, TD__GATE_STATE(%rbx)
 	mov	TD__GATE_RESULT(%rbx), %rcx
@@ -65,17 +82,50 @@ td__gate_out:
 	current	%rcx
 	mov	TD__GATE_OUTER(%rdi), %rdx
 	mov	%rdx, %fs:(%rcx)
-	pop	%rdi
-	pop	%r15
-	pop	%r14
-	pop	%r13
-	pop	%r12
-	pop	%rbx
-	pop	%rbp
+	restore
 	.cfi_def_cfa %rsp, 8
 	ret
 	.cfi_endproc
 	.size td__gate_enter, . - td__gate_enter
+
+/* Nothing that lies on the module's stack is believed afterwards. */
+	.type td__gate_enter_on, @function
+	.p2align 6
+td__gate_enter_on:
+	.cfi_startproc
+	go_in
+	mov	TD__GATE_TOP(%rbx), %rsp
+	call	*%rcx
+	current	%rcx
+	mov	%fs:(%rcx), %rdi
+	mov	TD__GATE_SP(%rdi), %rsp
+	movl	$TD__GATE_OUTSIDE, TD__GATE_STATE(%rdi)
+	mov	TD__GATE_RESULT(%rdi), %rdx
+	mov	TD__GATE_OUTER(%rdi), %r8
+	mov	%eax, (%rdx)
+	mov	%r8, %fs:(%rcx)
+	xor	%eax, %eax
+	restore
+	ret
+	.cfi_endproc
+	.size td__gate_enter_on, . - td__gate_enter_on
+
+/* The module calls the service rax, with up to six arguments: it runs on the kernel's stack, below the gate's frame. */
+	.type td__gate_serve, @function
+	.p2align 5
+td__gate_serve:
+	current	%r10
+	mov	%fs:(%r10), %r10
+	mov	%rsp, TD__GATE_INNER(%r10)
+	mov	%rbp, TD__GATE_INNER_FP(%r10)
+	mov	TD__GATE_SP(%r10), %rsp
+	movl	$TD__GATE_SERVICE, TD__GATE_STATE(%r10)
+	call	*%rax
+	mov	(%rsp), %r10
+	movl	$TD__GATE_MODULE, TD__GATE_STATE(%r10)
+	mov	TD__GATE_INNER(%r10), %rsp
+	ret
+	.size td__gate_serve, . - td__gate_serve
 
 	.type td__gate_leave, @function
 	.p2align 4

@@ -159,6 +159,10 @@ static void put_lay(const struct td__gate *g, const struct td__signal *s)
 		what = "the guard page of the stack";
 	else if (td__within(p->calls, s->address))
 		what = "frames and windows";
+	else if (g->top && td__within(g->stack, s->address))
+		what = "the stack";
+	else if (g->top && s->address - g->stack.end < g->guard)
+		what = "the guard page above the stack";
 	else if (s->address - p->sandbox.start < NULL_REGION)
 		what = "nothing: a null pointer";
 	else if (td__within(p->sandbox, s->address) && (s->address - p->sandbox.start) >> 32)
@@ -278,7 +282,19 @@ void td__trap_report_stack(const struct td__gate *g, uintptr_t sp)
 void td__trap_report_attach(struct td__call *c)
 {
 	c->fault.kind = TD_FAULT_START;
-	put(c->fault.detail, sizeof(c->fault.detail), "no memory for this thread's signals");
+	put(c->fault.detail, sizeof(c->fault.detail), "no memory for a stack, or for this thread's signals");
+}
+
+void td__trap_report_lost_stack(const struct td__gate *g)
+{
+	struct td_fault *f = &g->call->fault;
+
+	f->kind = TD_FAULT_STACK;
+	f->address = g->inner;
+	f->write = TD_FAULT_STORE;
+	put(f->lay, sizeof(f->lay), "no place of the stack");
+	put(f->detail, sizeof(f->detail), "a service was called with a stack pointer that is none");
+	put_place(g, 0, 0, g->inner_fp);
 }
 
 /* A service was called, and `pc` is where it returns to. */

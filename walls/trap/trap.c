@@ -381,8 +381,10 @@ int td__gate_visit(struct td__gate *g, struct td__call *c, int trap, uint32_t ro
 		return err;
 	if (trap) {
 		g->floating = td__gate_floating();
-		g->stack = td__thread_self.stack;
-		g->stack_least = g->stack.start + room;
+		if (room) {
+			g->stack = td__thread_self.stack;
+			g->stack_least = g->stack.start + room;
+		}
 		__atomic_store_n(&g->thread, td__thread_self.number, __ATOMIC_RELAXED);
 	}
 	g->visitor = td__thread_self.visitor;

@@ -30,6 +30,7 @@
 #define TD__GATE_BACK	  32
 #define TD__GATE_OUTER	  40
 #define TD__GATE_RESULT	  48
+#define TD__GATE_TOP	  56
 
 #define TD__GATE_OUTSIDE 0
 #define TD__GATE_MODULE	 1
@@ -70,12 +71,13 @@ struct td__gate {
 	uint32_t floating; /* MXCSR of the thread; it never changes, so no entry saves it */
 	uint32_t state;    /* TD__GATE_* */
 
-	/* With keys: the module's stack and frame pointers during a service, and the stub back in. */
+	/* Of a module on a stack of its own: its stack and frame pointers during a service; with keys, the stub back in. */
 	uint64_t inner, inner_fp;
 	const void *back;
 
 	struct td__gate *outer; /* what the thread was inside of before */
 	int32_t *result;        /* where what the module returns goes: the kernel's */
+	uint64_t top;           /* of the stack that td__gate_enter_on() changes to */
 
 	void (*recover)(void);  /* where a handler makes the thread go on */
 	uint64_t visitor;       /* who came last, as td__thread_self has it */
@@ -96,6 +98,7 @@ _Static_assert(__builtin_offsetof(struct td__gate, inner_fp) == TD__GATE_INNER_F
 _Static_assert(__builtin_offsetof(struct td__gate, back) == TD__GATE_BACK, "gate");
 _Static_assert(__builtin_offsetof(struct td__gate, outer) == TD__GATE_OUTER, "gate");
 _Static_assert(__builtin_offsetof(struct td__gate, result) == TD__GATE_RESULT, "gate");
+_Static_assert(__builtin_offsetof(struct td__gate, top) == TD__GATE_TOP, "gate");
 _Static_assert(TD__RETURNED == 0 && TD__FAULTED == 1, "outcomes of gates");
 
 /* What this thread is inside of; 0: nothing. */
@@ -107,6 +110,8 @@ extern __thread struct td__gate *td__gate_current __attribute__((tls_model("init
  */
 typedef int32_t (*td__gate_function)(const void *first, void *second);
 int td__gate_enter(const void *first, void *second, struct td__gate *g, td__gate_function function);
+int td__gate_enter_on(const void *first, void *second, struct td__gate *g, td__gate_function function);
+void td__gate_serve(void); /* with a service in rax: only from the module of td__gate_enter_on() */
 _Noreturn void td__gate_leave(struct td__gate *g);
 void td__gate_recover(void); /* where handlers lead, with rdi = gate; a label, not a function */
 
@@ -136,7 +141,7 @@ static inline int td__trap_attach(int32_t keys)
 
 /*
  * Mostly a slot is used by the same thread again, and its gate need not be told whose it is: td__gate_visit(). 0 or -errno.
- * With `trap` the thread is attached, and its stack is where the module will run; `room` bytes of that are for services.
+ * With `trap` the thread is attached, and its stack is where the module will run; `room` bytes of that are for services. 0: it has its own.
  */
 static inline int td__gate_knows(const struct td__gate *g, const struct td__call *c)
 {
@@ -188,6 +193,9 @@ void td__trap_report_time(const struct td__gate *g, const struct td__signal *s);
 
 /* A service was called with too little stack left. */
 void td__trap_report_stack(const struct td__gate *g, uintptr_t sp);
+
+/* A service was called with a stack pointer that is not on the module's own stack. */
+void td__trap_report_lost_stack(const struct td__gate *g);
 
 /* td__trap_attach() failed. */
 void td__trap_report_attach(struct td__call *c);
