@@ -106,24 +106,22 @@ static int let_in(const struct td__fs *fs)
 	return !__atomic_load_n(&fs->closed, __ATOMIC_SEQ_CST) || td__is_starter(fs);
 }
 
-/* A slot with the gate open. */
-static __attribute__((noinline)) int enter_gate(struct td__fs *fs, struct td__call **out)
+/* A slot with the gate open; 0: the mount is detached. */
+static __attribute__((noinline)) struct td__call *enter_gate(struct td__fs *fs)
 {
 	for (;;) {
 		struct td__call *c = claim(fs);
 
 		if (c && let_in(fs) && c->slot < fs->nslots) {
-			if (__atomic_load_n(&fs->state, __ATOMIC_RELAXED) != TD_STATE_DETACHED) {
-				*out = c;
-				return 0;
-			}
+			if (__atomic_load_n(&fs->state, __ATOMIC_RELAXED) != TD_STATE_DETACHED)
+				return c;
 			unclaim(c);
-			return -TD_EIO;
+			return 0;
 		}
 		if (c)
 			unclaim(c);
 		else if (__atomic_load_n(&fs->state, __ATOMIC_RELAXED) == TD_STATE_DETACHED)
-			return -TD_EIO;
+			return 0;
 		td__mutex_lock(&fs->gate_mutex);
 		__atomic_add_fetch(&fs->slot_waiters, 1, __ATOMIC_SEQ_CST);
 		td__cond_wait(&fs->gate, &fs->gate_mutex, 2);
@@ -169,6 +167,7 @@ static inline void make_zero(struct td__call *c)
 	enum { FROM = __builtin_offsetof(struct td__call, died), TO = __builtin_offsetof(struct td__call, fresh_rec) };
 	_Static_assert(FROM % sizeof(pair) == 0 && (TO - FROM) % sizeof(pair) == 0, "a call's beginning");
 
+#pragma GCC unroll 16
 	for (uint32_t at = FROM; at < TO; at += sizeof(pair)) {
 		*(pair *)((char *)c + at) = (pair){ 0 };
 		__asm__ volatile("" : : : "memory");
@@ -178,10 +177,11 @@ static inline void make_zero(struct td__call *c)
 int td__call_begin(struct td__fs *fs, uint32_t op, td__attempts *tries, struct td__call **out)
 {
 	struct td__call *c = enter_again(fs);
-	int err = c ? 0 : enter_gate(fs, &c);
 
-	if (err)
-		return err;
+	if (!c)
+		c = enter_gate(fs);
+	if (!c)
+		return -TD_EIO;
 	if (c->id != fs->domain->id)
 		come_to(c, fs->domain);
 	__atomic_store_n(&c->op, op, __ATOMIC_RELAXED);
