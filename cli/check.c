@@ -190,8 +190,13 @@ static int check(struct checked *c, int repair)
 		snprintf(c->why, sizeof(c->why), "the module %s cannot check its file system", c->module);
 	else if (err == -ENOMEM)
 		snprintf(c->why, sizeof(c->why), "the module needs more memory than its level gives it: --level isolated,memory=4G");
+	else if (err == -E2BIG)
+		snprintf(c->why, sizeof(c->why), "more than %d problems, of which these are the first", TD_CHECK_PROBLEMS);
+	else if (err == -ETIMEDOUT)
+		snprintf(c->why, sizeof(c->why), "the module does not come to an end");
 	else if (err)
 		snprintf(c->why, sizeof(c->why), "the module failed while it looked: %s", strerror(-err));
+	c->damaged |= err == -E2BIG;
 	if (!err && repair) {
 		err = td_unmount(c->fs);
 		c->fs = NULL;

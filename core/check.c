@@ -2,17 +2,20 @@
 /*
  * Looking for what is wrong in a file system. The module knows its format and looks, a part at a time; what it has learnt is in its
  * memory, so if it is started again in between, it begins anew, once. The kernel knows which files without a name are its own.
+ *
+ * A module that never ends is ended: by the limit of each call, and by what all of them may take, which grows with the device.
  */
 #include "commit.h"
 #include "fs.h"
 
-enum { BEGINNINGS = 2 };
+enum { BEGINNINGS = 2, FIRST_S = 600, BLOCK_MS = 10, FIRST_CALLS = 4096 };
 
 struct check {
 	struct td__fs *fs;
 	const struct td_checker *to;
 	uint64_t *known, nknown, known_room; /* files without a name that the kernel frees */
 	uint64_t *lost, nlost, lost_room;    /* those that nobody would */
+	uint64_t told, calls, until;         /* problems; ns: td__port_monotonic() */
 };
 
 static int is_known(const struct check *k, uint64_t fid)
@@ -23,7 +26,7 @@ static int is_known(const struct check *k, uint64_t fid)
 	return 0;
 }
 
-static void tell(const struct check *k, const struct td_problem *p, const void *bytes)
+static void tell(struct check *k, const struct td_problem *p, const void *bytes)
 {
 	char text[TD_PROBLEM_TEXT + 1];
 
@@ -31,6 +34,7 @@ static void tell(const struct check *k, const struct td_problem *p, const void *
 	for (uint32_t i = 0; i < p->len; i++)
 		text[i] = text[i] ? text[i] : '?';
 	text[p->len] = 0;
+	k->told++;
 	k->to->problem(k->to->arg, p, text);
 }
 
@@ -41,6 +45,8 @@ static int take_one(struct check *k, struct td_problem *p, const void *text, int
 
 	if (p->flags & TD_PROBLEM_NAMELESS && is_known(k, p->fid))
 		return 0;
+	if (k->told == TD_CHECK_PROBLEMS)
+		return -TD_E2BIG;
 	if (p->flags & TD_PROBLEM_NAMELESS && repair) {
 		err = td__fids_add(&k->lost, &k->nlost, &k->lost_room, p->fid);
 		p->flags |= TD_PROBLEM_REPAIRED;
@@ -71,14 +77,31 @@ static int take(struct check *k, const struct td_out *out, int repair)
 	return err;
 }
 
+static int is_too_long(struct check *k)
+{
+	return ++k->calls > FIRST_CALLS + k->fs->device->blocks || td__port_monotonic() > k->until;
+}
+
+/* Each part is an operation by itself, so that blocks can be evicted in between. */
+static int one_part(struct check *k, uint64_t part, int repair, uint64_t *next, struct td_out *out)
+{
+	int err = is_too_long(k) ? -TD_ETIMEDOUT : td__operation_begin(k->fs, 0);
+
+	if (err)
+		return err;
+	out->used = 0;
+	err = td__fs_check(k->fs, part, (uint32_t)repair, next, out);
+	td__operation_end(k->fs);
+	return err;
+}
+
 static int all_parts(struct check *k, int repair, struct td_out *out)
 {
 	uint64_t part = 0, next;
 	int err;
 
 	do {
-		out->used = 0;
-		err = td__fs_check(k->fs, part, (uint32_t)repair, &next, out);
+		err = one_part(k, part, repair, &next, out);
 		if (!err)
 			err = take(k, out, repair);
 		if (!err && next && next <= part)
@@ -108,17 +131,21 @@ int td_check(struct td__fs *fs, int repair, const struct td_checker *to)
 	struct td_out out = { td__port_alloc(TD_WINDOW), TD_WINDOW, 0 };
 	int err = out.data ? 0 : -TD_ENOMEM;
 
-	if (!err && fs->device->log) {
+	if (!err) {
+		td__orphans_retry(fs, ~0ull);
 		td__graves_empty(fs);
+	}
+	if (!err && fs->device->log) {
 		td__ahead_trim_all(fs);
 		err = td__vnodes_update(fs);
 	}
 	if (!err)
 		err = td__orphans(fs, &k.known, &k.nknown, &k.known_room);
+	k.until = td__port_monotonic() + FIRST_S * 1000000000ull + fs->device->blocks * BLOCK_MS * 1000000ull;
 	for (int i = 0; !err && i < BEGINNINGS; i++) {
 		if (i)
 			to->again(to->arg);
-		k.nlost = 0;
+		k.nlost = k.told = 0;
 		err = all_parts(&k, repair, &out);
 		if (err != -TD_ESTALE)
 			break;

@@ -99,18 +99,6 @@ int td__fids_add(uint64_t **list, uint64_t *n, uint64_t *room, uint64_t fid)
 	return 0;
 }
 
-void td__orphan_pending(struct td__fs *fs, uint64_t fid)
-{
-	struct td__gate *g;
-
-	if (!fs->device->log)
-		return;
-	g = fs->device->gate;
-	td__mutex_lock(&g->mutex);
-	td__fids_add(&g->pending, &g->npending, &g->room, fid); /* without memory it keeps its blocks */
-	td__mutex_unlock(&g->mutex);
-}
-
 void td__orphans_free(struct td__fs *fs)
 {
 	const struct td__log *log = fs->device->log;
@@ -129,11 +117,10 @@ void td__orphans_free(struct td__fs *fs)
 int td__orphans(struct td__fs *fs, uint64_t **list, uint64_t *n, uint64_t *room)
 {
 	const struct td__device *dev = fs->device;
-	const struct td__gate *g = dev->gate;
 	int err = 0;
 
-	for (uint64_t i = 0; g && i < g->npending && !err; i++)
-		err = td__fids_add(list, n, room, g->pending[i]);
+	for (uint64_t i = 0; i < fs->npending && !err; i++)
+		err = td__fids_add(list, n, room, fs->pending[i]);
 	for (uint64_t i = 0; i < dev->norphans && !err; i++)
 		err = td__fids_add(list, n, room, dev->orphans[i]);
 	for (uint32_t i = 0; i < TD__STRIPES && !err; i++) {
@@ -373,8 +360,6 @@ void td__commits_fini(struct td__fs *fs)
 	if (!g)
 		return;
 	fs->device->gate = 0;
-	if (g->room)
-		td__port_free(g->pending, g->room * sizeof(*g->pending));
 	td__mutex_fini(&g->mutex);
 	td__cond_fini(&g->cond);
 	td__port_free(g, sizeof(*g));

@@ -30,8 +30,6 @@ struct td__gate {
 	uint64_t begun, done;    /* commits: number of the last snapshot, and of the last that is over */
 	uint64_t good;           /* the last one that is on the disk */
 	int err;                 /* of the last one */
-	uint64_t *pending;       /* fids without a name that could not be freed */
-	uint64_t npending, room;
 };
 
 /* `changes`: it may leave something to be written. Then it may fail, as long as nothing can be written: -TD_EIO or -TD_ENOSPC. */
@@ -57,7 +55,5 @@ void td__orphans_free(struct td__fs *fs);
 /* All of them: still in use, not freed as yet, or of an image that is only read. The list is the caller's. 0 or -TD_ENOMEM. */
 int td__orphans(struct td__fs *fs, uint64_t **list, uint64_t *n, uint64_t *room);
 int td__fids_add(uint64_t **list, uint64_t *n, uint64_t *room, uint64_t fid);
-/* It could not be freed: the next mount tries again. */
-void td__orphan_pending(struct td__fs *fs, uint64_t fid);
 
 #endif

@@ -407,6 +407,11 @@ int td_set_level(struct td__fs *fs, const struct td_level *level, uint64_t *paus
 
 	td__operation_begin(fs, 0);
 	err = td__domain_replace(fs, 0, level, 0, why, size);
+	if (!err) {
+		td__orphans_retry(fs, ~0ull);
+		if (!fs->dear)
+			td__graves_empty(fs);
+	}
 	td__operation_end(fs);
 
 	if (pause_ns)

@@ -196,6 +196,10 @@ struct td__fs {
 	uint32_t drops_room;
 	struct td__ahead ahead;
 	struct td__grave graves[TD__GRAVES];
+	struct td__mutex pending_mutex;
+	uint64_t *pending; /* fids without a name that could not be freed */
+	uint64_t npending, pending_room;
+	uint64_t pending_tried; /* td__port_monotonic(), when one was tried again */
 
 	struct td__mutex faults_mutex;
 	struct td_fault *faults; /* ring of TD_FAULTS_KEPT */
@@ -386,6 +390,10 @@ void td__vnode_show(const struct td__vnode *v, struct td_vnode *out);
 void td__grave_put(struct td__vnode *v);
 /* Now. 1: there were some. No lock is held. */
 int td__graves_empty(struct td__fs *fs);
+/* The module could not free this one. It is tried again later, of an image also by the next mount. */
+void td__orphan_pending(struct td__fs *fs, uint64_t fid);
+/* Now, for so many at most. Nobody's lock is held, as for td__graves_empty(). */
+void td__orphans_retry(struct td__fs *fs, uint64_t most);
 
 /* ---- file.c: set the size. The exclusive lock is held. */
 

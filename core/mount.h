@@ -55,8 +55,10 @@ struct td_checker {
 /*
  * Have the module look for what is wrong in its file system, and repair what can be repaired without losing anything, if so asked. Nobody uses
  * the mount meanwhile; after a repair it is to be unmounted. 0: it has looked at everything, whatever it found. EOPNOTSUPP where the
- * module cannot check; ENOMEM where its level gives it too little memory; EIO.
+ * module cannot check; ENOMEM where its level gives it too little memory; EIO; E2BIG after TD_CHECK_PROBLEMS problems, when there are more;
+ * ETIMEDOUT if it does not come to an end: in ten minutes and 10 ms for each block, or in as many parts as there are blocks.
  */
+enum { TD_CHECK_PROBLEMS = 65536 };
 int td_check(struct td__fs *fs, int repair, const struct td_checker *to);
 
 /* Look for deadlocks of the module now, whatever the level says about when, and end them as it says. Returns how many there were. */

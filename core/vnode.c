@@ -710,6 +710,7 @@ int td__vnodes_init(struct td__fs *fs)
 	td__mutex_init(&fs->drops_mutex);
 	for (uint32_t i = 0; i < TD__GRAVES; i++)
 		td__mutex_init(&fs->graves[i].mutex);
+	td__mutex_init(&fs->pending_mutex);
 	for (uint32_t i = 0; i < TD__STRIPES; i++) {
 		struct td__stripe *s = &fs->stripes[i];
 
@@ -738,6 +739,9 @@ void td__vnodes_fini(struct td__fs *fs)
 	}
 	for (uint32_t i = 0; i < TD__GRAVES; i++)
 		td__mutex_fini(&fs->graves[i].mutex);
+	td__mutex_fini(&fs->pending_mutex);
+	if (fs->pending_room)
+		td__port_free(fs->pending, fs->pending_room * sizeof(*fs->pending));
 	if (fs->drops_room)
 		td__port_free(fs->drops, fs->drops_room * sizeof(*fs->drops));
 	if (fs->chunks)

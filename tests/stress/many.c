@@ -197,6 +197,7 @@ static void end(void)
 		const char *wrong;
 
 		look(m);
+		td__orphans_retry(m->fs, ~0ull);
 		td__graves_empty(m->fs);
 		must(m, "sync", td_volume_sync(m->task.volume), 0);
 		wrong = smfs_sound_used(td__device_at(dev, 0), dev->blocks - 1, 0, 0);

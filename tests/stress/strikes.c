@@ -10,7 +10,7 @@ static struct strike {
 	struct td__fs *_Atomic fs;
 	atomic_uint pending, mounts; /* `mounts`: that are still to fail */
 } strikes[STRIKES_MOST];
-static atomic_ulong noted, in_recovery, unfreed;
+static atomic_ulong noted, in_recovery;
 
 static struct plant_plan *plan_of(struct td__fs *fs)
 {
@@ -45,8 +45,6 @@ void __wrap_td__fault_note(struct td__fs *fs, struct td_fault *f)
 
 	__real_td__fault_note(fs, f);
 	atomic_fetch_add(starting ? &in_recovery : &noted, 1);
-	if (f->op == TD_OP_inactive && f->attempt > 1)
-		atomic_fetch_add(&unfreed, 1);
 	if (!starting)
 		atomic_store(&s->pending, 0);
 	else if (atomic_load(&s->mounts) && atomic_fetch_sub(&s->mounts, 1) == 1)
@@ -101,9 +99,4 @@ uint64_t strikes_noted(void)
 uint64_t strikes_in_recovery(void)
 {
 	return in_recovery;
-}
-
-uint64_t strikes_unfreed(void)
-{
-	return unfreed;
 }

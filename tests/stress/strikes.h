@@ -24,7 +24,5 @@ int strikes_pending(struct td__fs *fs);
 /* Faults noted so far, in all mounts. And of these, while a domain was started. */
 uint64_t strikes_noted(void);
 uint64_t strikes_in_recovery(void);
-/* Files whose freeing was hit twice: in memory they keep their blocks, for nobody asks again (CAVEATS.md). */
-uint64_t strikes_unfreed(void);
 
 #endif

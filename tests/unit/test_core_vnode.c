@@ -21,6 +21,26 @@ static int inactive(struct td__call *c)
 	return 0;
 }
 
+static uint32_t failing; /* so often it cannot */
+
+static int inactive_fails(struct td__call *c)
+{
+	if (!failing)
+		return inactive(c);
+	failing--;
+	return -TD_EIO;
+}
+
+static int nameless(struct td__call *c)
+{
+	struct td_frame_getvnode *f = (void *)c->frame;
+	struct td_vnode *v = td__at(f, f->v_at);
+
+	v->type = f->fid == 1 ? TD_DIR : TD_REG;
+	v->nlink = f->fid == 1;
+	return 0;
+}
+
 static int setup(void **state)
 {
 	memset(fake_ops, 0, sizeof(fake_ops));
@@ -59,6 +79,38 @@ static void test_handles(void **state)
 	td_forget(fs, h, 1);
 	assert_int_equal(td__vnode_by_fid(fs, 2000, &v), -TD_ESTALE);
 	assert_int_equal(td__vnode_by_fid(fs, 0, &v), -TD_EIO);
+}
+
+static void lose(struct td__fs *fs, uint64_t fid)
+{
+	struct td__vnode *v;
+
+	assert_int_equal(td__vnode_by_fid(fs, fid, &v), 0);
+	failing = 1;
+	td__vnode_put(v, 1);
+}
+
+/* What could not be freed is tried again: by who asks how full it is, now and then, and when the level changes. */
+static void test_freed_later(void **state)
+{
+	struct td__fs *fs = *state;
+	struct td_fsinfo info;
+	char why[100];
+
+	fake_ops[TD_OP_inactive] = inactive_fails;
+	fake_ops[TD_OP_getvnode] = nameless;
+	lose(fs, 7);
+	assert_int_equal(freed, 0);
+	assert_int_equal(td_statfs(fs, &info), 0);
+	assert_int_equal(freed, 1);
+	lose(fs, 8);
+	lose(fs, 9);
+	assert_int_equal(td_statfs(fs, &info), 0);
+	assert_int_equal(freed, 1); /* too soon */
+	assert_int_equal(td_set_level(fs, &fs->domain->level, 0, why, sizeof(why)), 0);
+	assert_int_equal(freed, 3);
+	assert_int_equal(td_statfs(fs, &info), 0);
+	assert_int_equal(freed, 3);
 }
 
 static void test_bad_handles(void **state)
@@ -285,6 +337,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_handles, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_freed_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_handles, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_generations, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_load, setup, teardown),
