@@ -17,6 +17,7 @@
  *   deadlock  one check of the wait-for graph, with nobody waiting     (any)
  *   hash, checksum, search    loops that do real work                  (work)
  *   release                   a path with a hook that SMFS leaves out  (any)
+ *   nothing_shared            a loop over memory of the thread's own: what two threads can do at most  (a file system that can be written)
  *   lookup, create_unlink, warm_read, warm_write, copy64k              (a file system that can be written)
  */
 #include <errno.h>
@@ -186,6 +187,15 @@ static void deadlock(struct job *j, uint64_t n)
 		td__locks_check(j->v->fs, TD_RESOLVE_ABORT);
 }
 
+static void nothing_shared(struct job *j, uint64_t n)
+{
+	volatile uint8_t *sum = &j->p->buf[0];
+
+	for (uint64_t i = 0; i < n; i++)
+		for (uint32_t at = 1; at < CALL; at += 8)
+			*sum ^= j->p->buf[at];
+}
+
 static void lookup(struct job *j, uint64_t n)
 {
 	uint64_t fid;
@@ -255,7 +265,8 @@ static const struct what {
 } all[] = {
 	{ "null", null_gate, 0 },	{ "bare", bare_sandbox, 0 },	{ "service", services, 0 },	{ "call", whole_call, 0 },
 	{ "deadlock", deadlock, 0 },	{ "hash", hash, 0 },		{ "checksum", checksum, 0 },
-	{ "search", search, 0 },	{ "lookup", lookup, 1 },	{ "create_unlink", create_unlink, 1 },
+	{ "search", search, 0 },	{ "nothing_shared", nothing_shared, 1 },
+	{ "lookup", lookup, 1 },	{ "create_unlink", create_unlink, 1 },
 	{ "release", release, 0 },	{ "warm_read", warm_read, 1 },	{ "warm_write", warm_write, 1 }, { "copy64k", copy64k, 1 },
 };
 

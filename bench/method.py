@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 BATCH_NS = 5e5  # shorter than the time slices that others get meanwhile
+BATCH_THREADS_NS = 4e6  # of several threads: Linux takes its time to put each on a core of its own
 WARM_UP = 2  # rounds that do not count
 
 
@@ -73,19 +74,20 @@ class Worker:
 
 
 class Operation:
-    """An arm: one operation on one volume of a worker, in batches of about BATCH_NS."""
+    """An arm: one operation on one volume of a worker, in batches of some time."""
 
     def __init__(self, worker, volume, what, threads=1):
         self.worker, self.volume, self.what, self.threads, self.count = worker, volume, what, threads, 0
+        self.batch = BATCH_NS if threads == 1 else BATCH_THREADS_NS
 
     def calibrate(self):
         count = 1
         while True:
             ns = min(self.run(count) for _ in range(3))
-            if ns * count > BATCH_NS / 4 or count > 1 << 24:
+            if ns * count > self.batch / 4 or count > 1 << 24:
                 break
             count *= 4
-        self.count = max(1, int(BATCH_NS / ns))
+        self.count = max(1, int(self.batch / ns))
 
     def run(self, count):
         return self.worker.ask(f"run {self.volume} {self.what} {count} {self.threads}")["ns"]

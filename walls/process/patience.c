@@ -161,7 +161,7 @@ static __attribute__((noinline)) uint32_t try(const struct td__process *p, struc
 /* The owner crosses again. 0: it is the others' turn. */
 static int go_on(const struct td__patience *w)
 {
-	uint32_t n = pairs[w->pair].crossings + 1;
+	uint32_t n = __atomic_load_n(&pairs[w->pair].crossings, __ATOMIC_RELAXED) + 1;
 
 	__atomic_store_n(&pairs[w->pair].crossings, n, __ATOMIC_RELAXED);
 	return n < SLICE || !__atomic_load_n(&queue.waiting, __ATOMIC_RELAXED);
