@@ -413,6 +413,18 @@ static void open_module(struct campaign *c)
 		fail(1, "%s %s", c->path, why);
 }
 
+/* Also where fail() ends the program. Trials are forks of this process and leave it alone. */
+static struct {
+	const char *path;
+	pid_t owner;
+} to_remove;
+
+static void remove_folder(void)
+{
+	if (to_remove.owner == getpid())
+		rmdir(to_remove.path);
+}
+
 static void prepare(struct campaign *c)
 {
 	const char *shm = access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm";
@@ -420,6 +432,9 @@ static void prepare(struct campaign *c)
 	snprintf(c->folder, sizeof(c->folder), "%s/tadan-lab-XXXXXX", shm);
 	if (!mkdtemp(c->folder))
 		fail(1, "no folder can be made in %s: %s", shm, strerror(errno));
+	to_remove.path = c->folder;
+	to_remove.owner = getpid();
+	atexit(remove_folder);
 	c->results = mmap(0, JOBS_MAX * sizeof(*c->results), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (c->results == MAP_FAILED)
 		fail(1, "not enough memory");
@@ -471,6 +486,5 @@ int main(int argc, char **argv)
 		(c.o.json ? lab_report_json : lab_report_text)(&c.report, c.rows, &c.sum, stdout);
 		status = c.sum.lost != 0;
 	}
-	rmdir(c.folder);
 	return status;
 }

@@ -20,7 +20,7 @@
 	act(shared_record, seek) act(buf_left, seek) act(lock_left, seek) act(too_many, seek) act(too_much_undo, seek)               \
 	act(reference_left, seek) act(memory_left, seek) act(no_lock, seek)                                                          \
 	/* Deadlock, liveness */                                                                                                     \
-	act(deadlock, seek) act(endless, seek) act(endless_services, seek)
+	act(deadlock, seek) act(endless, seek) act(endless_services, seek) act(slow, seek)
 
 #define REPORT_NUMBER(name, op) ACT_##name,
 enum { ACT_NONE = 1, REPORT_ACTS(REPORT_NUMBER) ACTS };

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <time.h>
 
 #include <fs_gateway.h>
 #include "../../cli/report.h"
@@ -95,13 +95,14 @@ struct other {
 	pthread_t thread;
 	struct td__vnode *v;
 	uint64_t off;
+	int err;
 };
 
 static void *other(void *arg)
 {
 	struct other *o = arg;
 
-	seek(o->v, o->off);
+	o->err = seek(o->v, o->off);
 	return NULL;
 }
 
@@ -354,6 +355,39 @@ static int check(const struct expected *e)
 	return has_row(report, "journal", e->act == ACT_no_lock ? "bytes written: 4 at 8 of block 16" : "*") ? 0 : -1;
 }
 
+/* ---- Of two calls one falls, and takes the domain from under the other */
+
+static int beside(void)
+{
+	const struct timespec pause = { .tv_nsec = 5000000 };
+	struct td_fault faults[TD_FAULTS_KEPT];
+	struct other slow = { .off = 0 };
+	struct td__vnode *guilty;
+	uint32_t n;
+	int err = move_to("time=60s/60s");
+
+	td_get_status(fs, &before);
+	if (err || vnode_of(ACT_slow, &slow.v) || vnode_of(ACT_null_store, &guilty))
+		return -1;
+	pthread_create(&slow.thread, NULL, other, &slow);
+	nanosleep(&pause, NULL);
+	err = seek(guilty, 0);
+	pthread_join(slow.thread, NULL);
+	n = td_get_faults(fs, before.faults, faults, TD_FAULTS_KEPT);
+	td__vnode_put(slow.v, 1);
+	td__vnode_put(guilty, 1);
+	for (uint32_t i = 0; i < n; i++)
+		if (faults[i].fid != ACT_null_store || faults[i].kind != TD_FAULT_ACCESS) {
+			snprintf(said, sizeof(said), "fault %u is of file %llu: %s", i, (unsigned long long)faults[i].fid,
+				 td_fault_names[faults[i].kind]);
+			return -1;
+		}
+	if (n == 2 && err == -EIO && !slow.err)
+		return 0;
+	snprintf(said, sizeof(said), "%u faults; %d for the call that fell, %d for the one beside it", n, err, slow.err);
+	return -1;
+}
+
 /* ---- */
 
 static int start(void)
@@ -421,6 +455,12 @@ int main(int argc, char **argv)
 			passed++;
 		else
 			failed++;
+	}
+	if (argc == 4 && beside()) {
+		printf("FAILED: a call beside one that falls at %s: %s\n", name, said);
+		failed++;
+	} else if (argc == 4) {
+		passed++;
 	}
 	td_volume_close(volume);
 	printf("%d passed, %d failed, 0 skipped\n", passed, failed);

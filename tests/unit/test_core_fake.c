@@ -93,15 +93,25 @@ struct td__fs *fake_mount(const char *level)
 	return fake_mount_on(level, 0);
 }
 
-struct td__fs *fake_mount_on(const char *level, const struct td__address *server)
+static struct td__fs *mount_on(const char *level, const struct td__address *server, struct td__disk *disk)
 {
 	struct td_mount_params p = { .module = &module, .walls = walls, .format = 1, .server = server };
 	struct td__fs *fs;
 	char why[256];
 
 	assert_int_equal(td_level_parse(level, &p.level, why, sizeof(why)), 0);
-	assert_int_equal(td__device_create(64, 4096, 0, TD_DEV_ZEROED, &p.device), 0);
+	assert_int_equal(td__device_create(64, 4096, disk, disk ? 0 : TD_DEV_ZEROED, &p.device), 0);
 	if (td_mount(&p, &fs, why, sizeof(why)))
 		fail_msg("%s", why);
 	return fs;
+}
+
+struct td__fs *fake_mount_on(const char *level, const struct td__address *server)
+{
+	return mount_on(level, server, 0);
+}
+
+struct td__fs *fake_mount_disk(const char *level, struct td__disk *disk)
+{
+	return mount_on(level, 0, disk);
 }

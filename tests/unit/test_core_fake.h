@@ -33,6 +33,9 @@ struct td__fs *fake_mount(const char *level);
 /* The same on a server; 0: none. */
 struct td__fs *fake_mount_on(const char *level, const struct td__address *server);
 
+/* The same on a disk, which belongs to the mount from now on. */
+struct td__fs *fake_mount_disk(const char *level, struct td__disk *disk);
+
 static inline struct td_name fake_name(const char *s)
 {
 	return (struct td_name){ (const uint8_t *)s, (uint32_t)strlen(s) };

@@ -5,6 +5,9 @@
  */
 #include "fs_gateway.h"
 #include "test_core_fake.h"
+#include "../../port/user/disk.h"
+
+#include <unistd.h>
 
 enum { BLOCKS = 6, BSIZE = 4096, WRITES = 40 };
 
@@ -187,6 +190,88 @@ static void test_report(void **state)
 	td_unmount(fs);
 }
 
+/* A whole block of a disk that is not in memory is overwritten: what is undone is read from the disk again. */
+static int overwrite(struct td__call *c)
+{
+	uint64_t view;
+
+	assert_int_equal(td__device_present(c->fs->device, 5), 0);
+	assert_int_equal(td__svc_do_bread(c, 0 | 1 << 8, 5, 1, &view), 0);
+	assert_int_equal(td__svc_do_buf_fill(c, 0 | 1 << 8, 7, 10, 0x77), 0);
+	assert_int_equal(td__device_at(c->fs->device, 5)[7], 0x77);
+	((struct td_frame_statfs *)c->frame)->info = c->fs->info;
+	if (outcome == 1)
+		c->fault.kind = TD_FAULT_ACCESS;
+	return outcome;
+}
+
+static void test_absent(void **state)
+{
+	static const int outcomes[] = { -TD_EIO, 1 };
+	uint8_t block[BSIZE];
+	char path[64], why[128];
+	struct td_fsinfo info;
+	struct td__disk *disk;
+	struct td__fs *fs;
+	uint64_t bytes;
+	int blank;
+
+	(void)state;
+	snprintf(path, sizeof(path), "test_core_journal-%d.img", (int)getpid());
+	assert_int_equal(td__port_disk_open(path, 64 * BSIZE, 0, &disk, &bytes, &blank, why, sizeof(why)), 0);
+	unlink(path);
+	memset(block, 0x5a, sizeof(block));
+	assert_int_equal(td__port_disk_write(disk, 5 * BSIZE, block, BSIZE), 0);
+	fake_ops[TD_OP_statfs] = overwrite;
+	fs = fake_mount_disk("guarded,restart=1000/1s", disk);
+	for (int i = 0; i < 2; i++) {
+		outcome = outcomes[i];
+		assert_int_equal(td__fs_statfs(fs, &info), -TD_EIO);
+		assert_int_equal(td__device_present(fs->device, 5), 0);
+	}
+	assert_int_equal(td__device_load(fs->device, 5, 1), 0);
+	assert_memory_equal(td__device_at(fs->device, 5), block, BSIZE);
+	td_unmount(fs);
+}
+
+/* Each unlike mistake is written down once, with its place; what is left behind gets it when the operation is traced. */
+static int careless(struct td__call *c)
+{
+	uint64_t view;
+
+	fake_place = 0x100;
+	td__svc_do_brelse(c, 5);
+	fake_place = 0x200;
+	td__svc_do_brelse(c, 6);
+	td__svc_do_brelse(c, 6);
+	fake_place = 0x300;
+	assert_int_equal(td__svc_do_bread(c, 0 | 1 << 8, 3, 0, &view), 0);
+	((struct td_frame_statfs *)c->frame)->info = c->fs->info;
+	return 0;
+}
+
+static void test_mistakes(void **state)
+{
+	struct td_fsinfo info;
+	struct td_fault m[8];
+	struct td__fs *fs;
+
+	(void)state;
+	fake_ops[TD_OP_statfs] = careless;
+	fs = fake_mount("guarded,mistakes=100");
+	assert_int_equal(td__fs_statfs(fs, &info), 0);
+	assert_int_equal(td_get_mistakes(fs, 0, m, 8), 3);
+	assert_true(m[0].pc == 0x100 && m[0].times == 1 && m[1].pc == 0x200 && m[1].times == 2);
+	assert_true(m[0].mistake == TD_MISTAKE_HANDLE && m[0].which == 5 && !strcmp(m[0].object, "buf") && m[0].op == TD_OP_statfs);
+	assert_true(m[2].mistake == TD_MISTAKE_BUF && m[2].which == 3 && m[2].pc == 0);
+	assert_int_equal(td__fs_statfs(fs, &info), 0);
+	assert_int_equal(td_get_mistakes(fs, 0, m, 8), 3);
+	assert_true(m[0].times == 2 && m[1].times == 4 && m[2].times == 2 && m[2].pc == 0x300);
+	assert_int_equal(td_get_mistakes(fs, 2, m, 8), 1);
+	assert_int_equal(td_get_faults(fs, 0, m, 8), 0);
+	td_unmount(fs);
+}
+
 /* Wrong handles and ranges are refused, counted, and change nothing; too many of them are a fault. */
 static int misuse(struct td__call *c)
 {
@@ -233,7 +318,7 @@ static void test_misuse(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_undo), cmocka_unit_test(test_counts),
-					    cmocka_unit_test(test_report), cmocka_unit_test(test_misuse) };
+					    cmocka_unit_test(test_report), cmocka_unit_test(test_absent), cmocka_unit_test(test_mistakes), cmocka_unit_test(test_misuse) };
 	const char *given = getenv("JOURNAL_SEED");
 
 	seed = given ? strtoull(given, 0, 0) : 1994;
