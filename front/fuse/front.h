@@ -34,6 +34,9 @@ struct td__fuse_patience {
 	int64_t since;		/* it looks; 0: not yet */
 };
 
+/* What to do with an answer that there is no room, and what was done: see td__fuse_process(). */
+enum { TD__FUSE_SAY, TD__FUSE_HOLD_BACK, TD__FUSE_HELD_BACK };
+
 struct td__fuse_worker {
 	struct td_fuse *front;
 	int fd;			    /* its channel; -1: the session's */
@@ -41,6 +44,7 @@ struct td__fuse_worker {
 	int started;
 	pthread_t thread;
 	struct td__fuse_patience patience;
+	int no_room;	 /* TD__FUSE_SAY ... */
 	int nonblocking; /* a read of its channel does not wait */
 	struct fuse_buf request;
 	void *room; /* TD__FUSE_MAX_IO bytes, once needed */
@@ -105,11 +109,16 @@ int td__fuse_session(struct td_fuse *f, const struct td_fuse_options *o);
 /* Once the session is mounted: read and write the channel through our functions. */
 int td__fuse_channel(struct td_fuse *f);
 
+/* Answer this worker's request: loop.c. */
+void td__fuse_process(struct td_fuse *f, struct td__fuse_worker *me);
+
 /* readers.c. Wait until this worker shall read; it has read, and works now. */
 void td__fuse_readers_init(struct td_fuse *f);
 void td__fuse_start_reading(struct td_fuse *f);
 void td__fuse_stop_reading(struct td_fuse *f, const struct fuse_in_header *request);
 void td__fuse_let_read(struct td_fuse *f, int readers);
+/* For some milliseconds at most: until all that came before is done. */
+void td__fuse_await_others(struct td_fuse *f);
 /* Somebody else has taken this request. */
 void td__fuse_observe(struct td_fuse *f, const struct fuse_in_header *request);
 /* For serve: sleep until there may be something to do, and help where all readers are stuck. 0 or -errno. */

@@ -23,6 +23,22 @@
 
 extern char **environ;
 
+/*
+ * The space of a removed file comes back with FORGET, which Linux lets later requests overtake. So an answer that there is no room is held
+ * back (session.c), and the request is tried again when what has come by then is done. What fails for that reason has changed
+ * nothing that a second try would not change likewise.
+ */
+void td__fuse_process(struct td_fuse *f, struct td__fuse_worker *me)
+{
+	me->no_room = TD__FUSE_HOLD_BACK;
+	fuse_session_process_buf(f->session, &me->request);
+	if (me->no_room == TD__FUSE_HELD_BACK) {
+		td__fuse_await_others(f);
+		me->no_room = TD__FUSE_SAY;
+		fuse_session_process_buf(f->session, &me->request);
+	}
+}
+
 static void *work(void *arg)
 {
 	struct td__fuse_worker *me = arg;
@@ -39,7 +55,7 @@ static void *work(void *arg)
 			continue;
 		if (n <= 0)
 			break;
-		fuse_session_process_buf(f->session, &me->request);
+		td__fuse_process(f, me);
 	}
 	if (n < 0)
 		atomic_store(&f->error, n);

@@ -16,8 +16,10 @@
 #include "front.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	WINDOW = 64,	  /* requests */
@@ -127,6 +129,19 @@ void td__fuse_stop_reading(struct td_fuse *f, const struct fuse_in_header *reque
 	td__fuse_observe(f, request);
 	if (last && is_long(request))
 		call(f);
+}
+
+/* Nothing waits in /dev/fuse, and those who read it wait: seen twice, since one of them may just have got something. */
+void td__fuse_await_others(struct td_fuse *f)
+{
+	struct pollfd p = { .fd = fuse_session_fd(f->session), .events = POLLIN };
+	int quiet = 0;
+
+	call(f);
+	for (int turns = 0; quiet < 2 && turns < 100; turns++) {
+		usleep(100);
+		quiet = !poll(&p, 1, 0) && atomic_load(&f->reading) >= atomic_load(&f->readers) ? quiet + 1 : 0;
+	}
 }
 
 static int sleep_a_tick(struct td_fuse *f)

@@ -193,11 +193,23 @@ static ssize_t answer_init(struct td_fuse *f, int fd, const struct iovec *iov, i
 	return n;
 }
 
+static int hold_back(struct td__fuse_worker *me, const struct fuse_out_header *out)
+{
+	const struct fuse_in_header *in = me->request.mem;
+
+	if ((out->error != -ENOSPC && out->error != -EDQUOT) || me->no_room != TD__FUSE_HOLD_BACK || out->unique != in->unique)
+		return 0;
+	me->no_room = TD__FUSE_HELD_BACK;
+	return 1;
+}
+
 static ssize_t channel_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	const struct fuse_out_header *out = iov[0].iov_base;
 	struct td_fuse *f = userdata;
 
+	if (out->error && hold_back(td__fuse_me, out))
+		return out->len;
 	if (td__fuse_me->ring && td__fuse_ring_waits(td__fuse_me->ring, out->unique))
 		return td__fuse_ring_answer(td__fuse_me->ring, iov, count);
 	if (f->init_unique && f->init_unique == out->unique)

@@ -10,7 +10,7 @@
  *
  * The threads are there before INIT is answered, since Linux sends nothing more until each queue has an entry. The answer says whether
  * they go to work (then Linux has offered it) or end. FORGET and INTERRUPT come through /dev/fuse in any case, to the
- * workers of loop.c. When Linux refuses an entry, all goes on through /dev/fuse.
+ * workers of loop.c, and in no order with what comes here. When Linux refuses an entry, all goes on through /dev/fuse.
  *
  * Numbers and layouts are those of include/uapi/linux/fuse.h of Linux 6.14; Debian's header is older.
  */
@@ -249,18 +249,17 @@ ssize_t td__fuse_ring_answer(struct td__fuse_ring *r, const struct iovec *iov, i
 
 static int answer(struct td_fuse *f, struct td__fuse_worker *me)
 {
-	struct td__fuse_ring *r = me->ring;
-	int error = assemble(r, &me->request);
 	struct fuse_out_header none = { .len = sizeof(none), .error = -EIO };
+	int error = assemble(me->ring, &me->request);
 
 	if (error)
 		return error;
-	none.unique = r->waiting = header_of(r)->in.unique;
+	none.unique = me->ring->waiting = header_of(me->ring)->in.unique;
 	td__fuse_observe(f, me->request.mem);
-	fuse_session_process_buf(f->session, &me->request);
-	if (r->waiting)
-		td__fuse_ring_answer(r, &(struct iovec){ &none, sizeof(none) }, 1);
-	return prepare_entry(f, r, COMMIT_AND_FETCH);
+	td__fuse_process(f, me);
+	if (me->ring->waiting)
+		td__fuse_ring_answer(me->ring, &(struct iovec){ &none, sizeof(none) }, 1);
+	return prepare_entry(f, me->ring, COMMIT_AND_FETCH);
 }
 
 /* ---- The threads */

@@ -140,6 +140,21 @@ class Case(unittest.TestCase):
     def status(self):
         return self.json("status", self.dir)[0]
 
+    def check_space(self, *more):
+        """Space of a removed file is there for who asks for it right after the removal, though Linux says of the two in any order."""
+        self.mount("--size", "8M", *more)
+        size = os.statvfs(self.dir).f_bavail * os.statvfs(self.dir).f_bsize // 10 * 6
+        with open(os.path.join(self.dir, "kept"), "wb") as kept:
+            for _ in range(100):
+                with open(os.path.join(self.dir, "removed"), "wb") as removed:
+                    os.posix_fallocate(removed.fileno(), 0, size)
+                with self.assertRaises(OSError) as full:
+                    os.posix_fallocate(kept.fileno(), 0, size)
+                self.assertEqual(full.exception.errno, errno.ENOSPC)
+                os.unlink(removed.name)
+                os.posix_fallocate(kept.fileno(), 0, size)
+                os.ftruncate(kept.fileno(), 0)
+
     def assert_nothing_left(self):
         self.assertNotIn(self.dir, mounts())
         self.assertEqual(os.listdir(self.path("run")), [])
@@ -622,6 +637,9 @@ class Life(Case):
         self.assertEqual(self.status()["state"], "running")
         self.bad(FAILED, "unmounted, but not everything could be written back", "umount", self.dir)
         self.assert_nothing_left()
+
+    def test_space_of_a_removed_file(self):
+        self.check_space("--uring", "off")
 
     def test_module_by_path(self):
         shutil.copy(NAUGHTY, self.path("evil.so"))

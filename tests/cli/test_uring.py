@@ -134,6 +134,10 @@ class Uring(cli.Case):
         subprocess.run([sys.executable, "-c", code, self.dir], check=True, timeout=cli.SECONDS)
         self.done_well(self.work_until(0))
 
+    def test_space_of_a_removed_file(self):
+        self.good("umount", self.dir)
+        self.check_space("--uring", "on")
+
     def test_refused_while_off(self):
         """Mounts that are there go on; a new one says what to do, or does without."""
         other = self.path("other")
