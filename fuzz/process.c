@@ -34,6 +34,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	static uint8_t slot[TD__SLOT_SIZE] __attribute__((aligned(4096)));
 	static uint8_t messages[TD__RING] __attribute__((aligned(8)));
+	static uint8_t frame[TD_FRAME_SIZE] __attribute__((aligned(64)));
 	struct td__seat *s = &process.seats[0];
 
 	(void)argc, (void)argv;
@@ -54,6 +55,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	call = &fs.calls[0];
 	call->fs = &fs;
 	call->domain = &domain;
+	call->frame = (void *)frame;
 	process.nslots = 1;
 	s->control = (void *)slot;
 	s->ring = slot + TD__AT_RING;
