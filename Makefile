@@ -60,9 +60,9 @@ fuzz:
 
 CRASH_SEEDS ?= 10
 crash: all
-	@for seed in $$(seq 1 $(CRASH_SEEDS)); do \
-		$(BUILD)/tests/crash/crash --seed $${seed}00 --most 1000000 $(BUILD)/modules/smfs/smfs.so && \
-		$(BUILD)/tests/crash/crash --trouble --seed $${seed}00 --most 1000000 $(BUILD)/modules/smfs/smfs.so || exit 1; done
+	@for seed in $$(seq 1 $(CRASH_SEEDS)); do for cache in 0 65536; do for how in "" --trouble; do \
+		$(BUILD)/tests/crash/crash $$how --cache $$cache --seed $${seed}00 --most 1000000 $(BUILD)/modules/smfs/smfs.so || exit 1; \
+		done; done; done
 
 demo:
 	@scripts/install-packages build demo

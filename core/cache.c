@@ -6,7 +6,7 @@
 
 enum {
 	PATIENCE_MS = 20, MOST_PATIENCE_MS = 1000, /* for operations under way; the longer, where there is no room left */
-	PAUSE_MS = 50,                             /* between two tries that were in vain */
+	PAUSE_MS = 50,                             /* between two tries that were in vain; as long as the longest wait, between two such */
 	LEAST = 16,                                /* blocks */
 };
 
@@ -130,7 +130,7 @@ void td__cache_relieve(struct td__fs *fs, int changes)
 
 	td__mutex_lock(&g->mutex);
 	while (td__cache_is_full(dev) && now < until && (is_urgent(dev) || now >= g->next_eviction)) {
-		int urgent = is_urgent(dev);
+		int urgent = is_urgent(dev) && now >= g->next_wait;
 
 		if (g->committing || g->writers) {
 			if (!urgent)
@@ -149,6 +149,8 @@ void td__cache_relieve(struct td__fs *fs, int changes)
 		ms *= 2;
 		now = td__port_monotonic();
 	}
+	if (now >= until && is_urgent(dev))
+		g->next_wait = now + MOST_PATIENCE_MS * 1000000ull;
 	if (td__cache_is_full(dev))
 		g->next_eviction = td__port_monotonic() + PAUSE_MS * 1000000ull;
 	td__mutex_unlock(&g->mutex);

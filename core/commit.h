@@ -26,7 +26,8 @@ struct td__gate {
 	struct td__cond cond;    /* it opened, somebody left while it was closed, or a commit is over */
 	uint32_t committing;     /* somebody does, or evicts blocks */
 	uint32_t writers;        /* who write data in place and do not commit */
-	uint64_t next_eviction;  /* not before: td__port_monotonic() */
+	uint64_t next_eviction;  /* not before, td__port_monotonic(), unless it is urgent */
+	uint64_t next_wait;      /* for room: not before, since it was in vain */
 	uint64_t begun, done;    /* commits: number of the last snapshot, and of the last that is over */
 	uint64_t good;           /* the last one that is on the disk */
 	int err;                 /* of the last one */
