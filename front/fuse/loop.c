@@ -23,6 +23,8 @@
 
 extern char **environ;
 
+enum { FORGET_US = 1000 };
+
 /*
  * The space of a removed file comes back with FORGET, which Linux lets later requests overtake. So an answer that there is no room is held
  * back (session.c), and the request is tried again when what has come by then is done. What fails for that reason has changed
@@ -37,6 +39,16 @@ void td__fuse_process(struct td_fuse *f, struct td__fuse_worker *me)
 		me->no_room = TD__FUSE_SAY;
 		fuse_session_process_buf(f->session, &me->request);
 	}
+}
+
+/*
+ * With rings only what nobody waits for comes this way, and mostly FORGETs, one after each removal: to be woken for each costs more than it does.
+ * After a pause they come as one request.
+ */
+static void gather_forgets(const struct td_fuse *f, const struct fuse_in_header *request)
+{
+	if (!atomic_load(&f->no_rings) && (request->opcode == FUSE_FORGET || request->opcode == FUSE_BATCH_FORGET))
+		usleep(FORGET_US);
 }
 
 static void *work(void *arg)
@@ -56,6 +68,7 @@ static void *work(void *arg)
 		if (n <= 0)
 			break;
 		td__fuse_process(f, me);
+		gather_forgets(f, me->request.mem);
 	}
 	if (n < 0)
 		atomic_store(&f->error, n);
