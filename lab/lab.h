@@ -129,7 +129,7 @@ struct td__module *lab_batch_choose(const struct lab_batch *b, uint32_t number, 
 
 /* ---- model.c: what has been acknowledged */
 
-enum { LAB_NODES = 96, LAB_ENTRIES = 128, LAB_BYTES = 96 << 10, LAB_HELD = 3, LAB_XATTRS = 2, LAB_VALUE = 600 };
+enum { LAB_NODES = 96, LAB_ENTRIES = 128, LAB_BYTES = 96 << 10, LAB_HELD = 3, LAB_XATTRS = 2, LAB_VALUE = 600, LAB_LAST = 40 };
 
 /* Where a call failed that would have changed something, both the old and the new are right: that is `vague`. */
 enum lab_vague { LAB_VAGUE_DATA = 1, LAB_VAGUE_ATTRS = 2, LAB_VAGUE_LINKS = 4, LAB_VAGUE_XATTRS = 8 };
@@ -163,6 +163,7 @@ extern const char *const lab_xattr_names[LAB_XATTRS];
 void lab_model_init(struct lab_model *m);
 int lab_model_node(struct lab_model *m, uint32_t type);
 struct lab_entry *lab_model_link(struct lab_model *m, uint32_t dir, const char *name, uint32_t node);
+int lab_model_has_room(const struct lab_model *m); /* for another entry */
 struct lab_entry *lab_model_find(struct lab_model *m, uint32_t dir, const char *name);
 void lab_model_unlink(struct lab_model *m, struct lab_entry *e);
 /* The path of a directory or entry; 0: longer than there is room. */
@@ -185,6 +186,8 @@ struct lab_work {
 	uint64_t operations, failed; /* failed: with EIO, after a fault */
 	uint32_t wrong;        /* answers that were not the ones due */
 	char first_wrong[200];
+	uint64_t settled;
+	char last[LAB_LAST][200]; /* a ring: what was done last, and the answers */
 	struct {
 		int fd; /* -1: none */
 		uint32_t node;

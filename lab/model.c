@@ -55,6 +55,14 @@ struct lab_entry *lab_model_link(struct lab_model *m, uint32_t dir, const char *
 	return 0;
 }
 
+int lab_model_has_room(const struct lab_model *m)
+{
+	for (uint32_t i = 0; i < LAB_ENTRIES; i++)
+		if (!m->entries[i].used)
+			return 1;
+	return 0;
+}
+
 struct lab_entry *lab_model_find(struct lab_model *m, uint32_t dir, const char *name)
 {
 	for (uint32_t i = 0; i < LAB_ENTRIES; i++)

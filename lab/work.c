@@ -29,6 +29,8 @@ static uint64_t faults_now;
 /* 1: the answer is the one due. */
 static int settle(struct lab_work *w, const char *what, const char *path, int64_t is, int64_t due)
 {
+	snprintf(w->last[w->settled++ % LAB_LAST], sizeof(w->last[0]), "%s %.140s: %lld%s", what, path, (long long)is,
+		 excused(w, faults_now) ? ", after a fault" : "");
 	if (is == due)
 		return 1;
 	if (is == -EIO && excused(w, faults_now)) {
@@ -87,12 +89,14 @@ static uint32_t pick_dir(struct lab_work *w, char path[PATH])
 	return 0;
 }
 
-/* A name that is not there, in a directory; its path. */
+/* A name that is not there, in a directory, and its path, if the model has room for it. */
 static int pick_new(struct lab_work *w, uint32_t *dir, char name[64], char path[PATH])
 {
 	static const char padding[] = "-a-name-that-is-somewhat-longer-than-most";
 	size_t used;
 
+	if (!lab_model_has_room(w->model))
+		return 0;
 	*dir = pick_dir(w, path);
 	snprintf(name, 64, "n%u%.*s", lab_below(w->random, 1000), (int)lab_below(w->random, 2) * (int)lab_below(w->random, 40), padding);
 	if (lab_model_find(w->model, *dir, name))
