@@ -350,41 +350,51 @@ static int check(const struct expected *e)
 	find_line(acts[e->act], text, sizeof(text));
 	if (text[0] && !has_row(report, "at", text))
 		return -1;
+	if (e->act == ACT_null_store && level.wall != TD_WALL_SFI && !has_row(report, "from", "report_acts.c:* (seek)"))
+		return -1; /* it is so short that it has no frame */
 	if (!strcmp(op, "unmount") || !strcmp(op, "bmap") || e->act == ACT_deadlock)
 		return 0;
 	return has_row(report, "journal", e->act == ACT_no_lock ? "bytes written: 4 at 8 of block 16" : "*") ? 0 : -1;
 }
 
-/* ---- Of two calls one falls, and takes the domain from under the other */
+/* ---- Of several calls one falls, and takes the domain from under the others */
 
 static int beside(void)
 {
+	enum { SLOW = 4 };
 	const struct timespec pause = { .tv_nsec = 5000000 };
 	struct td_fault faults[TD_FAULTS_KEPT];
-	struct other slow = { .off = 0 };
+	struct other slow[SLOW] = { 0 };
 	struct td__vnode *guilty;
+	int err = move_to("time=60s/60s"), others = 0;
 	uint32_t n;
-	int err = move_to("time=60s/60s");
 
 	td_get_status(fs, &before);
-	if (err || vnode_of(ACT_slow, &slow.v) || vnode_of(ACT_null_store, &guilty))
+	if (err || vnode_of(ACT_null_store, &guilty))
 		return -1;
-	pthread_create(&slow.thread, NULL, other, &slow);
+	for (int i = 0; i < SLOW; i++) {
+		if (vnode_of(ACT_slow, &slow[i].v))
+			return -1;
+		pthread_create(&slow[i].thread, NULL, other, &slow[i]);
+	}
 	nanosleep(&pause, NULL);
 	err = seek(guilty, 0);
-	pthread_join(slow.thread, NULL);
-	n = td_get_faults(fs, before.faults, faults, TD_FAULTS_KEPT);
-	td__vnode_put(slow.v, 1);
+	for (int i = 0; i < SLOW; i++) {
+		pthread_join(slow[i].thread, NULL);
+		td__vnode_put(slow[i].v, 1);
+		others += slow[i].err != 0;
+	}
 	td__vnode_put(guilty, 1);
+	n = td_get_faults(fs, before.faults, faults, TD_FAULTS_KEPT);
 	for (uint32_t i = 0; i < n; i++)
 		if (faults[i].fid != ACT_null_store || faults[i].kind != TD_FAULT_ACCESS) {
 			snprintf(said, sizeof(said), "fault %u is of file %llu: %s", i, (unsigned long long)faults[i].fid,
 				 td_fault_names[faults[i].kind]);
 			return -1;
 		}
-	if (n == 2 && err == -EIO && !slow.err)
+	if (n == 2 && err == -EIO && !others)
 		return 0;
-	snprintf(said, sizeof(said), "%u faults; %d for the call that fell, %d for the one beside it", n, err, slow.err);
+	snprintf(said, sizeof(said), "%u faults; %d for the call that fell; %d beside it failed", n, err, others);
 	return -1;
 }
 

@@ -104,6 +104,21 @@ static inline int td__instruction_address(const uint8_t *p, const uint8_t *end, 
 	return 1;
 }
 
+/*
+ * The code at pc may have no frame, not as yet, or no longer. Is `back` then where it returns to? It is if a call stands before it, of a
+ * function that begins not far before pc. Bytes from `text` on are read.
+ */
+static inline int td__instruction_returns(const uint8_t *text, const uint8_t *back, uintptr_t pc)
+{
+	enum { CALL = 5, LONGEST = 16384 };
+	uintptr_t to;
+
+	if ((size_t)(back - text) < CALL || back[-CALL] != 0xe8)
+		return 0;
+	to = (uintptr_t)back + (uintptr_t)(int64_t)(int32_t)(back[-4] | back[-3] << 8 | back[-2] << 16 | (uint32_t)back[-1] << 24);
+	return pc - to < LONGEST;
+}
+
 static inline int td__address_is_canonical(uint64_t at)
 {
 	return (uint64_t)((int64_t)(at << 16) >> 16) == at;

@@ -45,15 +45,19 @@ static uintptr_t on_stack(const uint8_t *lane, uintptr_t at)
 /* Addresses of calls are those of the byte before the return, so that they lie in the call. */
 static void put_frames(struct td__evidence *e, const uint8_t *lane, uintptr_t pc, const greg_t *regs)
 {
-	uintptr_t fp = (uintptr_t)regs[REG_RBP], next, back;
+	uintptr_t fp = (uintptr_t)regs[REG_RBP], next, back, top = on_stack(lane, (uintptr_t)regs[REG_RSP]), start, end;
+	const int frameless = in_file(pc) && in_file(top) && top != on_stack(lane, fp + 8);
 
+	td__elf_text(td__runner.elf, td__runner.base, &start, &end);
 	e->nframes = 0;
 	e->pc = in_file(pc);
-	back = in_file(on_stack(lane, (uintptr_t)regs[REG_RSP]));
+	back = in_file(top);
 	if (!e->pc && back)
 		e->pc = back - 1;
 	if (e->pc)
 		e->frames[e->nframes++] = e->pc;
+	if (frameless && td__instruction_returns((const uint8_t *)start, (const uint8_t *)top, pc))
+		e->frames[e->nframes++] = back - 1;
 	for (int i = 0; i < STEPS && e->nframes < TD__EVIDENCE_FRAMES; i++, fp = next) {
 		back = in_file(on_stack(lane, fp + 8));
 		if (back)

@@ -84,6 +84,9 @@ static void put_place(const struct td__gate *g, uintptr_t pc, uintptr_t sp, uint
 		f->pc = in_file(g, on_stack(g, sp)) - 1;
 	if (f->pc)
 		f->frames[f->nframes++] = f->pc;
+	if (in_file(g, pc) && in_file(g, on_stack(g, sp)) && on_stack(g, sp) != on_stack(g, fp + 8) &&
+	    td__instruction_returns((const uint8_t *)g->place->text.start, (const uint8_t *)on_stack(g, sp), pc))
+		f->frames[f->nframes++] = in_file(g, on_stack(g, sp)) - 1;
 	put_frames(g, fp);
 	if (!f->pc && f->nframes)
 		f->pc = f->frames[0];
