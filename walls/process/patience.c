@@ -131,23 +131,21 @@ static int wait_for_pair(const struct td__process *p, struct td__patience *w)
 
 /* ---- Trying */
 
-/* Time fills the budget. Returns now, ns. */
-static uint64_t earn(struct td__patience *w)
+static void earn(struct td__patience *w, uint64_t rounds)
 {
-	uint64_t now = now_ns(), earned = (now - w->asked) / (ROUND_NS * BUDGET_SHARE);
-
-	w->asked = now;
-	w->budget = earned < (uint64_t)(BUDGET_MOST - w->budget) ? w->budget + (int32_t)earned : BUDGET_MOST;
-	return now;
+	w->budget = rounds < (uint64_t)(BUDGET_MOST - w->budget) ? w->budget + (int32_t)rounds : BUDGET_MOST;
 }
 
 /* A slot that does not spin, or shall no longer, is about to cross. */
 static __attribute__((noinline)) uint32_t try(const struct td__process *p, struct td__patience *w)
 {
 	static uint32_t numbers;
+	uint64_t now = now_ns();
 	int found;
 
-	if (earn(w) - w->came > OFTEN_NS || w->budget < TD__SPIN_WAKE)
+	earn(w, (now - w->asked) / (ROUND_NS * BUDGET_SHARE));
+	w->asked = now;
+	if (now - w->came > OFTEN_NS || w->budget < TD__SPIN_WAKE)
 		return 0;
 	while (!w->number)
 		w->number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
@@ -185,7 +183,7 @@ uint32_t td__patience_spins(const struct td__process *p, struct td__patience *w)
 void td__patience_came(const struct td__process *p, struct td__patience *w, uint32_t rounds)
 {
 	if (rounds) {
-		w->budget += w->budget < BUDGET_MOST ? BUDGET_WON : 0;
+		earn(w, BUDGET_WON);
 	} else if (p->cores > 1) {
 		w->came = now_ns();
 		w->slept = w->came - w->asked;
