@@ -184,7 +184,7 @@ static int look(struct td__fuse_ring *r)
 
 	if (io_uring_peek_cqe(&r->io, &cqe))
 		return -EAGAIN;
-	result = cqe->user_data == THE_END ? 0 : cqe->res ? cqe->res : 1;
+	result = cqe->user_data == THE_END ? 0 : !cqe->res ? 1 : cqe->res == -EAGAIN ? -EIO : cqe->res;
 	io_uring_cqe_seen(&r->io, cqe);
 	return result;
 }
@@ -298,7 +298,9 @@ static void *work(void *arg)
 		if (!came)
 			came = turn(f, me);
 	}
-	if (came < 0 && !served && came != -ENOTCONN)
+	if (!came)
+		io_uring_submit(&me->ring->io); /* the last answer */
+	else if (!served && came != -ENOTCONN)
 		atomic_store(&f->no_rings, "Linux has refused a ring");
 	return NULL;
 }
@@ -390,9 +392,9 @@ void td__fuse_rings_start(struct td_fuse *f)
 		why = "it gains nothing on one core";
 	else if (f->uring != TD_FUSE_URING_OFF && !td__fuse_rings_check(f->why_no_rings, sizeof(f->why_no_rings)))
 		why = prepare_all(f);
-	atomic_store(&f->no_rings, why ? why : "Linux has not answered yet");
 	if (why)
 		td__fuse_rings_end(f);
+	atomic_store(&f->no_rings, why ? why : "Linux has not asked yet");
 }
 
 void td__fuse_rings_tell(struct td_fuse *f, int work)

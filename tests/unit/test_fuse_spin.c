@@ -74,8 +74,8 @@ static void what_is_not_faster_is_tried_only(void **state)
 static void trying_becomes_rare(void **state)
 {
 	(void)state;
-	looked(30000, 5, 1);
-	assert_in_range(looked(8000, 5, 1), 0, 70);
+	looked(30000, 50, 10);
+	assert_in_range(looked(8000, 50, 10), 0, 70);
 }
 
 /* A worker that sleeps in the end, some times. */
