@@ -180,17 +180,19 @@ static void stretch_text(const struct lab_image *im, uint8_t *bytes, int load, u
 	}
 }
 
-/* Let the name td__enter stand for another address. */
+/* Let the name td__enter stand for another address, past which nobody can call: the table of straight calls has no length any more. */
 static void move_entry(const struct lab_image *im, uint8_t *bytes, uint64_t address)
 {
 	const struct td__elf *e = im->elf;
 
 	for (uint64_t i = 0; i < e->dynsym.n; i++) {
 		Elf64_Sym s = td__elf_sym(e, e->dynsym, i);
+		const char *name = td__elf_string(e, e->dynstr, s.st_name);
 
-		if (strcmp(td__elf_string(e, e->dynstr, s.st_name), "td__enter"))
+		if (!strcmp(name, "td__enter"))
+			s.st_value = address;
+		else if (strcmp(name, "td_module_straight"))
 			continue;
-		s.st_value = address;
 		s.st_size = 0;
 		memcpy(bytes + e->dynsym.offset + i * sizeof(s), &s, sizeof(s));
 	}
