@@ -26,6 +26,8 @@ static int lock(int fd, const char *path, char *why, size_t whylen)
 {
 	if (!flock(fd, LOCK_EX | LOCK_NB))
 		return 0;
+	if (errno != EWOULDBLOCK)
+		return refuse(why, whylen, path, strerror(errno), errno);
 	return refuse(why, whylen, path, "the image is in use by another mount; unmount it first", EBUSY);
 }
 
