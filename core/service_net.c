@@ -525,7 +525,9 @@ int td__svc_do_so_close(struct td__call *c, uint32_t socket)
 
 int td__svc_do_sleep(struct td__call *c, uint32_t ms)
 {
-	return over(c) ? -TD_EDEADLK : td__net_sleep(c, ms);
+	int err = may_use_network(c);
+
+	return err ? err : td__net_sleep(c, ms);
 }
 
 int td__svc_do_mount_text(struct td__call *c, uint32_t which, void *text, uint32_t len)

@@ -84,7 +84,7 @@ void td_sock_forget(uint32_t sock, uint32_t tag);
 /* Close a connection that has lost its use, as one that answers nothing: what is in flight is lost with it. Posted. */
 void td_sock_drop(uint32_t sock);
 
-/* Wait, outside the call's time limit. EDEADLK, EIO: as in td_sock_call(). */
+/* Wait, outside the call's time limit. EDEADLK, EIO: as in td_sock_call(); EINVAL: the mount has no server. */
 int td_sleep(uint32_t ms);
 
 /*

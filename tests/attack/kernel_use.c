@@ -130,6 +130,15 @@ static int beyond(void)
 	return 0;
 }
 
+/* What waits outside of the time limit waits for a server, and there is none: else a module could keep its caller for ever. */
+static int asleep(void)
+{
+	uint64_t found = 0;
+
+	WANT(!act(USE_SLEEP, 3600000, &found) && found == TD_EINVAL && more(TD_MISTAKE_ARGUMENT) == 1 && !fault());
+	return 0;
+}
+
 static int foreign(void)
 {
 	act(USE_FOREIGN, 0x7777777777ull, 0);
@@ -366,6 +375,7 @@ static const struct {
 	{ "a closed buf written", stale },
 	{ "a lock given back that is not held", unlock },
 	{ "a block beyond the device", beyond },
+	{ "a sleep without a server", asleep },
 	{ "a foreign handle", foreign },
 	{ "a shared record changed", shared_record },
 	{ "memory freed twice", free_twice },

@@ -177,6 +177,7 @@ static int seek(struct td_vnode *v, uint64_t off, uint32_t act, uint64_t *found)
 	case USE_WANDER: return forever((int)act);
 	case USE_SPIN: spin(off); return 0;
 	case USE_HOLD: return hold(off);
+	case USE_SLEEP: *found = (uint64_t)-td__svc_sleep((uint32_t)off); return 0;
 	case USE_HOLD_NONE: return hold_none((uint32_t)off);
 	default: return 0;
 	}

@@ -24,6 +24,7 @@ enum use_act {
 	USE_WANDER,        /* open one block after the other for ever */
 	USE_SPIN,          /* compute for this many milliseconds */
 	USE_HOLD,          /* take the lock, be slow for so many steps, give it back */
+	USE_SLEEP,         /* wait for so many milliseconds; found: the error */
 	USE_HOLD_NONE,     /* write to this byte of a block without a lock, then compute for 150 ms */
 };
 
