@@ -173,10 +173,10 @@ static uint64_t after(json_t *request, const char *name)
 
 static int is_earlier(const struct td_fault *a, const struct td_fault *b)
 {
-	return a->sec != b->sec ? a->sec < b->sec : a->nsec <= b->nsec;
+	return a->sec != b->sec ? a->sec < b->sec : a->nsec < b->nsec;
 }
 
-/* Faults and mistakes in the order in which they came. */
+/* Faults and mistakes in the order in which they came; at one tick of the clock, what led to a fault may be the mistake. */
 static json_t *faults(struct td__server *s, json_t *request)
 {
 	struct td_fault *list = calloc(TD_FAULTS_KEPT + TD_MISTAKES_KEPT, sizeof(*list)), *mistakes = list + TD_FAULTS_KEPT;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A file system with nothing in it, whose lookup does what the name says: "null" writes to address 0, "loop"
- * never ends, "jump" calls what is no function, "stack" never stops calling itself. "quiet" does nothing.
+ * never ends, "jump" calls what is no function, "stack" never stops calling itself, "thrice" closes a buf three times. "quiet" does nothing.
  */
 #include <tadan/fs.h>
 
@@ -40,6 +40,12 @@ static int deeper(volatile uint8_t *above)
 	return deeper(here) + here[0];
 }
 
+static void thrice(struct td_buf *b)
+{
+	for (volatile int i = 0; i < 3; i++) /* one place in the code, too */
+		td__svc_brelse(b->handle);
+}
+
 static int naughty_lookup(struct td_vnode *dir, struct td_name name, uint64_t *fid)
 {
 	struct td_buf *b;
@@ -48,6 +54,8 @@ static int naughty_lookup(struct td_vnode *dir, struct td_name name, uint64_t *f
 		td_buf_write(b, 128, "undo me", 7);
 		td_brelse(b);
 	}
+	if (td_name_is(name, "thrice") && !td_bread(4, &b))
+		thrice(b);
 	if (td_name_is(name, "null"))
 		store();
 	if (td_name_is(name, "jump"))

@@ -897,9 +897,27 @@ class Faults(Case):
         self.assertEqual(self.status()["state"], "running")
         self.good("umount", self.dir)
 
+    def test_mistakes(self):
+        """Each unlike one once, before the faults that come after it."""
+        self.good("mount", NAUGHTY, self.dir, "--level", "guarded")
+        self.assertFalse(os.path.exists(self.path("m", "thrice")))
+        self.provoke("null")
+        mistake, *faults = self.faults()
+        self.assertEqual(([f["number"] for f in faults], [f["mistake"] for f in faults]), ([1, 2], [None, None]))
+        self.assertEqual((mistake["number"], mistake["mistake"], mistake["kind"]), (1, "handles", "stale or foreign handle"))
+        self.assertEqual(mistake["times"], self.status()["mistakes"]["handles"])
+        self.assertEqual(mistake["times"], 2)
+        self.assertRegex(mistake["line"], r"naughty\.c:\d+ \((thrice|naughty_lookup)")
+        self.assertRegex(mistake["object"], r"^buf 0x")
+        text = self.good("faults", self.dir)
+        for part in ("mistake 1 of " + self.dir, f"the first of {mistake['times']}", mistake["detail"], "to do", mistake["remedy"]):
+            self.assertIn(part, text)
+
     def test_follow(self):
         self.good("mount", NAUGHTY, self.dir, "--level", "guarded")
         proc = self.start(TADAN, "faults", self.dir, "--follow", "--json")
+        os.path.exists(self.path("m", "thrice"))
+        self.assertEqual(json.loads(proc.stdout.readline())["mistake"], "handles")
         self.provoke("null")
         self.assertEqual([json.loads(proc.stdout.readline())["number"] for _ in range(2)], [1, 2])
         self.good("umount", self.dir)
