@@ -568,8 +568,7 @@ static void let_go(struct td__call *c)
 		td__locks_give_all(c);
 }
 
-/* What the module should have given back itself. */
-static void count_forgotten(struct td__call *c)
+static __attribute__((noinline)) void count_each_forgotten(struct td__call *c)
 {
 	for (uint32_t i = 0; i < c->open_top; i++)
 		if (c->bufs[i].open)
@@ -581,6 +580,13 @@ static void count_forgotten(struct td__call *c)
 	for (uint32_t lock = 0; lock < TD_LOCK_MAX; lock++)
 		if ((c->held[lock / 64] & ~c->given[lock / 64]) >> lock % 64 & 1)
 			td__mistake(c, TD_MISTAKE_LOCK, 1, "returned without giving a lock back", "lock", lock);
+}
+
+/* What the module should have given back itself. */
+static inline void count_forgotten(struct td__call *c)
+{
+	if (c->open_top || c->mbufs_open || td__locks_any(c))
+		count_each_forgotten(c);
 }
 
 /* Give back what the call still holds. */
