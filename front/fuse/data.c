@@ -45,9 +45,10 @@ void td__fuse_released(struct td_fuse *f, struct fuse_file_info *fi)
 		free((void *)(uintptr_t)fi->fh);
 }
 
-/* An error of writing that this open file was not told of. */
+/* An error of writing that this open file was not told of. It is told once, so whatever the answer is, the request is not tried again. */
 static int unwritten(struct td_fuse *f, td_handle v, const struct fuse_file_info *fi)
 {
+	td__fuse_me->no_room = TD__FUSE_SAY;
 	return f->tells && fi->fh ? td_unwritten_since(f->fs, v, (void *)(uintptr_t)fi->fh) : 0;
 }
 
