@@ -491,14 +491,14 @@ void td__mistake_deadlock(struct td__call *c, uint32_t lock);
 /* References and bytes of memory that the module has not given back at its unmount. */
 void td__mistakes_left(struct td__fs *fs, uint64_t references, uint64_t memory);
 /* Where a call that is traced is taking this. */
-void td__origin_put(struct td__call *c, uint32_t kind, uint64_t which);
-static inline void td__origin_note(struct td__call *c, uint32_t kind, uint64_t which)
+void td__origin_put(struct td__call *c, const char *object, uint64_t which);
+static inline void td__origin_note(struct td__call *c, const char *object, uint64_t which)
 {
 	if (__builtin_expect(c->traced, 0))
-		td__origin_put(c, kind, which);
+		td__origin_put(c, object, which);
 }
 /* That becomes the fault's place, if none is known; from now on calls of this operation note theirs. */
-void td__origin_get(struct td__call *c, uint32_t kind, uint64_t which, struct td_fault *f);
+void td__origin_get(struct td__call *c, const char *object, uint64_t which, struct td_fault *f);
 /* Of a reference, which outlasts the call. */
 void td__origin_note_reference(struct td__call *c, uint64_t vnode);
 

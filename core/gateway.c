@@ -366,7 +366,7 @@ static void check_locks(struct td__call *c)
 		return;
 	td__call_fault(c, TD_FAULT_LOCK, "returned without giving a lock back", 0);
 	td__fault_object(&c->fault, "lock", left - 1);
-	td__origin_get(c, TD_MISTAKE_LOCK, left - 1, &c->fault);
+	td__origin_get(c, "lock", left - 1, &c->fault);
 }
 
 static void check_result(struct td__call *c)
@@ -424,7 +424,7 @@ static int take_records(struct td__call *c)
 			continue;
 		if (cv->mode != TD_EXCLUSIVE) {
 			if (c->domain->level.check == TD_CHECK_DEEP && differs(&cv->v->rec, cv->rec))
-				td__mistake(c, TD_MISTAKE_SHARED, 1, "changed the record of a vnode that it had for reading", "vnode",
+				td__mistake(c, TD_MISTAKE_SHARED, "changed the record of a vnode that it had for reading", "vnode",
 					    td__vnode_handle(cv->v));
 			continue;
 		}
@@ -572,14 +572,14 @@ static __attribute__((noinline)) void count_each_forgotten(struct td__call *c)
 {
 	for (uint32_t i = 0; i < c->open_top; i++)
 		if (c->bufs[i].open)
-			td__mistake(c, TD_MISTAKE_BUF, 1, "returned with a buf open", "block", c->bufs[i].blkno);
+			td__mistake(c, TD_MISTAKE_BUF, "returned with a buf open", "block", c->bufs[i].blkno);
 	for (uint32_t open = c->mbufs_open; open; open &= open - 1)
-		td__mistake(c, TD_MISTAKE_BUF, 1, "returned with an mbuf open", "mbuf", c->mbufs[__builtin_ctz(open)].handle);
+		td__mistake(c, TD_MISTAKE_BUF, "returned with an mbuf open", "mbuf", c->mbufs[__builtin_ctz(open)].handle);
 	if (!td__locks_any(c))
 		return;
 	for (uint32_t lock = 0; lock < TD_LOCK_MAX; lock++)
 		if ((c->held[lock / 64] & ~c->given[lock / 64]) >> lock % 64 & 1)
-			td__mistake(c, TD_MISTAKE_LOCK, 1, "returned without giving a lock back", "lock", lock);
+			td__mistake(c, TD_MISTAKE_LOCK, "returned without giving a lock back", "lock", lock);
 }
 
 /* What the module should have given back itself. */

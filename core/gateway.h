@@ -89,7 +89,7 @@ enum { TD__ORIGINS = 64, TD__ORIGIN_FRAMES = 4 };
 struct td__origins {
 	uint32_t next, pad;
 	struct td__origin {
-		uint32_t kind, pad;  /* enum td_mistake, of leaving it */
+		uint32_t object, pad; /* the second letter of what it is, which tells block, lock, mbuf and vnode apart, and buf */
 		uint64_t which;
 		uint64_t serial;     /* of the transaction that took it */
 		uint64_t frames[TD__ORIGIN_FRAMES]; /* addresses in the module file, innermost first; 0: no more */
@@ -298,8 +298,8 @@ static inline int td__careless(struct td__call *c, int error, const char *what)
 	return td__careless_of(c, error, what, 0, 0);
 }
 
-/* n mistakes that are found when the module is not in the service any more: the same, without consequences. */
-void td__mistake(struct td__call *c, uint32_t kind, uint64_t n, const char *what, const char *object, uint64_t which);
+/* One that is found when the module is not in the service any more: the same, without consequences. */
+void td__mistake(struct td__call *c, uint32_t kind, const char *what, const char *object, uint64_t which);
 
 /* The call gets on. */
 static inline void td__progress(struct td__call *c)

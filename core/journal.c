@@ -114,7 +114,7 @@ static void clear(struct td__call *c)
 static void give_back(struct td__call *c, uint64_t vnode)
 {
 	if (td__vnode_unkeep(c->fs, vnode))
-		td__mistake(c, TD_MISTAKE_HANDLE, 1, "vrele: a vnode that is not there, or of which no reference is kept", "vnode", vnode);
+		td__mistake(c, TD_MISTAKE_HANDLE, "vrele: a vnode that is not there, or of which no reference is kept", "vnode", vnode);
 }
 
 void td__journal_commit(struct td__call *c)

@@ -257,7 +257,7 @@ int td__lock_take(struct td__call *c, uint32_t lock, uint32_t mode)
 	if (has(c->held, lock)) {
 		err = take_again(c, lock, mode);
 		if (!err)
-			td__origin_note(c, TD_MISTAKE_LOCK, lock);
+			td__origin_note(c, "lock", lock);
 		return err;
 	}
 	if (!try_take(&c->fs->locks.word[lock], c->slot, exclusive, 0)) {
@@ -268,7 +268,7 @@ int td__lock_take(struct td__call *c, uint32_t lock, uint32_t mode)
 			return err;
 	}
 	got(c, lock);
-	td__origin_note(c, TD_MISTAKE_LOCK, lock);
+	td__origin_note(c, "lock", lock);
 	return 0;
 }
 

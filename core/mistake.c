@@ -88,11 +88,11 @@ static void forget_place(struct td_fault *f)
 	memset(f->frames, 0, sizeof(f->frames));
 }
 
-static void put_origin(struct td__call *c, struct td__origins *to, uint32_t kind, uint64_t which, uint64_t serial)
+static void put_origin(struct td__call *c, struct td__origins *to, const char *object, uint64_t which, uint64_t serial)
 {
 	struct td__origin *o = &to->o[to->next++ % TD__ORIGINS];
 
-	*o = (struct td__origin){ .kind = kind, .which = which, .serial = serial };
+	*o = (struct td__origin){ .object = object[1], .which = which, .serial = serial };
 	if (c->fault.kind)
 		return;
 	c->domain->wall->where(c);
@@ -101,9 +101,9 @@ static void put_origin(struct td__call *c, struct td__origins *to, uint32_t kind
 	forget_place(&c->fault);
 }
 
-void td__origin_put(struct td__call *c, uint32_t kind, uint64_t which)
+void td__origin_put(struct td__call *c, const char *object, uint64_t which)
 {
-	put_origin(c, &c->origins, kind, which, c->serial);
+	put_origin(c, &c->origins, object, which, c->serial);
 }
 
 void td__origin_note_reference(struct td__call *c, uint64_t vnode)
@@ -111,19 +111,19 @@ void td__origin_note_reference(struct td__call *c, uint64_t vnode)
 	if (!__atomic_load_n(&c->fs->traced_refs, __ATOMIC_RELAXED))
 		return;
 	td__mutex_lock(&c->fs->faults_mutex);
-	put_origin(c, &c->fs->references, TD_MISTAKE_LEFT, vnode, 0);
+	put_origin(c, &c->fs->references, "vnode", vnode, 0);
 	td__mutex_unlock(&c->fs->faults_mutex);
 }
 
 /* The newest that fits becomes the fault's place, if none is known. */
-static void from_origin(const struct td__origins *from, uint32_t kind, uint64_t which, uint64_t serial, struct td_fault *f)
+static void from_origin(const struct td__origins *from, const char *object, uint64_t which, uint64_t serial, struct td_fault *f)
 {
 	const struct td__origin *found = 0;
 
 	for (uint32_t i = 1; i <= TD__ORIGINS && !found; i++) {
 		const struct td__origin *o = &from->o[(from->next - i) % TD__ORIGINS];
 
-		if (o->kind == kind && o->which == which && o->serial == serial && o->frames[0])
+		if (o->object == (uint32_t)object[1] && o->which == which && o->serial == serial && o->frames[0])
 			found = o;
 	}
 	if (!found || f->pc)
@@ -133,9 +133,9 @@ static void from_origin(const struct td__origins *from, uint32_t kind, uint64_t 
 		f->frames[f->nframes] = found->frames[f->nframes];
 }
 
-void td__origin_get(struct td__call *c, uint32_t kind, uint64_t which, struct td_fault *f)
+void td__origin_get(struct td__call *c, const char *object, uint64_t which, struct td_fault *f)
 {
-	from_origin(&c->origins, kind, which, c->serial, f);
+	from_origin(&c->origins, object, which, c->serial, f);
 	f->wall = c->domain->level.wall;
 	__atomic_or_fetch(&c->fs->traced, 1ull << c->op, __ATOMIC_RELAXED);
 }
@@ -143,7 +143,7 @@ void td__origin_get(struct td__call *c, uint32_t kind, uint64_t which, struct td
 /* ---- Making mistakes */
 
 /* c->fault holds no fault, and may say where. */
-static void note(struct td__call *c, uint32_t kind, uint64_t n, const char *what, const char *object, uint64_t which)
+static void note(struct td__call *c, uint32_t kind, const char *what, const char *object, uint64_t which)
 {
 	static const char *const actions[] = {
 		[TD_MISTAKE_ARGUMENT] = "refused", [TD_MISTAKE_HANDLE] = "refused", [TD_MISTAKE_OPERATION] = "refused",
@@ -154,28 +154,28 @@ static void note(struct td__call *c, uint32_t kind, uint64_t n, const char *what
 
 	f.kind = TD_FAULT_MISTAKE;
 	f.mistake = kind;
-	f.times = n;
+	f.times = 1;
 	td__fault_object(&f, object, which);
 	td__copy_text(f.detail, sizeof(f.detail), what);
 	td__copy_text(f.action, sizeof(f.action), actions[kind]);
 	td__fault_describe(c, &f, 1 + c->again);
 	td__journal_last(c, &f);
-	if (!f.pc)
-		td__origin_get(c, kind, which, &f);
+	if (!f.pc && object)
+		td__origin_get(c, object, which, &f);
 	put_down(c->fs, &f);
 }
 
 /* The counters are this slot's, so this thread's; others read them. */
-static void count(struct td__call *c, uint32_t kind, uint64_t n)
+static void count(struct td__call *c, uint32_t kind)
 {
-	__atomic_store_n(&c->mistakes_by[kind], c->mistakes_by[kind] + n, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->mistakes_by[kind], c->mistakes_by[kind] + 1, __ATOMIC_RELAXED);
 }
 
-void td__mistake(struct td__call *c, uint32_t kind, uint64_t n, const char *what, const char *object, uint64_t which)
+void td__mistake(struct td__call *c, uint32_t kind, const char *what, const char *object, uint64_t which)
 {
-	count(c, kind, n);
+	count(c, kind);
 	if (!c->fault.kind)
-		note(c, kind, n, what, object, which);
+		note(c, kind, what, object, which);
 }
 
 int td__careless_of(struct td__call *c, int error, const char *what, const char *object, uint64_t which)
@@ -183,10 +183,10 @@ int td__careless_of(struct td__call *c, int error, const char *what, const char 
 	uint32_t kind = kind_of(error);
 
 	c->careless = (struct td__careless){ what, object, which };
-	count(c, kind, 1);
+	count(c, kind);
 	if (!c->fault.kind) {
 		c->domain->wall->where(c);
-		note(c, kind, 1, what, object, which);
+		note(c, kind, what, object, which);
 		forget_place(&c->fault);
 	}
 	if (++c->mistakes > c->domain->level.mistakes && c->domain->level.check != TD_CHECK_OFF && !c->doomed) {
@@ -209,7 +209,7 @@ void td__mistake_deadlock(struct td__call *c, uint32_t lock)
 	if (c->fault.kind)
 		return;
 	c->domain->wall->where(c);
-	note(c, TD_MISTAKE_DEADLOCK, 1, what, "lock", lock);
+	note(c, TD_MISTAKE_DEADLOCK, what, "lock", lock);
 	forget_place(&c->fault);
 }
 
@@ -233,7 +233,7 @@ static void note_left(struct td__fs *fs, uint64_t n, const char *what, const cha
 	td__copy_text(f.detail, sizeof(f.detail), what);
 	td__copy_text(f.action, sizeof(f.action), "taken back");
 	if (object)
-		from_origin(&fs->references, TD_MISTAKE_LEFT, which, 0, &f);
+		from_origin(&fs->references, object, which, 0, &f);
 	put_down(fs, &f);
 }
 

@@ -79,7 +79,7 @@ int td__svc_do_bread(struct td__call *c, uint32_t buf, uint64_t blkno, uint32_t 
 		td__device_altered(dev, blkno);
 	}
 	*b = (struct td__open_buf){ blkno, buf >> 8, 1 };
-	td__origin_note(c, TD_MISTAKE_BUF, blkno);
+	td__origin_note(c, "block", blkno);
 	*view = c->domain->views == TD_VIEW_NONE ? td__device_changes(dev, blkno) : (uintptr_t)td__device_at(dev, blkno);
 	return 0;
 }
@@ -266,7 +266,7 @@ int td__svc_do_vrele(struct td__call *c, uint64_t vnode)
 		return -TD_EDEADLK;
 	if (td__journal_mark(c, TD__ENTRY_UNREF, vnode, 1))
 		return -TD_ESTALE;
-	td__origin_note(c, TD_MISTAKE_HANDLE, vnode);
+	td__origin_note(c, "vnode", vnode);
 	return 0;
 }
 

@@ -55,7 +55,7 @@ static void number(struct td__call *c, uint32_t handle, struct td__mbuf *m)
 	c->mbufs[i] = (struct td__open_mbuf){ m, handle };
 	c->mbufs_open |= 1u << i;
 	c->mbuf_uses = handle >> 8;
-	td__origin_note(c, TD_MISTAKE_BUF, 1ull << 63 | handle);
+	td__origin_note(c, "mbuf", handle);
 }
 
 static void close_mbuf(struct td__call *c, uint32_t i)

@@ -49,9 +49,9 @@ int td__careless_of(struct td__call *c, int error, const char *what, const char 
 	return -error;
 }
 
-void td__origin_put(struct td__call *c, uint32_t kind, uint64_t which)
+void td__origin_put(struct td__call *c, const char *object, uint64_t which)
 {
-	(void)c, (void)kind, (void)which;
+	(void)c, (void)object, (void)which;
 	td__sched_fail("no call is traced here");
 }
 
