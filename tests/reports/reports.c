@@ -225,7 +225,7 @@ static const struct expected {
 	{ ACT_recursion, ALL, "stack overflow: a store to 0x* (the guard page of the stack)", NULL, NULL },
 	{ ACT_recursion_in_service, G, "stack overflow: * 0x* (the * of the stack)", NULL, NULL },
 	{ ACT_recursion_in_service, W | S | P, "stack overflow: a store to 0x* (the guard page of the stack)", NULL, NULL },
-	{ ACT_large_frame, W | P, "stack overflow: a store to 0x* (the guard page of the stack)", NULL, NULL },
+	{ ACT_large_frame, W | P, "stack overflow: a * 0x* (the guard page of the stack)", NULL, NULL },
 	{ ACT_stack_above, G, "bad memory access: a store to 0x* (the guard page above the stack)", NULL, NULL },
 	{ ACT_jump_null, ALL & ~S, "bad memory access: a jump to 0x0 (nothing: a null pointer)", NULL, NULL },
 	{ ACT_jump_null, S, "illegal instruction", "call of no function, or of one of another type", NULL },
