@@ -89,6 +89,7 @@ struct td_fuse {
 	atomic_int readers; /* how many shall read now */
 	atomic_int reading; /* how many do */
 	atomic_int resting; /* how many sleep in `rest` */
+	atomic_int forgetting; /* how many are at work on a FORGET */
 	sem_t rest;
 	atomic_uint taken; /* requests so far */
 	unsigned looked;   /* `taken` when serve last looked */

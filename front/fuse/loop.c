@@ -45,10 +45,18 @@ void td__fuse_process(struct td_fuse *f, struct td__fuse_worker *me)
  * With rings only what nobody waits for comes this way, and mostly FORGETs, one after each removal: to be woken for each costs more than it does.
  * After a pause they come as one request.
  */
-static void gather_forgets(const struct td_fuse *f, const struct fuse_in_header *request)
+static void forget(struct td_fuse *f, struct td__fuse_worker *me)
 {
-	if (!atomic_load(&f->no_rings) && (request->opcode == FUSE_FORGET || request->opcode == FUSE_BATCH_FORGET))
+	atomic_fetch_add(&f->forgetting, 1);
+	td__fuse_process(f, me);
+	atomic_fetch_sub(&f->forgetting, 1);
+	if (!atomic_load(&f->no_rings))
 		usleep(FORGET_US);
+}
+
+static int is_forget(const struct fuse_in_header *request)
+{
+	return request->opcode == FUSE_FORGET || request->opcode == FUSE_BATCH_FORGET;
 }
 
 static void *work(void *arg)
@@ -67,8 +75,10 @@ static void *work(void *arg)
 			continue;
 		if (n <= 0)
 			break;
-		td__fuse_process(f, me);
-		gather_forgets(f, me->request.mem);
+		if (is_forget(me->request.mem))
+			forget(f, me);
+		else
+			td__fuse_process(f, me);
 	}
 	if (n < 0)
 		atomic_store(&f->error, n);

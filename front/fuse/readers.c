@@ -27,6 +27,9 @@ enum {
 	FEW = 4,	  /* so few: one client after the other */
 	TICK_MS = 5,	  /* how often serve looks */
 	LONG = 256 << 10, /* bytes to move that take long */
+	AWAIT_US = 100,	  /* a turn of waiting for others */
+	AWAIT_QUIET = 20, /* turns */
+	AWAIT_TURNS = 100,
 };
 
 static int cores(void)
@@ -131,16 +134,22 @@ void td__fuse_stop_reading(struct td_fuse *f, const struct fuse_in_header *reque
 		call(f);
 }
 
-/* Nothing waits in /dev/fuse, and those who read it wait: seen twice, since one of them may just have got something. */
+/*
+ * Nothing waits in /dev/fuse, those who read it wait, and nobody forgets: seen for some milliseconds, since one of them may just have got
+ * something and wait for a core.
+ */
 void td__fuse_await_others(struct td_fuse *f)
 {
 	struct pollfd p = { .fd = fuse_session_fd(f->session), .events = POLLIN };
 	int quiet = 0;
 
 	call(f);
-	for (int turns = 0; quiet < 2 && turns < 100; turns++) {
-		usleep(100);
-		quiet = !poll(&p, 1, 0) && atomic_load(&f->reading) >= atomic_load(&f->readers) ? quiet + 1 : 0;
+	for (int turns = 0; quiet < AWAIT_QUIET && turns < AWAIT_TURNS; turns++) {
+		usleep(AWAIT_US);
+		if (poll(&p, 1, 0) || atomic_load(&f->reading) < atomic_load(&f->readers) || atomic_load(&f->forgetting))
+			quiet = 0;
+		else
+			quiet++;
 	}
 }
 

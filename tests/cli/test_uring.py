@@ -112,8 +112,9 @@ class Uring(cli.Case):
         if levels["isolated"]["available"]:
             self.good("level", self.dir, "isolated")
             for _ in range(3):
-                turns, pid = writers.turns, self.status()["module_pid"]
-                os.kill(pid, signal.SIGKILL)
+                turns, before = writers.turns, self.status()
+                os.kill(before["module_pid"], signal.SIGKILL)
+                cli.wait_until(lambda n=before["restarts"]: self.status()["restarts"] > n, "the module runs again")
                 cli.wait_until(lambda t=turns: writers.turns > t + 10 or writers.ended, "files were written again")
             self.assertGreaterEqual(self.status()["restarts"], 3)
         self.good("level", self.dir, "trusted")
