@@ -575,11 +575,9 @@ static __attribute__((noinline)) void count_each_forgotten(struct td__call *c)
 			td__mistake(c, TD_MISTAKE_BUF, "returned with a buf open", "block", c->bufs[i].blkno);
 	for (uint32_t open = c->mbufs_open; open; open &= open - 1)
 		td__mistake(c, TD_MISTAKE_BUF, "returned with an mbuf open", "mbuf", c->mbufs[__builtin_ctz(open)].handle);
-	if (!td__locks_any(c))
-		return;
-	for (uint32_t lock = 0; lock < TD_LOCK_MAX; lock++)
-		if ((c->held[lock / 64] & ~c->given[lock / 64]) >> lock % 64 & 1)
-			td__mistake(c, TD_MISTAKE_LOCK, "returned without giving a lock back", "lock", lock);
+	for (uint32_t i = 0; i < TD_LOCK_MAX / 64; i++)
+		for (uint64_t left = c->held[i] & ~c->given[i]; left; left &= left - 1)
+			td__mistake(c, TD_MISTAKE_LOCK, "returned without giving a lock back", "lock", i * 64 + __builtin_ctzll(left));
 }
 
 /* What the module should have given back itself. */
