@@ -182,9 +182,12 @@ void td__ahead_unlock(struct td__vnode *v)
 int td__ahead_trim_all(struct td__fs *fs)
 {
 	struct td__ahead *a = &fs->ahead;
-	uint32_t n = __atomic_load_n(&a->end, __ATOMIC_RELAXED) - __atomic_load_n(&a->first, __ATOMIC_RELAXED);
-	uint64_t fid = n;
+	uint64_t fid;
+	uint32_t n;
 
+	td__mutex_lock(&a->mutex);
+	fid = n = a->end - a->first;
+	td__mutex_unlock(&a->mutex);
 	for (uint32_t i = 0; i < n && fid; i++) {
 		td__mutex_lock(&a->mutex);
 		fid = oldest(a);

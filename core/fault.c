@@ -63,7 +63,7 @@ void td__fault_object(struct td_fault *f, const char *object, uint64_t which)
 	f->which = which;
 }
 
-static int same_text(const char *a, const char *b)
+int td__same_text(const char *a, const char *b)
 {
 	while (*a && *a == *b)
 		a++, b++;
@@ -81,7 +81,7 @@ static uint64_t value_of(const void *record, const struct td__field *f)
 void td__fault_field(struct td_fault *f, const struct td__fields *r, const void *was, const void *is, const char *field)
 {
 	for (uint32_t i = 0; i < r->n; i++)
-		if (same_text(r->fields[i].name, field) && r->fields[i].size) {
+		if (td__same_text(r->fields[i].name, field) && r->fields[i].size) {
 			td__fault_object(f, field, value_of(is, &r->fields[i]));
 			f->had = was != 0;
 			f->was = was ? value_of(was, &r->fields[i]) : 0;
@@ -111,15 +111,21 @@ void td__fault_note(struct td__fs *fs, struct td_fault *f)
 	td__mutex_unlock(&fs->faults_mutex);
 }
 
-uint32_t td_get_faults(struct td__fs *fs, uint64_t after, struct td_fault *out, uint32_t n)
+uint32_t td__faults_after(struct td__fs *fs, const struct td_fault *ring, uint32_t kept, const uint64_t *made, uint64_t after,
+			  struct td_fault *out, uint32_t n)
 {
 	uint32_t got = 0;
 	uint64_t first;
 
 	td__mutex_lock(&fs->faults_mutex);
-	first = fs->nfaults > TD_FAULTS_KEPT ? fs->nfaults - TD_FAULTS_KEPT : 0;
-	for (uint64_t i = after > first ? after : first; i < fs->nfaults && got < n; i++)
-		out[got++] = fs->faults[i % TD_FAULTS_KEPT];
+	first = *made > kept ? *made - kept : 0;
+	for (uint64_t i = after > first ? after : first; i < *made && got < n; i++)
+		out[got++] = ring[i % kept];
 	td__mutex_unlock(&fs->faults_mutex);
 	return got;
+}
+
+uint32_t td_get_faults(struct td__fs *fs, uint64_t after, struct td_fault *out, uint32_t n)
+{
+	return td__faults_after(fs, fs->faults, TD_FAULTS_KEPT, &fs->nfaults, after, out, n);
 }

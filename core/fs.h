@@ -504,6 +504,13 @@ void td__origin_note_reference(struct td__call *c, uint64_t vnode);
 
 /* ---- fault.c */
 
+int td__same_text(const char *a, const char *b);
+/*
+ * Of a ring of `kept` faults, in which `*made` were put so far, those after the first `after`, at most n, oldest first. Returns how many.
+ */
+uint32_t td__faults_after(struct td__fs *fs, const struct td_fault *ring, uint32_t kept, const uint64_t *made, uint64_t after,
+			  struct td_fault *out, uint32_t n);
+
 /* What is to be said of a call in any report of it. */
 void td__fault_describe(const struct td__call *c, struct td_fault *f, uint32_t attempt);
 void td__fault_note(struct td__fs *fs, struct td_fault *f);

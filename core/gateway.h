@@ -89,7 +89,7 @@ enum { TD__ORIGINS = 64, TD__ORIGIN_FRAMES = 4 };
 struct td__origins {
 	uint32_t next, pad;
 	struct td__origin {
-		uint32_t object, pad; /* the second letter of what it is, which tells block, lock, mbuf and vnode apart, and buf */
+		const char *object; /* what it is, text that stays */
 		uint64_t which;
 		uint64_t serial;     /* of the transaction that took it */
 		uint64_t frames[TD__ORIGIN_FRAMES]; /* addresses in the module file, innermost first; 0: no more */

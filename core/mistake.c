@@ -68,15 +68,7 @@ out:
 
 uint32_t td_get_mistakes(struct td__fs *fs, uint64_t after, struct td_fault *out, uint32_t n)
 {
-	uint32_t got = 0;
-	uint64_t first;
-
-	td__mutex_lock(&fs->faults_mutex);
-	first = fs->nmistakes > TD_MISTAKES_KEPT ? fs->nmistakes - TD_MISTAKES_KEPT : 0;
-	for (uint64_t i = after > first ? after : first; i < fs->nmistakes && got < n; i++)
-		out[got++] = fs->mistakes[i % TD_MISTAKES_KEPT];
-	td__mutex_unlock(&fs->faults_mutex);
-	return got;
+	return td__faults_after(fs, fs->mistakes, TD_MISTAKES_KEPT, &fs->nmistakes, after, out, n);
 }
 
 /* ---- Where things were taken */
@@ -92,7 +84,7 @@ static void put_origin(struct td__call *c, struct td__origins *to, const char *o
 {
 	struct td__origin *o = &to->o[to->next++ % TD__ORIGINS];
 
-	*o = (struct td__origin){ .object = object[1], .which = which, .serial = serial };
+	*o = (struct td__origin){ .object = object, .which = which, .serial = serial };
 	if (c->fault.kind)
 		return;
 	c->domain->wall->where(c);
@@ -123,7 +115,7 @@ static void from_origin(const struct td__origins *from, const char *object, uint
 	for (uint32_t i = 1; i <= TD__ORIGINS && !found; i++) {
 		const struct td__origin *o = &from->o[(from->next - i) % TD__ORIGINS];
 
-		if (o->object == (uint32_t)object[1] && o->which == which && o->serial == serial && o->frames[0])
+		if (o->frames[0] && o->which == which && o->serial == serial && td__same_text(o->object, object))
 			found = o;
 	}
 	if (!found || f->pc)
