@@ -1,88 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Modules that use the kernel wrongly, leave things behind, take too much, or are only slow: what is found and counted, what is a
- * fault, and what is let be, at each level.
- *
- *   kernel_use FOLDER LEVEL [CASE]
- *
- * FOLDER has the module. After each case a call must work, and nothing must be held or open.
+ * fault, and what is let be, at each level. After each case a call must work, and nothing must be held or open.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <fs_gateway.h>
-#include "../../core/fs.h"
-#include "../../front/inproc/tadan.h"
-#include "../../walls/walls.h"
 #include "modules/use_acts.h"
-
-static struct td_volume *volume;
-static struct td__fs *fs;
-static struct td_level level; /* as it is now */
-static const char *folder, *name;
-static struct td_status before, after;
-static char said[512]; /* what was wrong */
+#include "uses.h"
 
 static int act(enum use_act what, uint64_t off, uint64_t *found)
 {
 	uint64_t ignored = 0;
 
-	return td__fs_seek(fs, fs->root, off, what, found ? found : &ignored);
-}
-
-/* ---- What is wanted */
-
-#define WANT(x)                                                                 \
-	do {                                                                    \
-		if (!(x)) {                                                     \
-			snprintf(said, sizeof(said), "line %d: %s", __LINE__, #x); \
-			return 1;                                               \
-		}                                                               \
-	} while (0)
-
-static int deep(void)
-{
-	return level.check == TD_CHECK_DEEP;
-}
-
-static uint64_t more(enum td_mistake kind)
-{
-	td_get_status(fs, &after);
-	return after.mistakes[kind] - before.mistakes[kind];
-}
-
-/* The kind of the newest fault since the case began; 0: there was none. */
-static uint32_t fault(void)
-{
-	struct td_fault f[TD_FAULTS_KEPT];
-	uint32_t n = td_get_faults(fs, before.faults, f, TD_FAULTS_KEPT);
-
-	return n ? f[n - 1].kind : 0;
+	return td__fs_seek(uses.fs, uses.fs->root, off, what, found ? found : &ignored);
 }
 
 static uint64_t now_ms(void)
 {
 	return td__port_monotonic() / 1000000;
-}
-
-static int move_to(const char *knobs)
-{
-	char text[128], why[256];
-
-	snprintf(text, sizeof(text), "%s,restart=1000/1s%s%s", name, knobs[0] ? "," : "", knobs);
-	if (td_level_parse(text, &level, why, sizeof(why)) || td_set_level(fs, &level, 0, why, sizeof(why))) {
-		snprintf(said, sizeof(said), "%s: %s", text, why);
-		return 1;
-	}
-	td_get_status(fs, &before);
-	return 0;
 }
 
 /* ---- Mistakes */
@@ -98,7 +39,7 @@ static int leave_lock(void)
 {
 	int err = act(USE_LEAVE_LOCK, 0, 0);
 
-	WANT(deep() ? err == -EIO && fault() == TD_FAULT_LOCK : !err && !fault() && more(TD_MISTAKE_LOCK) == 1);
+	WANT(checks_deeply() ? err == -EIO && fault() == TD_FAULT_LOCK : !err && !fault() && more(TD_MISTAKE_LOCK) == 1);
 	return 0;
 }
 
@@ -114,7 +55,7 @@ static int stale(void)
 	int err = act(USE_STALE, 0, 0);
 
 	WANT(more(TD_MISTAKE_HANDLE) >= 1);
-	WANT(level.wall == TD_WALL_PROCESS ? err == -EIO && fault() == TD_FAULT_SERVICE : !err && !fault());
+	WANT(in_process() ? err == -EIO && fault() == TD_FAULT_SERVICE : !err && !fault());
 	return 0;
 }
 
@@ -149,8 +90,8 @@ static int foreign(void)
 static int shared_record(void)
 {
 	WANT(!act(USE_SHARED_RECORD, 0, 0) && !fault());
-	WANT(more(TD_MISTAKE_SHARED) == (deep() ? 1 : 0));
-	WANT(fs->root->rec.size == 0);
+	WANT(more(TD_MISTAKE_SHARED) == (checks_deeply() ? 1 : 0));
+	WANT(uses.fs->root->rec.size == 0);
 	return 0;
 }
 
@@ -169,14 +110,14 @@ static int references(void)
 	WANT(!move_to("handles=4,mistakes=1000"));
 	act(USE_KEEP, 3, &found);
 	WANT(found == 3);
-	td_get_status(fs, &after);
-	WANT(after.kept == 3 && !fault());
+	td_get_status(uses.fs, &uses.after);
+	WANT(uses.after.kept == 3 && !fault());
 	WANT(!act(USE_GIVE_BACK, 2, 0));
 	act(USE_KEEP, 5, 0); /* the fourth one too many; where it was posted, the call is undone */
-	WANT(more(TD_MISTAKE_LIMIT) >= 1 && after.kept <= 4);
+	WANT(more(TD_MISTAKE_LIMIT) >= 1 && uses.after.kept <= 4);
 	act(USE_GIVE_BACK, 6, 0);
 	WANT(more(TD_MISTAKE_HANDLE) >= 1);
-	WANT(!after.kept);
+	WANT(!uses.after.kept);
 	return 0;
 }
 
@@ -186,38 +127,38 @@ static int memory(void)
 
 	WANT(!move_to("memory=256K"));
 	WANT(!act(USE_ALLOCATE, 512, &found) && found > 100 && found <= 256);
-	td_get_status(fs, &after);
-	WANT(after.heap_used == found * 1024);
+	td_get_status(uses.fs, &uses.after);
+	WANT(uses.after.heap_used == found * 1024);
 	WANT(!act(USE_FREE, 0, 0));
-	td_get_status(fs, &after);
-	WANT(after.heap_used == 0 && !fault());
+	td_get_status(uses.fs, &uses.after);
+	WANT(uses.after.heap_used == 0 && !fault());
 	return 0;
 }
 
 static int left_at_unload(void)
 {
-	struct td_status first = before;
+	struct td_status first = uses.before;
 
 	WANT(!act(USE_ALLOCATE, 5, 0) && !act(USE_KEEP, 2, 0) && !fault());
 	for (int i = 0; i < 2; i++) {
 		WANT(!move_to(""));
-		WANT(before.left_memory - first.left_memory == 5 * 1024 && before.left_references - first.left_references == 2);
-		WANT(!before.kept && !before.heap_used);
+		WANT(uses.before.left_memory - first.left_memory == 5 * 1024 && uses.before.left_references - first.left_references == 2);
+		WANT(!uses.before.kept && !uses.before.heap_used);
 	}
 	return 0;
 }
 
 static int undo(void)
 {
-	uint8_t *block = td__device_at(fs->device, 8);
+	uint8_t *block = td__device_at(uses.fs->device, 8);
 
 	WANT(!move_to("undo=64K"));
-	memset(block, 0xee, fs->device->bsize);
+	memset(block, 0xee, uses.fs->device->bsize);
 	WANT(!act(USE_WRITE_MUCH, 10, 0) && block[100] == 0);
-	memset(block, 0xee, fs->device->bsize);
+	memset(block, 0xee, uses.fs->device->bsize);
 	WANT(act(USE_WRITE_MUCH, 20, 0) == -EIO && fault() == TD_FAULT_LIMIT && block[100] == 0xee);
-	td_get_status(fs, &after);
-	WANT(after.undo_most > 40000 && after.undo_most <= 64 << 10);
+	td_get_status(uses.fs, &uses.after);
+	WANT(uses.after.undo_most > 40000 && uses.after.undo_most <= 64 << 10);
 	return 0;
 }
 
@@ -261,8 +202,8 @@ static int stopped(void)
 	int err, ended;
 
 	WANT(!limit_to(150));
-	rest.tv_sec = level.time_ms * 3 / 1000;
-	rest.tv_nsec = level.time_ms * 3 % 1000 * 1000000;
+	rest.tv_sec = uses.level.time_ms * 3 / 1000;
+	rest.tv_nsec = uses.level.time_ms * 3 % 1000 * 1000000;
 	helper = fork();
 	WANT(helper >= 0);
 	if (!helper) {
@@ -343,7 +284,7 @@ static int no_lock(void)
 	WANT(!a.err && !b.err && !fault());
 	b.off = 9;
 	together(&a, &b);
-	WANT(fault() == (deep() ? TD_FAULT_LOCK : 0));
+	WANT(fault() == (checks_deeply() ? TD_FAULT_LOCK : 0));
 	return 0;
 }
 
@@ -355,20 +296,17 @@ static int share(void)
 	begin = now_ms();
 	for (int i = 0; i < 60 && now_ms() - begin < 3000; i++)
 		WANT(!act(USE_SPIN, 10, 0));
-	td_get_status(fs, &after);
-	used = (after.cpu_ns - before.cpu_ns) / 1000000;
+	td_get_status(uses.fs, &uses.after);
+	used = (uses.after.cpu_ns - uses.before.cpu_ns) / 1000000;
 	took = now_ms() - begin;
-	WANT(!fault() && after.throttled_ns > before.throttled_ns);
+	WANT(!fault() && uses.after.throttled_ns > uses.before.throttled_ns);
 	WANT(used < took / 2); /* what is let pass at first is part of it */
 	return 0;
 }
 
 /* ---- */
 
-static const struct {
-	const char *name;
-	int (*run)(void);
-} cases[] = {
+static const struct use_case cases[] = {
 	{ "bufs left open", leave_bufs },
 	{ "a lock left", leave_lock },
 	{ "a buf closed twice", twice },
@@ -396,56 +334,15 @@ static int clean(void)
 {
 	WANT(!act(USE_NOTHING, 0, 0));
 	for (int i = 0; i < TD_LOCK_MAX; i++)
-		WANT(!fs->locks.word[i]);
-	td_get_status(fs, &after);
-	WANT(!after.inside && after.state == TD_STATE_RUNNING);
-	return 0;
-}
-
-static int start(void)
-{
-	char path[4096], text[128], why[512] = "";
-	struct td_volume_params params = { .module = path, .level = text, .size = 1 << 20 };
-
-	snprintf(path, sizeof(path), "%s/use_acts.so", folder);
-	snprintf(text, sizeof(text), "%s,restart=1000/1s", name);
-	if (td_level_parse(text, &level, why, sizeof(why)) || !td__walls[level.wall] || td__walls[level.wall]->available(why, sizeof(why))) {
-		printf("skipped: %s: %s\n0 passed, 0 failed, 1 skipped\n", name, why);
-		exit(77);
-	}
-	if (td_volume_open(&params, &volume, why, sizeof(why))) {
-		fprintf(stderr, "kernel_use: %s\n", why);
-		return 1;
-	}
-	fs = td_volume_fs(volume);
+		WANT(!uses.fs->locks.word[i]);
+	td_get_status(uses.fs, &uses.after);
+	WANT(!uses.after.inside && uses.after.state == TD_STATE_RUNNING);
 	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	int failed = 0, passed = 0;
-
-	if (argc < 3) {
-		fprintf(stderr, "usage: kernel_use FOLDER LEVEL [CASE]\n");
-		return 2;
-	}
-	folder = argv[1];
-	name = argv[2];
-	if (start())
-		return 1;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		if (argc > 3 && strcmp(argv[3], cases[i].name))
-			continue;
-		said[0] = 0;
-		if (move_to("") || cases[i].run() || clean()) {
-			printf("FAILED: %s at %s: %s; again: kernel_use %s %s \"%s\"\n", cases[i].name, name, said, folder, name,
-			       cases[i].name);
-			failed++;
-		} else {
-			passed++;
-		}
-	}
-	td_volume_close(volume);
-	printf("%d passed, %d failed, 0 skipped\n", passed, failed);
-	return failed != 0;
+	uses_read(argc, argv);
+	uses_open("use_acts", 0);
+	return uses_run(argv, cases, sizeof(cases) / sizeof(cases[0]), clean);
 }

@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A module that uses messages and sockets wrongly, behind real walls: what is refused and counted, what is a fault, and that nothing of
- * it reaches another address, the kernel's memory or the next call.
- *
- *   net_use FOLDER LEVEL [CASE | --table]
- *
- * --table: a line for each case, with what became of it in the words of CAVEATS.md. FOLDER has the module; the server is a thread of this program, on loopback. After each case a message must still go there and back, and
- * no mbuf, message in flight or kept chain may be left.
+ * it reaches another address, the kernel's memory or the next call. The server is a thread of this program, on loopback. After each case
+ * a message must still go there and back, and no mbuf, message in flight or kept chain may be left.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,18 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <fs_gateway.h>
-#include "../../core/fs.h"
-#include "../../front/inproc/tadan.h"
-#include "../../walls/walls.h"
 #include "modules/net_acts.h"
-
-static struct td_volume *volume;
-static struct td__fs *fs;
-static struct td_level level;
-static const char *folder, *name;
-static struct td_status before, after;
-static char said[512]; /* what was wrong */
+#include "uses.h"
 
 /* ---- The server. Another one, at another address, is never to be called. */
 
@@ -117,23 +102,11 @@ static int other_called(void)
 	return poll(&p, 1, 0) != 0;
 }
 
-/* ---- What is wanted. A case returns 0, 1 if something was wrong, or that its level does not promise anything here. */
-
-enum { NOTHING_STOPS_IT = 2 };
-
-#define WANT(x)                                                                 \
-	do {                                                                    \
-		if (!(x)) {                                                     \
-			snprintf(said, sizeof(said), "line %d: %s", __LINE__, #x); \
-			return 1;                                               \
-		}                                                               \
-	} while (0)
-
 /* The module's error, or the call's; *result may be 0. */
 static int act(enum net_act what, uint64_t off, uint64_t *result)
 {
 	uint64_t found = 0;
-	int err = td__fs_seek(fs, fs->root, off, what, &found);
+	int err = td__fs_seek(uses.fs, uses.fs->root, off, what, &found);
 
 	if (result)
 		*result = found & ((1ull << NET_ERROR) - 1);
@@ -142,40 +115,7 @@ static int act(enum net_act what, uint64_t off, uint64_t *result)
 
 static int act_alone(enum net_act what)
 {
-	return td__fs_truncate(fs, fs->root, what);
-}
-
-static uint64_t more(enum td_mistake kind)
-{
-	td_get_status(fs, &after);
-	return after.mistakes[kind] - before.mistakes[kind];
-}
-
-/* The kind of the newest fault since the case began; 0: there was none. */
-static uint32_t fault(void)
-{
-	struct td_fault f[TD_FAULTS_KEPT];
-	uint32_t n = td_get_faults(fs, before.faults, f, TD_FAULTS_KEPT);
-
-	return n ? f[n - 1].kind : 0;
-}
-
-static int move_to(const char *knobs)
-{
-	char text[128], why[256];
-
-	snprintf(text, sizeof(text), "%s,restart=1000/1s%s%s", name, knobs[0] ? "," : "", knobs);
-	if (td_level_parse(text, &level, why, sizeof(why)) || td_set_level(fs, &level, 0, why, sizeof(why))) {
-		snprintf(said, sizeof(said), "%s: %s", text, why);
-		return 1;
-	}
-	td_get_status(fs, &before);
-	return 0;
-}
-
-static int in_process(void)
-{
-	return level.wall == TD_WALL_PROCESS;
+	return td__fs_truncate(uses.fs, uses.fs->root, what);
 }
 
 /* Refused, counted, and the module goes on; where the service was posted nobody is there to hear of it, and it is a fault. */
@@ -202,7 +142,7 @@ static int numbers(void)
 	static const uint32_t wrong[] = { TD_MBUF_MAX | 1 << 8, 255 | 1 << 8, 0, 31 };
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		td_get_status(fs, &before);
+		td_get_status(uses.fs, &uses.before);
 		WANT(refused(act(NET_NUMBER, wrong[i], 0), -EINVAL, 1));
 		WANT(more(TD_MISTAKE_ARGUMENT) >= 1);
 	}
@@ -222,7 +162,7 @@ static int self(void)
 static int beyond(void)
 {
 	for (uint64_t i = 0; i < NET_BEYONDS; i++) {
-		td_get_status(fs, &before);
+		td_get_status(uses.fs, &uses.before);
 		WANT(refused(act(NET_BEYOND, i, 0), -EINVAL, i >= 3));
 		WANT(more(TD_MISTAKE_ARGUMENT) >= 1);
 	}
@@ -306,16 +246,16 @@ static int texts(void)
 static int keep_wrong(void)
 {
 	WANT(refused(act(NET_KEEP_SHARED, 0, 0), -ESTALE, 1) && more(TD_MISTAKE_HANDLE) >= 1);
-	td_get_status(fs, &before);
+	td_get_status(uses.fs, &uses.before);
 	WANT(refused(act_alone(NET_KEEP_FOREIGN), -ENOSPC, 1) && more(TD_MISTAKE_HANDLE) >= 1);
-	WANT(!after.net.kept);
+	WANT(!uses.after.net.kept);
 	return 0;
 }
 
 static int keep_much(void)
 {
 	WANT(refused(act_alone(NET_KEEP_MUCH), -ENOSPC, 1));
-	WANT(more(TD_MISTAKE_LIMIT) >= 1 && after.net.kept <= 3ull * TD__KEPT_VNODE);
+	WANT(more(TD_MISTAKE_LIMIT) >= 1 && uses.after.net.kept <= 3ull * TD__KEPT_VNODE);
 	WANT(!act_alone(NET_DROP));
 	return 0;
 }
@@ -335,7 +275,7 @@ static int invented(void)
 	static const uint32_t wrong[] = { 0, 1, 7 | 1 << 8, 8 | 1 << 8, 0xffffffff, 0xffffff00 };
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		td_get_status(fs, &before);
+		td_get_status(uses.fs, &uses.before);
 		WANT(act(NET_INVENTED, wrong[i], 0) == -ESTALE && !fault());
 		WANT(more(TD_MISTAKE_HANDLE) == 5);
 	}
@@ -364,7 +304,7 @@ static int bad_ports(void)
 	static const uint64_t wrong[] = { 0, 65536, 0xffffffff, 1ull << 33 | 80, 0xffffffffull << 32 | 80 };
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		td_get_status(fs, &before);
+		td_get_status(uses.fs, &uses.before);
 		WANT(act(NET_OPEN, wrong[i], 0) == -EINVAL && more(TD_MISTAKE_ARGUMENT) == 1 && !fault());
 	}
 	return 0;
@@ -394,8 +334,8 @@ static int same_tag(void)
 static int flood(void)
 {
 	WANT(!act(NET_FLOOD, 3 * TD__PENDING_MAX, 0) && !fault());
-	td_get_status(fs, &after);
-	WANT(after.net.in_flight == TD__PENDING_MAX);
+	td_get_status(uses.fs, &uses.after);
+	WANT(uses.after.net.in_flight == TD__PENDING_MAX);
 	WANT(!move_to(""));
 	return 0;
 }
@@ -422,9 +362,9 @@ static int moved(void)
 	__atomic_store_n(&server.slow, 500, __ATOMIC_SEQ_CST);
 	pthread_create(&thread, 0, call, &err);
 	poll(0, 0, 150);
-	td_get_status(fs, &after);
+	td_get_status(uses.fs, &uses.after);
 	if (in_process())
-		kill((pid_t)after.process, SIGKILL);
+		kill((pid_t)uses.after.process, SIGKILL);
 	else if (move_to(""))
 		return 1;
 	pthread_join(thread, 0);
@@ -448,15 +388,15 @@ static int untouched(void)
 /* Where nothing is; to a sandbox addresses have 32 bits, and there is nothing behind its memory. */
 static uint64_t nowhere(void)
 {
-	return level.wall == TD_WALL_SFI ? 0xfffff000 : (uint64_t)(uintptr_t)kernels + 4096;
+	return uses.level.wall == TD_WALL_SFI ? 0xfffff000 : (uint64_t)(uintptr_t)kernels + 4096;
 }
 
 static int refused_at(enum net_act what, uint64_t at)
 {
-	td_get_status(fs, &before);
+	td_get_status(uses.fs, &uses.before);
 	act(what, at, 0);
 	if (!more(TD_MISTAKE_ARGUMENT) && !fault()) {
-		snprintf(said, sizeof(said), "act %u at %#llx: neither refused nor a fault", what, (unsigned long long)at);
+		snprintf(uses.said, sizeof(uses.said), "act %u at %#llx: neither refused nor a fault", what, (unsigned long long)at);
 		return 1;
 	}
 	return 0;
@@ -468,7 +408,7 @@ static int by_services(void)
 	for (enum net_act what = NET_GET_TO; what <= NET_REPLY_TO; what++)
 		if (refused_at(what, nowhere()))
 			return 1;
-	if (level.wall == TD_WALL_NONE || level.wall == TD_WALL_SFI) /* nothing stops it; cannot be said in 32 bits */
+	if (uses.level.wall == TD_WALL_NONE || uses.level.wall == TD_WALL_SFI) /* nothing stops it; cannot be said in 32 bits */
 		return 0;
 	if (refused_at(NET_GET_TO, (uintptr_t)kernels) || refused_at(NET_REPLY_TO, (uintptr_t)kernels))
 		return 1;
@@ -484,14 +424,14 @@ static int mbuf_memory(void)
 	struct td__piece piece;
 	int err = 0;
 
-	if (level.wall == TD_WALL_NONE)
+	if (uses.level.wall == TD_WALL_NONE)
 		return NOTHING_STOPS_IT;
-	if (level.wall == TD_WALL_SFI) { /* there is no number for such an address */
+	if (uses.level.wall == TD_WALL_SFI) { /* there is no number for such an address */
 		WANT(act(NET_STORE, nowhere(), 0) == -EIO && fault() == TD_FAULT_ACCESS);
 		return 0;
 	}
 	m = td__mbuf_new();
-	WANT(m && !td__mbuf_put(&fs->net.pool, m, "ZZZZZZZZ", 8, 8));
+	WANT(m && !td__mbuf_put(&uses.fs->net.pool, m, "ZZZZZZZZ", 8, 8));
 	td__mbuf_pieces(m, 0, &piece, 1);
 	for (int i = 0; i < 2 && !err; i++) {
 		err = move_to(knobs[i]);
@@ -501,7 +441,7 @@ static int mbuf_memory(void)
 			err = 1;
 	}
 	err |= memcmp(piece.data, "ZZZZZZZZ", 8);
-	td__mbuf_drop(&fs->net.pool, m);
+	td__mbuf_drop(&uses.fs->net.pool, m);
 	WANT(!err);
 	return 0;
 }
@@ -509,17 +449,14 @@ static int mbuf_memory(void)
 static int loads(void)
 {
 	WANT(act(NET_LOAD, nowhere(), 0) == -EIO && (fault() == TD_FAULT_ACCESS || fault() == TD_FAULT_WALL));
-	if (level.wall == TD_WALL_PROCESS)
+	if (in_process())
 		WANT(act(NET_LOAD, (uintptr_t)kernels, 0) == -EIO);
 	return 0;
 }
 
 /* ---- */
 
-static const struct {
-	const char *name;
-	int (*run)(void);
-} cases[] = {
+static const struct use_case cases[] = {
 	{ "mbufs left open", leave },
 	{ "numbers that are out of range or in use", numbers },
 	{ "a chain appended to itself", self },
@@ -555,27 +492,21 @@ static int clean(void)
 	int err = act(NET_CALL, 'e', 0);
 
 	if (err) {
-		snprintf(said, sizeof(said), "afterwards a message does not go there and back: error %d", -err);
+		snprintf(uses.said, sizeof(uses.said), "afterwards a message does not go there and back: error %d", -err);
 		return 1;
 	}
-	td_get_status(fs, &after);
-	WANT(!after.inside && after.state == TD_STATE_RUNNING);
-	WANT(!after.net.in_flight && !after.net.kept && !other_called());
-	WANT(after.net.buffers <= TD__LARGE); /* of a message that is being received */
+	td_get_status(uses.fs, &uses.after);
+	WANT(!uses.after.inside && uses.after.state == TD_STATE_RUNNING);
+	WANT(!uses.after.net.in_flight && !uses.after.net.kept && !other_called());
+	WANT(uses.after.net.buffers <= TD__LARGE); /* of a message that is being received */
 	return 0;
 }
 
-static int start(void)
+int main(int argc, char **argv)
 {
-	char path[4096], text[128], url[64], why[512] = "";
-	struct td_volume_params params = { .module = path, .level = text, .size = 1 << 20, .server = url };
+	char url[64];
 
-	snprintf(path, sizeof(path), "%s/net_acts.so", folder);
-	snprintf(text, sizeof(text), "%s,restart=1000/1s", name);
-	if (td_level_parse(text, &level, why, sizeof(why)) || !td__walls[level.wall] || td__walls[level.wall]->available(why, sizeof(why))) {
-		printf("skipped: %s: %s\n0 passed, 0 failed, 1 skipped\n", name, why);
-		exit(77);
-	}
+	uses_read(argc, argv);
 	kernels = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (start_server() || kernels == MAP_FAILED || mprotect(kernels + 4096, 4096, PROT_NONE)) {
 		perror("net_use");
@@ -583,59 +514,6 @@ static int start(void)
 	}
 	memset(kernels, 0x5a, 4096);
 	snprintf(url, sizeof(url), "nfs://127.0.0.1:%d/x", server.port);
-	if (td_volume_open(&params, &volume, why, sizeof(why))) {
-		fprintf(stderr, "net_use: %s\n", why);
-		return 1;
-	}
-	fs = td_volume_fs(volume);
-	return 0;
-}
-
-/* All that was seen since the case began; its own looks may have begun anew. */
-static void print_row(const char *about, const struct td_status *first)
-{
-	td_get_status(fs, &after);
-	printf("%s\t%s%scontained%s\n", about, after.faults > first->faults ? "detected, " : "",
-	       after.faults == first->faults && after.careless > first->careless ? "counted, " : "",
-	       after.faults > first->faults ? ", recovered" : "");
-}
-
-int main(int argc, char **argv)
-{
-	int failed = 0, passed = 0, skipped = 0, table = argc > 3 && !strcmp(argv[3], "--table");
-
-	if (argc < 3) {
-		fprintf(stderr, "usage: net_use FOLDER LEVEL [CASE | --table]\n");
-		return 2;
-	}
-	folder = argv[1];
-	name = argv[2];
-	if (start())
-		return 1;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct td_status first;
-
-		if (argc > 3 && !table && strcmp(argv[3], cases[i].name))
-			continue;
-		said[0] = 0;
-		td_get_status(fs, &first);
-		int result = move_to("") ? 1 : cases[i].run();
-
-		if (result == NOTHING_STOPS_IT) {
-			skipped++;
-			if (table)
-				printf("%s\tnothing\n", cases[i].name);
-		} else if (result || clean()) {
-			printf("FAILED: %s at %s: %s; again: net_use %s %s \"%s\"\n", cases[i].name, name, said, folder, name,
-			       cases[i].name);
-			failed++;
-		} else {
-			passed++;
-			if (table)
-				print_row(cases[i].name, &first);
-		}
-	}
-	td_volume_close(volume);
-	printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
-	return failed != 0;
+	uses_open("net_acts", url);
+	return uses_run(argv, cases, sizeof(cases) / sizeof(cases[0]), clean);
 }
