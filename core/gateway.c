@@ -395,7 +395,7 @@ static const char *wrong_fresh(const struct td__call *c, const struct td_vnode *
 		return "fid";
 	if (was->type ? is->type != was->type : is->type < TD_REG || is->type > TD_SOCK)
 		return "type";
-	if (is->flags)
+	if (is->flags != was->flags)
 		return "flags";
 	return is->handle != was->handle ? "handle" : 0;
 }

@@ -139,16 +139,24 @@ int td__op_lookup(struct td__fs *fs, const struct td_cred *cred, td_handle h, st
 
 /* ---- Make */
 
-static int new_record(const struct td__vnode *dir, const struct td_cred *cred, uint32_t type, uint32_t mode, uint32_t rdev,
-		      struct td_vnode *rec)
+struct wanted {
+	uint32_t type, mode, rdev;
+	uint32_t flags; /* TD_VNODE_*, of a file system on a server */
+	struct td_in target;
+};
+
+static int new_record(const struct td__vnode *dir, const struct td_cred *cred, const struct wanted *w, struct td_vnode *rec)
 {
+	uint32_t type = w->type;
+
 	td__zero(rec, sizeof(*rec));
 	rec->type = type;
-	rec->mode = mode & 07777;
+	rec->flags = w->flags;
+	rec->mode = w->mode & 07777;
 	rec->uid = cred->uid;
 	rec->gid = cred->gid;
 	rec->nlink = type == TD_DIR ? 2 : 1;
-	rec->rdev = type == TD_CHR || type == TD_BLK ? rdev : 0;
+	rec->rdev = type == TD_CHR || type == TD_BLK ? w->rdev : 0;
 	if (dir->rec.mode & 02000) { /* a set-group-id directory hands its group down */
 		rec->gid = dir->rec.gid;
 		if (type == TD_DIR)
@@ -209,6 +217,8 @@ static int make_locked(struct td__fs *fs, const struct td_cred *cred, struct td_
 	if (err)
 		return err;
 	err = make_by_type(fs, dir, name, target, rec, made);
+	if (err == -TD_EEXIST && fs->remote)
+		td__name_drop(dir, name); /* whatever was known of it */
 	if (err)
 		return err;
 	touch_dir(dir);
@@ -219,8 +229,7 @@ static int make_locked(struct td__fs *fs, const struct td_cred *cred, struct td_
 	return err;
 }
 
-static int make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, uint32_t type, uint32_t mode,
-		uint32_t rdev, struct td_in target, td_attr *out)
+static int make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, const struct wanted *w, td_attr *out)
 {
 	struct made made = { .n = 0 };
 	struct td__vnode *dir;
@@ -230,11 +239,13 @@ static int make(struct td__fs *fs, const struct td_cred *cred, td_handle h, stru
 	if (err)
 		return err;
 	td__rwlock_exclusive(&dir->lock);
-	err = new_record(dir, cred, type, mode, rdev, &rec);
-	if (!err && type == TD_LNK && (!target.len || target.len > TD_PATH_MAX))
-		err = target.len ? -TD_ENAMETOOLONG : -TD_ENOENT;
+	err = new_record(dir, cred, w, &rec);
+	if (!err && w->type == TD_LNK && (!w->target.len || w->target.len > TD_PATH_MAX))
+		err = w->target.len ? -TD_ENAMETOOLONG : -TD_ENOENT;
 	if (!err)
-		err = make_locked(fs, cred, dir, name, &rec, target, &made);
+		err = make_locked(fs, cred, dir, name, &rec, w->target, &made);
+	if (!err && w->flags & TD_VNODE_OPEN)
+		td__vnode_opened(made.v, 1);
 	td__rwlock_unlock(&dir->lock);
 	if (!err) {
 		td__rwlock_exclusive(&made.v->lock);
@@ -245,15 +256,39 @@ static int make(struct td__fs *fs, const struct td_cred *cred, td_handle h, stru
 	return err;
 }
 
-int td__op_make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, uint32_t type, uint32_t mode,
-	    uint32_t rdev, struct td_in target, td_attr *out)
+static int make_surely(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, const struct wanted *w, td_attr *out)
 {
 	int err;
 
 	do
-		err = make(fs, cred, h, name, type, mode, rdev, target, out);
+		err = make(fs, cred, h, name, w, out);
 	while (td__ahead_relieve(fs, err));
 	return err;
+}
+
+int td__op_make(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, uint32_t type, uint32_t mode,
+	    uint32_t rdev, struct td_in target, td_attr *out)
+{
+	const struct wanted w = { .type = type, .mode = mode, .rdev = rdev, .target = target };
+
+	return make_surely(fs, cred, h, name, &w, out);
+}
+
+/* Where a call is a turn to a server, one makes the file and opens it. */
+int td__op_create(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, uint32_t mode, uint32_t flags, td_attr *out)
+{
+	struct wanted w = { .type = TD_REG, .mode = mode };
+	int err;
+
+	if (fs->remote)
+		w.flags = TD_VNODE_OPEN | (flags & TD_OPEN_EXCL ? 0 : TD_VNODE_ANYONES);
+	err = make_surely(fs, cred, h, name, &w, out);
+	if (err || fs->remote)
+		return err;
+	err = td__op_open(fs, cred, out->handle, (flags & (TD_OPEN_READ | TD_OPEN_WRITE)) | TD_OPEN_NEW);
+	if (err < 0)
+		td__op_forget(fs, out->handle, 1);
+	return err < 0 ? err : 0;
 }
 
 int td__op_readlink(struct td__fs *fs, td_handle h, void *target, uint32_t size)

@@ -9,6 +9,7 @@
 int td__op_lookup(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name, td_attr *out);
 int td__op_make(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name, uint32_t type,
 	uint32_t mode, uint32_t rdev, struct td_in target, td_attr *out);
+int td__op_create(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name, uint32_t mode, uint32_t flags, td_attr *out);
 int td__op_link(struct td__fs *fs, const struct td_cred *cred, td_handle v, td_handle dir, struct td_name name, td_attr
 	*out);
 int td__op_unlink(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name);
@@ -22,6 +23,7 @@ int td__op_getattr(struct td__fs *fs, td_handle v, td_attr *out);
 int td__op_setattr(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint32_t want, const td_attr *set,
 	td_attr *out);
 int td__op_access(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint32_t mask);
+/* With TD_OPEN_NEW: for who has just made it. */
 int td__op_open(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint32_t flags);
 int td__op_release(struct td__fs *fs, td_handle v);
 int td__op_flush(struct td__fs *fs, td_handle v);

@@ -37,6 +37,12 @@ int td_make(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct
 	RUN(int, ADDS, td__op_make(fs, cred, dir, name, type, mode, rdev, target, out));
 }
 
+int td_create(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name, uint32_t mode, uint32_t flags, td_attr *out)
+{
+	td__begin_for(fs, cred);
+	RUN(int, ADDS, td__op_create(fs, cred, dir, name, mode, flags, out));
+}
+
 int td_link(struct td__fs *fs, const struct td_cred *cred, td_handle v, td_handle dir, struct td_name name, td_attr
 	*out)
 {

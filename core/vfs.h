@@ -65,6 +65,12 @@ int td_lookup(struct td__fs *fs, const struct td_cred *cred, td_handle dir, stru
 int td_make(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name,
 	    uint32_t type, uint32_t mode, uint32_t rdev, struct td_in target, td_attr *out);
 
+/*
+ * Make a regular file and open it, whatever its mode. flags: TD_OPEN_READ, TD_OPEN_WRITE; TD_OPEN_EXCL: nobody else may be told that he has made it.
+ * Errors: those of td_make() and td_open(); at EEXIST without TD_OPEN_EXCL somebody has been faster, and the name is to be looked up again.
+ */
+int td_create(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name, uint32_t mode, uint32_t flags, td_attr *out);
+
 int td_link(struct td__fs *fs, const struct td_cred *cred, td_handle v, td_handle dir,
 	    struct td_name name, td_attr *out); /* out has a new reference */
 int td_unlink(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name);
@@ -97,7 +103,7 @@ int td_setattr(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint3
 	       const td_attr *set, td_attr *out);
 /* mask: 4 read, 2 write, 1 execute. EACCES where the mode bits forbid it. */
 int td_access(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint32_t mask);
-/* flags: TD_OPEN_*, with TD_OPEN_NEW for who has just made it. 1: others have changed the content since it was opened last. */
+/* flags: TD_OPEN_READ, TD_OPEN_WRITE. 1: others have changed the content since it was opened last. */
 int td_open(struct td__fs *fs, const struct td_cred *cred, td_handle v, uint32_t flags);
 int td_release(struct td__fs *fs, td_handle v);
 /* A descriptor is closed: the error of writing what was written, where the file system writes behind. */

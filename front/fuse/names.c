@@ -114,19 +114,15 @@ static void make_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, con
 	reply_entry(req, make(req, dir, name, S_IFLNK | 0777, 0, target, &a), &a);
 }
 
-static int make_open(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode, td_attr *a)
+/* Where somebody was faster and that is no error, Linux looks again after ESTALE, and finds it. */
+static int make_open(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode, int flags, td_attr *a)
 {
 	struct td_fuse *f = td__fuse_of(req);
 	struct td_cred cred = td__fuse_cred(req);
-	int error = make(req, dir, name, (mode & 07777) | S_IFREG, 0, NULL, a);
+	int error = td_create(f->fs, &cred, td__fuse_handle(f, dir), td__fuse_name(name), mode & 07777,
+			      TD_OPEN_READ | TD_OPEN_WRITE | (flags & O_EXCL ? TD_OPEN_EXCL : 0), a);
 
-	if (error)
-		return error;
-	/* Permission bits do not count for him who has just made the file. */
-	error = td_open(f->fs, &cred, a->handle, TD_OPEN_READ | TD_OPEN_WRITE | TD_OPEN_NEW);
-	if (error < 0)
-		td_forget(f->fs, a->handle, 1);
-	return error < 0 ? error : 0;
+	return error == -EEXIST && !(flags & O_EXCL) ? -ESTALE : error;
 }
 
 static void create_file(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
@@ -135,7 +131,7 @@ static void create_file(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t
 	struct td_fuse *f = td__fuse_of(req);
 	struct fuse_entry_param e;
 	td_attr a;
-	int error = f->opens || f->tells ? make_open(req, dir, name, mode, &a) : -ENOSYS;
+	int error = f->opens || f->tells ? make_open(req, dir, name, mode, fi->flags, &a) : -ENOSYS;
 
 	if (error) {
 		fuse_reply_err(req, -error);

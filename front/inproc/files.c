@@ -145,25 +145,20 @@ static int may_open(const struct td_task *t, const td_attr *v, int flags)
 	return v->type == TD_REG || v->type == TD_DIR ? 0 : -ENXIO;
 }
 
-/*
- * A descriptor for the vnode that the walk found or made, whose reference becomes the file's. td_open()
- * comes before the file exists, since the file's end calls td_release().
- */
-static int open_vnode(const struct td_task *t, struct td__where *w, int flags)
+static uint32_t open_mode(int flags)
 {
-	struct td_cred cred = td__cred_of(t, true);
-	uint32_t mode = (flags & O_ACCMODE) != O_WRONLY ? TD_OPEN_READ : 0;
-	struct td__file *f = calloc(1, sizeof(*f));
-	int fd, err;
+	return ((flags & O_ACCMODE) != O_WRONLY ? TD_OPEN_READ : 0) | ((flags & O_ACCMODE) != O_RDONLY ? TD_OPEN_WRITE : 0);
+}
 
-	if (!f)
+/* A descriptor for the vnode that the walk found or made, which is open; its reference becomes the file's, whose end calls td_release(). */
+static int describe(const struct td_task *t, struct td__where *w, int flags)
+{
+	struct td__file *f = calloc(1, sizeof(*f));
+	int fd;
+
+	if (!f) {
+		td_release(td__fs_of(t), w->v.handle);
 		return -ENOMEM;
-	if ((flags & O_ACCMODE) != O_RDONLY)
-		mode |= TD_OPEN_WRITE;
-	err = td_open(td__fs_of(t), &cred, w->v.handle, mode);
-	if (err < 0) {
-		free(f);
-		return err;
 	}
 	f->refs = 1;
 	f->type = w->v.type;
@@ -176,6 +171,14 @@ static int open_vnode(const struct td_task *t, struct td__where *w, int flags)
 	if (fd < 0)
 		td__file_put(t->volume, f);
 	return fd;
+}
+
+static int open_vnode(const struct td_task *t, struct td__where *w, int flags)
+{
+	struct td_cred cred = td__cred_of(t, true);
+	int err = td_open(td__fs_of(t), &cred, w->v.handle, open_mode(flags));
+
+	return err < 0 ? err : describe(t, w, flags);
 }
 
 static int open_old(const struct td_task *t, struct td__where *w, int flags)
@@ -207,12 +210,12 @@ static int open_new(const struct td_task *t, struct td__where *w, int flags, uin
 		return -ENOENT;
 	if (w->slash)
 		return -EISDIR;
-	err = td_make(td__fs_of(t), &cred, w->dir, w->name, TD_REG, mode & 07777 & ~t->umask, 0,
-		      (struct td_in){ 0, 0 }, &w->v);
+	err = td_create(td__fs_of(t), &cred, w->dir, w->name, mode & 07777 & ~t->umask,
+			open_mode(flags) | (flags & O_EXCL ? TD_OPEN_EXCL : 0), &w->v);
 	if (err)
 		return err;
 	w->found = true;
-	return open_vnode(t, w, flags);
+	return describe(t, w, flags);
 }
 
 /* A name that is to be created and ends in a slash can only be wrong: how depends on what leads there. */

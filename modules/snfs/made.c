@@ -2,9 +2,10 @@
 /*
  * Making files. The record comes with what is wanted, and goes back with what the server made.
  *
- * Twice asked is once made: a file is created EXCLUSIVE, with a verifier that follows from the call and is the same when the call is made
- * again, so that the server itself knows its own work, until the first attributes are set where it keeps the verifier. The others have none: what
- * may have been made by the request's first copy is what is wanted if it looks so.
+ * Twice asked is once made: a file whose maker wants to be the only one is created EXCLUSIVE, with a verifier that follows from the call and is the
+ * same when the call is made again, so that the server itself knows its own work, until the first attributes are set where it keeps the
+ * verifier. The others have none: what may have been made by the request's first copy is what is wanted if it looks so. For a file whose maker takes
+ * anyone's (GUARDED) that is right even if another has made it.
  */
 #include "snfs.h"
 
@@ -133,10 +134,29 @@ static int set_first_attrs(struct making *m)
 	return err;
 }
 
+static int make(struct making *m, struct rpc *r, struct td_in target)
+{
+	struct td_vnode as = *m->v;
+	int err = call(m, r);
+
+	if (!err)
+		return find(m);
+	return err == -TD_EEXIST && r->resent && made_before(m, &as, target) ? 0 : err; /* of a verifier: so far that it is overwritten */
+}
+
+/* Who makes it has it open. */
+static int open_made(const struct td_vnode *v)
+{
+	struct rpc_cred cred;
+
+	cred_of_call(&cred);
+	return open_note(v->fid, &cred, TD_OPEN_READ | TD_OPEN_WRITE);
+}
+
 int snfs_create(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 {
-	const struct td_in none = { 0, 0 };
-	struct td_vnode as = *v;
+	const uint32_t anyones = v->flags & TD_VNODE_ANYONES;
+	struct nfs_sattr s = with_mode(v);
 	struct nfs_verf verf;
 	struct making m;
 	struct rpc r;
@@ -146,28 +166,21 @@ int snfs_create(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 		return err;
 	verf = verifier(&m);
 	rpc_begin(&r, NFS_CREATE, 0);
-	nfs_put_create(&r.args, &m.dfh, name, &verf);
-	err = call(&m, &r);
-	if (!err)
-		err = find(&m);
-	else if (err == -TD_EEXIST && r.resent && made_before(&m, &as, none)) /* so far that the verifier is overwritten */
-		err = 0;
-	if (!err)
+	nfs_put_create(&r.args, &m.dfh, name, anyones ? 0 : &verf, &s);
+	err = make(&m, &r, (struct td_in){ 0, 0 });
+	if (!err && !anyones)
 		err = set_first_attrs(&m);
-	return err ? err : adopt(&m);
+	if (!err)
+		err = adopt(&m);
+	return err || !(v->flags & TD_VNODE_OPEN) ? err : open_made(v);
 }
 
 /* ---- The others */
 
-static int make(struct making *m, struct rpc *r, struct td_in target)
+static int make_and_adopt(struct making *m, struct rpc *r, struct td_in target)
 {
-	struct td_vnode as = *m->v;
-	int err = call(m, r);
+	int err = make(m, r, target);
 
-	if (!err)
-		err = find(m);
-	else if (err == -TD_EEXIST && r->resent && made_before(m, &as, target))
-		err = 0;
 	return err ? err : adopt(m);
 }
 
@@ -182,7 +195,7 @@ int snfs_mkdir(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 		return err;
 	rpc_begin(&r, NFS_MKDIR, 0);
 	nfs_put_mkdir(&r.args, &m.dfh, name, &s);
-	return make(&m, &r, (struct td_in){ 0, 0 });
+	return make_and_adopt(&m, &r, (struct td_in){ 0, 0 });
 }
 
 int snfs_mknod(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
@@ -196,7 +209,7 @@ int snfs_mknod(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 		return err;
 	rpc_begin(&r, NFS_MKNOD, 0);
 	nfs_put_mknod(&r.args, &m.dfh, name, v->type, &s, v->rdev >> 8 & 0xfff, (v->rdev & 0xff) | (v->rdev >> 12 & 0xfff00));
-	return make(&m, &r, (struct td_in){ 0, 0 });
+	return make_and_adopt(&m, &r, (struct td_in){ 0, 0 });
 }
 
 int snfs_symlink(struct td_vnode *dir, struct td_name name, struct td_vnode *v, struct td_in target)
@@ -216,7 +229,7 @@ int snfs_symlink(struct td_vnode *dir, struct td_name name, struct td_vnode *v, 
 	rpc_begin(&r, NFS_SYMLINK, 0);
 	rpc_buffer(&r, bytes, size);
 	nfs_put_symlink(&r.args, &m.dfh, name, &s, target);
-	err = make(&m, &r, target);
+	err = make_and_adopt(&m, &r, target);
 	td_free(bytes);
 	return err;
 }

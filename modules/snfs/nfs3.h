@@ -126,7 +126,8 @@ void nfs_put_access(struct xdr_out *out, const struct nfs_fh *fh, uint32_t mask)
 void nfs_put_read(struct xdr_out *out, const struct nfs_fh *fh, uint64_t off, uint32_t count);
 /* Up to the data's length; the data follow, padded. */
 void nfs_put_write(struct xdr_out *out, const struct nfs_fh *fh, uint64_t off, uint32_t count, uint32_t stable);
-void nfs_put_create(struct xdr_out *out, const struct nfs_fh *dir, struct td_name name, const struct nfs_verf *verf);
+/* EXCLUSIVE with a verifier; without one GUARDED. */
+void nfs_put_create(struct xdr_out *out, const struct nfs_fh *dir, struct td_name name, const struct nfs_verf *verf, const struct nfs_sattr *s);
 void nfs_put_mkdir(struct xdr_out *out, const struct nfs_fh *dir, struct td_name name, const struct nfs_sattr *s);
 void nfs_put_symlink(struct xdr_out *out, const struct nfs_fh *dir, struct td_name name, const struct nfs_sattr *s,
 		     struct td_in target);

@@ -2,7 +2,7 @@
 /* NFS version 3, arguments: see nfs3.h. */
 #include "nfs3.h"
 
-enum { EXCLUSIVE = 2 }; /* createmode3 */
+enum { GUARDED = 1, EXCLUSIVE = 2 }; /* createmode3 */
 
 void nfs_put_fh(struct xdr_out *out, const struct nfs_fh *fh)
 {
@@ -90,11 +90,14 @@ void nfs_put_commit(struct xdr_out *out, const struct nfs_fh *fh, uint64_t off, 
 
 /* ---- What makes and moves names */
 
-void nfs_put_create(struct xdr_out *out, const struct nfs_fh *dir, struct td_name name, const struct nfs_verf *verf)
+void nfs_put_create(struct xdr_out *out, const struct nfs_fh *dir, struct td_name name, const struct nfs_verf *verf, const struct nfs_sattr *s)
 {
 	nfs_put_dirop(out, dir, name);
-	xdr_put_u32(out, EXCLUSIVE);
-	xdr_put_fixed(out, verf->bytes, NFS_VERF);
+	xdr_put_u32(out, verf ? EXCLUSIVE : GUARDED);
+	if (verf)
+		xdr_put_fixed(out, verf->bytes, NFS_VERF);
+	else
+		put_sattr(out, s);
 }
 
 void nfs_put_mkdir(struct xdr_out *out, const struct nfs_fh *dir, struct td_name name, const struct nfs_sattr *s)

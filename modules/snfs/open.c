@@ -5,25 +5,36 @@
  */
 #include "snfs.h"
 
-static int is_noted(const struct fid_fields *f, const struct rpc_cred *cred, uint32_t which)
+/* 1 if that is something new. */
+static int set_cred(struct fid_fields *f, const struct rpc_cred *cred, uint32_t which)
 {
-	return f->has_cred >> which & 1 && rpc_same_cred(&f->cred[which], cred);
+	if (f->has_cred >> which & 1 && rpc_same_cred(&f->cred[which], cred))
+		return 0;
+	f->cred[which] = *cred;
+	f->has_cred |= 1u << which;
+	return 1;
 }
 
-static int note(uint64_t fid, const struct rpc_cred *cred, uint32_t which)
+static int set_creds(struct fid_fields *f, const struct rpc_cred *cred, uint32_t flags)
+{
+	int new = flags & TD_OPEN_READ ? set_cred(f, cred, CRED_READ) : 0;
+
+	return (flags & TD_OPEN_WRITE ? set_cred(f, cred, CRED_WRITE) : 0) | new;
+}
+
+int open_note(uint64_t fid, const struct rpc_cred *cred, uint32_t flags)
 {
 	uint32_t lock = LOCK_FIELDS + (uint32_t)(fid % LOCKS_EACH);
 	struct fid_fields f;
 	int err = fid_fields(fid, &f);
 
-	if (err || is_noted(&f, cred, which))
+	if (err || !set_creds(&f, cred, flags))
 		return err;
 	err = td_lock(lock, TD_EXCLUSIVE);
 	if (err)
 		return err;
 	err = fid_fields(fid, &f);
-	f.cred[which] = *cred;
-	f.has_cred |= 1u << which;
+	set_creds(&f, cred, flags);
 	if (!err)
 		err = fid_set_fields(fid, &f);
 	td_unlock(lock);
@@ -40,10 +51,8 @@ int snfs_open(struct td_vnode *v, uint32_t flags)
 	cred_of_call(&cred);
 	if (cred.uid != v->uid && mask)
 		err = attrs_access(v->fid, mask);
-	if (!err && flags & TD_OPEN_READ)
-		err = note(v->fid, &cred, CRED_READ);
-	if (!err && flags & TD_OPEN_WRITE)
-		err = note(v->fid, &cred, CRED_WRITE);
+	if (!err)
+		err = open_note(v->fid, &cred, flags);
 	if (!err)
 		node_opened(v->fid);
 	return err;

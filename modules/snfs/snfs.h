@@ -252,6 +252,8 @@ int snfs_inactive(struct td_vnode *v);
 int snfs_reclaim(struct td_vnode *v);
 
 int snfs_open(struct td_vnode *v, uint32_t flags);
+/* Who calls has it open from now on, for TD_OPEN_*: his are the credentials. */
+int open_note(uint64_t fid, const struct rpc_cred *cred, uint32_t flags);
 int snfs_readdir(struct td_vnode *dir, uint64_t cookie, uint64_t parent, struct td_out *entries);
 int snfs_read(struct td_vnode *v, uint64_t off, uint64_t len, uint32_t uio);
 int snfs_write(struct td_vnode *v, uint64_t off, uint64_t len, uint32_t uio);

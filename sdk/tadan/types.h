@@ -102,10 +102,12 @@ enum {
 	TD_XATTR_REPLACE = 2,
 	TD_OPEN_READ = 1,
 	TD_OPEN_WRITE = 2,
-	TD_OPEN_NEW = 4, /* between front ends and the kernel only */
+	TD_OPEN_NEW = 4, /* this and the next between front ends and the kernel only */
+	TD_OPEN_EXCL = 8,
 	TD_DEV_READONLY = 1,
 	TD_DEV_ZEROED = 2, /* discarded and never written blocks read as zeroes */
 	TD_VNODE_OPEN = 1,
+	TD_VNODE_ANYONES = 2,
 	TD_FS_REMOTE = 1,
 	TD_SOCK_RESERVED = 1, /* from a port below 1024, where that is permitted: some servers want it */
 

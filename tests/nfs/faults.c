@@ -167,15 +167,26 @@ static const char *clean(void)
 
 /* ---- Scenes */
 
-static const char *s_create(void)
+static const char *create(int flags)
 {
-	int fd = td_path_open(&task, "new", O_WRONLY | O_CREAT | O_EXCL, 0640);
+	int fd = td_path_open(&task, "new", O_WRONLY | O_CREAT | flags, 0640);
 
 	TRY(fd);
+	TRY(td_fd_pwrite(&task, fd, data, 1, 0));
 	TRY(td_fd_close(&task, fd));
 	struct stat st = stat_there("new");
-	MUST(S_ISREG(st.st_mode) && (st.st_mode & 07777) == 0640 && st.st_nlink == 1 && !st.st_size);
+	MUST(S_ISREG(st.st_mode) && (st.st_mode & 07777) == 0640 && st.st_nlink == 1 && st.st_size == 1);
 	return 0;
+}
+
+static const char *s_create(void)
+{
+	return create(O_EXCL);
+}
+
+static const char *s_create_or_open(void)
+{
+	return create(0);
 }
 
 static const char *s_write(void)
@@ -394,7 +405,7 @@ static const struct scene {
 	const char *name;
 	const char *(*act)(void);
 } scenes[] = {
-	{ "create", s_create }, { "write", s_write }, { "write_close", s_write_close }, { "append", s_append }, { "truncate", s_truncate },
+	{ "create", s_create }, { "create_or_open", s_create_or_open }, { "write", s_write }, { "write_close", s_write_close }, { "append", s_append }, { "truncate", s_truncate },
 	{ "read", s_read }, { "read_far", s_read_far }, { "unlink", s_unlink }, { "unlink_open", s_unlink_open }, { "rename", s_rename }, { "replace", s_replace },
 	{ "link", s_link }, { "symlink", s_symlink }, { "mkdir", s_mkdir }, { "rmdir", s_rmdir }, { "mknod", s_mknod },
 	{ "attributes", s_attributes }, { "list", s_list }, { "acknowledged", s_acknowledged },

@@ -73,7 +73,7 @@ def work(world, name, size=300_000):
     fs.mkdir(name)
     for i in range(4):
         data = world.random.randbytes(world.random.randrange(size))
-        with fs.open(f"{name}/f{i}", "w") as f:
+        with fs.open(f"{name}/f{i}", "wx"[i % 2]) as f:
             f.write(data)
         want[f"{name}/f{i}"] = data
     fs.rename(f"{name}/f0", f"{name}/moved")
@@ -399,6 +399,16 @@ def test_close_to_open(world):
                 f.write(text)
             assert read_here(world, "shared") == text, f"round {i}"
         world.fs.unlink("shared")
+        for mode in "wx":  # a name that is known not to be there: whoever takes another's file gets it
+            with open(f"{world.there}/shared", "wb") as f:
+                f.write(b"another's")
+            try:
+                world.fs.open("shared", mode).close()
+                assert mode == "w", "O_EXCL took another's file"
+            except FileExistsError:
+                assert mode == "x", "open() failed because the file was there"
+            assert os.path.getsize(f"{world.there}/shared") == (0 if mode == "w" else 9), mode
+            world.fs.unlink("shared")
 
 
 def test_unmount(world):

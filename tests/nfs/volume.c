@@ -49,9 +49,15 @@ static void answer(const char *number, long long result, const void *data, size_
 
 static long long path_open(struct request *r)
 {
-	int flags = strcmp(r->word[3], "w") ? strcmp(r->word[3], "r+") ? O_RDONLY : O_RDWR : O_WRONLY | O_CREAT | O_TRUNC;
+	static const struct {
+		const char *mode;
+		int flags;
+	} modes[] = { { "r", O_RDONLY }, { "r+", O_RDWR }, { "w", O_WRONLY | O_CREAT | O_TRUNC }, { "x", O_WRONLY | O_CREAT | O_EXCL } };
 
-	return td_path_open(&task, r->word[2], flags, 0644);
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (!strcmp(r->word[3], modes[i].mode))
+			return td_path_open(&task, r->word[2], modes[i].flags, 0644);
+	return -EINVAL;
 }
 
 static long long fd_read(struct request *r)

@@ -260,8 +260,11 @@ static void nfs_sends_names(void **state)
 	nfs_put_dirop(&out, &fh5, name("file1"));
 	same(&out, FH5 "00000005 66696c6531000000");
 	out = writer(512);
-	nfs_put_create(&out, &fh4, name("f"), &verf);
+	nfs_put_create(&out, &fh4, name("f"), &verf, &some);
 	same(&out, FH4 "00000001 66000000 00000002 0102030405060708");
+	out = writer(512);
+	nfs_put_create(&out, &fh4, name("f"), 0, &some);
+	same(&out, FH4 "00000001 66000000 00000001" SOME);
 	out = writer(512);
 	nfs_put_mkdir(&out, &fh4, name("f"), &some);
 	same(&out, FH4 "00000001 66000000" SOME);
