@@ -11,6 +11,8 @@ from protection import BARE
 WALLS = {"none": "trusted", "none, trap": "trusted,trap=on", "pkey": "walled", "sfi": "sandboxed", "process": "isolated"}
 SHARED = ("rw", "ro", "unmapped")
 FLOOR_ROUNDS = 7
+TWO_CORES = "null: process on two cores"
+TWO_CORES_NS = 4e6  # each batch begins asleep, and to wake the other core takes some 100 us: as of several threads
 
 
 def settings(quick):
@@ -42,15 +44,15 @@ def open_arms(bench, quick):
                 arms[f"{what}: {name}"] = method.Operation(worker, worker.open(bench.own_module("nullfs"), level), what)
             except Skip as why:
                 bench.skip(f"gate {name}", str(why))
-    try:
-        worker = bench.worker("inproc")
-        arms["bare: sfi"] = method.Operation(worker, worker.open(bench.own_module("nullfs"), f"sandboxed,{BARE}"), "bare")
-    except Skip as why:
-        bench.skip("bare: sfi", str(why))
+    single = {"bare: sfi": (f"sandboxed,{BARE}", "bare", cpus, method.BATCH_NS)}
     if cpus and bench.cores > 1:
-        worker = bench.worker("inproc", cpus=None)
-        arms["null: process on two cores"] = method.Operation(
-            worker, worker.open(bench.own_module("nullfs"), f"isolated,shared=ro,{BARE}"), "null")
+        single[TWO_CORES] = (f"isolated,shared=ro,{BARE}", "null", None, TWO_CORES_NS)
+    for name, (level, what, cores, batch) in single.items():
+        try:
+            worker = bench.worker("inproc", cpus=cores)
+            arms[name] = method.Operation(worker, worker.open(bench.own_module("nullfs"), level), what, batch=batch)
+        except Skip as why:
+            bench.skip(name, str(why))
     return arms
 
 
@@ -68,7 +70,7 @@ def goals(times, floor):
         against("null: sfi, shared ro", "wasm_sigsetjmp_call", 1.5, "null call: sfi against a bare wasm2c call with sigsetjmp"),
         against("null: sfi, shared ro", "bare: sfi", 1.5, "null call: sfi against the same function called bare"),
         against("null: process, shared ro", "futex_same_core", 1.3, "null call: process against a futex round trip on one core"),
-        against("null: process on two cores", "spin_other_core", 1.5, "null call: process against spinning on two cores"),
+        against(TWO_CORES, "spin_other_core", 1.5, "null call: process against spinning on two cores"),
     ]
 
 

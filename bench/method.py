@@ -76,9 +76,9 @@ class Worker:
 class Operation:
     """An arm: one operation on one volume of a worker, in batches of some time."""
 
-    def __init__(self, worker, volume, what, threads=1):
+    def __init__(self, worker, volume, what, threads=1, batch=None):
         self.worker, self.volume, self.what, self.threads, self.count = worker, volume, what, threads, 0
-        self.batch = BATCH_NS if threads == 1 else BATCH_THREADS_NS
+        self.batch = batch or (BATCH_NS if threads == 1 else BATCH_THREADS_NS)
 
     def calibrate(self):
         count = 1

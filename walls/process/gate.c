@@ -102,32 +102,27 @@ static int await(struct td__process *p, struct td__seat *s, uint32_t rounds)
 {
 	uint32_t *turn = &s->control->turn;
 
-	if (!td__turn_spin(turn, TD__TURN_MODULE, rounds)) {
-		s->patience.budget -= (int32_t)rounds;
+	if (!td__turn_spin(turn, TD__TURN_MODULE, &rounds)) {
+		td__patience_vain(p, s, rounds);
 		sleep_for_turn(p, turn);
 		rounds = 0;
 	}
-	td__patience_came(p, &s->patience, rounds);
+	td__patience_came(p, s, rounds);
 	return __atomic_load_n(turn, __ATOMIC_ACQUIRE) == TD__TURN_HOST || !is_dead(p);
 }
 
 static int cross(struct td__process *p, struct td__seat *s)
 {
-	struct td__patience *w = &s->patience;
-	uint32_t spin = td__patience_spins(p, w), was = w->told;
-	int alive, asleep;
+	uint32_t rounds = td__patience_rounds(p, s);
+	int alive;
 
-	if (spin != was) {
-		w->told = spin;
-		__atomic_store_n(&s->control->spin, spin, __ATOMIC_RELAXED);
-	}
+	s->given++;
 	__atomic_store_n(&s->inside, 1, __ATOMIC_RELEASE);
-	asleep = td__turn_give(&s->control->turn, TD__TURN_MODULE);
-	if (asleep) {
+	if (td__turn_give(&s->control->turn, TD__TURN_MODULE)) {
+		rounds = td__patience_wakes(p, s, rounds);
 		wake(&s->control->turn);
-		w->budget -= was ? TD__SPIN : 0;
 	}
-	alive = await(p, s, !spin ? 0 : asleep ? TD__SPIN_WAKE : TD__SPIN);
+	alive = await(p, s, rounds);
 	__atomic_store_n(&s->inside, 0, __ATOMIC_RELEASE);
 	return alive;
 }

@@ -5,14 +5,16 @@
  * A crossing is as cheap as it can be if both sides spin, each on a core that has nothing else to do; else spinning takes time from others, maybe
  * from the other side. Nobody can know, so a slot tries, and has a budget for what is spun in vain. Turns that come while somebody spins fill it,
  * and time does, slowly: so where it never pays, little is spent. It is tried only
- *   - if the last turn came back so short a time ago that a module that spins would still do so
+ *   - after some crossings that each came so soon after the last that a module that spins would still do so
  *   - with two cores for it: there are as many pairs as this host's process has cores for, and a slot that spins holds one.
+ * The module's thread then gets a core other than its caller's (place.c).
  *
- *   asleep --has a budget, is called often, gets a pair--> spins --budget spent, or the pair lost--> asleep
+ *   asleep --has a budget, is called often, gets a pair--> spins --budget spent, no call for a while, a core busy, or the pair lost--> asleep
  *
- * Who finds no pair crosses asleep; or waits for one, where that is dearer than to take turns of some hundred crossings. A pair whose owner has not
- * crossed for a while is anybody's: so an owner may just go away. Everything here is about speed: what a module does to the words that
- * it shares can make its own calls slow and no others.
+ * Where the module has not taken its turn although it should spin, or be up by now, something else has its core: then it is fetched to the
+ * caller's, which sleeps. Who finds no pair crosses asleep; or waits for one, where that is dearer than to take turns of some hundred
+ * crossings. A pair whose owner has not crossed for a while is anybody's: so an owner may just go away. Everything here is about speed: what
+ * a module does to the words that it shares can make its own calls slow and no others.
  */
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -27,7 +29,9 @@ enum {
 	BUDGET_MOST = 3 * TD__SPIN_WAKE,
 	BUDGET_WON = 100, /* rounds that a turn is worth which came while one spun: two calls of the system, and being woken */
 	BUDGET_SHARE = 20, /* a part of all time may be spent in vain: one of so many */
-	OFTEN_NS = TD__SPIN * ROUND_NS,
+	OFTEN_NS = TD__SPIN_NEXT * ROUND_NS,
+	ROW = 6,    /* crossings, each soon after the last: to wake a core takes as long as some crossings asleep */
+	MOVE = 500, /* rounds: that the module goes to another core because its caller came to its own */
 	DEAR_NS = 6000, /* a crossing asleep: then one waits for a pair */
 	SLICE = 512,    /* crossings, if others wait */
 	STILL_NS = 100000, /* without a crossing: the pair is anybody's */
@@ -110,7 +114,7 @@ static int find_pair(const struct td__process *p, struct td__patience *w)
 	return is_still(w, watch, &owner) && take_pair(w, watch, owner);
 }
 
-static int wait_for_pair(const struct td__process *p, struct td__patience *w)
+static int wait_for_pair(const struct td__process *p, struct td__patience *w, int gave)
 {
 	struct timespec most = { .tv_nsec = STILL_NS };
 	int found = 0;
@@ -119,11 +123,11 @@ static int wait_for_pair(const struct td__process *p, struct td__patience *w)
 	for (int i = 0; i < WAITS && !found; i++, most.tv_nsec *= 2) {
 		uint32_t was = __atomic_load_n(&queue.freed, __ATOMIC_SEQ_CST);
 
-		if (!w->spins) /* else one has just given it to somebody */
+		if (!gave) /* else one has just given it to somebody */
 			found = find_pair(p, w);
 		if (!found)
 			syscall(SYS_futex, &queue.freed, FUTEX_WAIT_PRIVATE, was, &most, 0, 0);
-		w->spins = 0;
+		gave = 0;
 	}
 	__atomic_sub_fetch(&queue.waiting, 1, __ATOMIC_SEQ_CST);
 	return found;
@@ -136,24 +140,69 @@ static void earn(struct td__patience *w, uint64_t rounds)
 	w->budget = rounds < (uint64_t)(BUDGET_MOST - w->budget) ? w->budget + (int32_t)rounds : BUDGET_MOST;
 }
 
-/* A slot that does not spin, or shall no longer, is about to cross. */
-static __attribute__((noinline)) uint32_t try(const struct td__process *p, struct td__patience *w)
+/* Time that has passed is worth some rounds. Gives what it is now. */
+static uint64_t earn_time(struct td__patience *w)
 {
-	static uint32_t numbers;
 	uint64_t now = now_ns();
-	int found;
 
 	earn(w, (now - w->asked) / (ROUND_NS * BUDGET_SHARE));
 	w->asked = now;
-	if (now - w->came > OFTEN_NS || w->budget < TD__SPIN_WAKE)
+	return now;
+}
+
+static void tell(struct td__seat *s, uint32_t rounds)
+{
+	__atomic_store_n(&s->control->spin, rounds, __ATOMIC_RELAXED);
+}
+
+/* The slot has a pair. 0: no core for the module after all. */
+static uint32_t begin(const struct td__process *p, struct td__seat *s)
+{
+	if (!td__place_away(p, s)) {
+		give_pair(&s->patience);
+		s->patience.budget = 0;
+		return 0;
+	}
+	s->patience.spins = 1;
+	tell(s, TD__SPIN_NEXT);
+	return TD__SPIN_WAKE;
+}
+
+/* The module stops at once, too: its core may be the next one's. */
+static void stop(const struct td__process *p, struct td__seat *s)
+{
+	struct td__patience *w = &s->patience;
+
+	tell(s, 0);
+	td__place_here(p, s);
+	give_pair(w);
+	w->spins = 0;
+	w->came = earn_time(w);
+}
+
+/* A slot that does not spin, or shall no longer since others wait (gave), is about to cross. */
+static __attribute__((noinline)) uint32_t try(const struct td__process *p, struct td__seat *s, int gave)
+{
+	static uint32_t numbers;
+	struct td__patience *w = &s->patience;
+	uint64_t now = earn_time(w);
+	int found;
+
+	if (s->placed)
+		td__place_anywhere(p, s);
+	if (now - w->came > OFTEN_NS) {
+		w->row = 0;
+		return 0;
+	}
+	if (++w->row < ROW || w->budget < TD__SPIN_WAKE)
 		return 0;
 	while (!w->number)
 		w->number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
-	if (!w->spins && find_pair(p, w))
-		return 1;
-	found = w->slept > DEAR_NS && wait_for_pair(p, w);
+	found = !gave && find_pair(p, w);
+	if (!found && w->slept > DEAR_NS)
+		found = wait_for_pair(p, w, gave);
 	w->asked = now_ns();
-	return (uint32_t)found;
+	return found ? begin(p, s) : 0;
 }
 
 /* The owner crosses again. 0: it is the others' turn. */
@@ -165,23 +214,54 @@ static int go_on(const struct td__patience *w)
 	return n < SLICE || !__atomic_load_n(&queue.waiting, __ATOMIC_RELAXED);
 }
 
-uint32_t td__patience_spins(const struct td__process *p, struct td__patience *w)
+uint32_t td__patience_rounds(const struct td__process *p, struct td__seat *s)
 {
+	struct td__patience *w = &s->patience;
+	int gave = 0;
+
 	if (p->cores < 2)
 		return 0;
 	if (w->spins) {
-		w->spins = is_mine(w) && w->budget >= 0;
-		if (w->spins && go_on(w))
-			return 1;
-		give_pair(w);
-		w->came = now_ns();
+		if (is_mine(w) && w->budget >= 0 && go_on(w)) {
+			if (td__place_is_away(s))
+				return TD__SPIN;
+			w->budget -= MOVE;
+			if (td__place_away(p, s))
+				return TD__SPIN_WAKE;
+		}
+		stop(p, s);
+		gave = 1;
 	}
-	w->spins = try(p, w);
-	return w->spins;
+	return try(p, s, gave);
 }
 
-void td__patience_came(const struct td__process *p, struct td__patience *w, uint32_t rounds)
+uint32_t td__patience_wakes(const struct td__process *p, struct td__seat *s, uint32_t rounds)
 {
+	struct td__patience *w = &s->patience;
+
+	if (rounds != TD__SPIN)
+		return rounds;
+	w->budget -= TD__SPIN_NEXT;
+	w->row = 0;
+	stop(p, s);
+	return 0;
+}
+
+void td__patience_vain(const struct td__process *p, struct td__seat *s, uint32_t rounds)
+{
+	struct td__patience *w = &s->patience;
+
+	w->budget -= (int32_t)rounds;
+	if (!rounds || __atomic_load_n(&s->control->taken, __ATOMIC_RELAXED) == s->given)
+		return;
+	w->row = 0;
+	stop(p, s);
+}
+
+void td__patience_came(const struct td__process *p, struct td__seat *s, uint32_t rounds)
+{
+	struct td__patience *w = &s->patience;
+
 	if (rounds) {
 		earn(w, BUDGET_WON);
 	} else if (p->cores > 1) {

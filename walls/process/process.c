@@ -29,17 +29,6 @@ static int available(char *why, size_t size)
 	return td__process_runner(path, sizeof(path), why, size);
 }
 
-static uint32_t cores(void)
-{
-	unsigned long set[128] = { 0 };
-	long size = syscall(SYS_sched_getaffinity, 0, sizeof(set), set);
-	uint32_t n = 0;
-
-	for (long i = 0; i < size / (long)sizeof(set[0]); i++)
-		n += (uint32_t)__builtin_popcountl(set[i]);
-	return n;
-}
-
 /* Two for each processor: some calls wait in the kernel while others run. */
 static uint32_t slots(void)
 {
@@ -201,8 +190,8 @@ static int await_ready(struct td__process *p, char *why, size_t size)
 	}
 	switch (__atomic_load_n(&h->state, __ATOMIC_ACQUIRE)) {
 	case TD__RUNNER_READY:
-		for (uint32_t i = 0; i < p->nslots; i++)
-			p->threads[i] = p->seats[i].control->thread;
+		td__process_find_threads(p);
+		p->cores = td__process_cores(p);
 		tell_what_is_missing(h);
 		return 0;
 	case TD__RUNNER_FAILED:
@@ -268,7 +257,6 @@ static int start(struct td__domain *d, char *why, size_t size)
 		return -TD_ENOMEM;
 	memset(p, 0, sizeof(*p));
 	p->nslots = slots();
-	p->cores = cores();
 	share = make_share(p, td__share_size(p->nslots) + e->size);
 	err = share < 0 ? share : make_copies(p);
 	if (!err && d->level.shared == TD_SHARED_UNMAPPED)

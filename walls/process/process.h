@@ -21,7 +21,7 @@
 /* Whether a slot spins: see patience.c. Times are ns of the monotonic clock, and told only while it does not. */
 struct td__patience {
 	uint32_t spins;
-	uint32_t told;   /* what the module was told last */
+	uint32_t row;    /* crossings that came soon after another */
 	int32_t budget;  /* rounds that may be spun in vain */
 	uint32_t number; /* among all slots of this process; 0: none as yet */
 	uint32_t pair;   /* of cores */
@@ -40,6 +40,10 @@ struct td__seat {
 	struct td_frame *frame;   /* the kernel's copy */
 	uint8_t *messages;        /* the kernel's copy of the ring, TD__RING bytes */
 	uint64_t call;            /* counts the slot's calls */
+	uint32_t given;           /* counts the module's turns */
+	pid_t thread;             /* the module's, of this slot; 0: unknown */
+	uint32_t away_from;       /* the core that it is kept from, plus 1; 0: none */
+	uint32_t placed;          /* it may not run anywhere */
 	struct td__patience patience;
 	uint32_t inside;          /* the module has the turn; also read by interrupt() */
 	uint32_t interrupts;      /* of this call */
@@ -60,7 +64,6 @@ struct td__process {
 	size_t share_size;
 	void *copies; /* frames and rings of the host's */
 	size_t copies_size;
-	int32_t threads[TD__SLOTS]; /* numbers in the process's own count, taken before a module's code ran */
 	struct td__seat seats[TD__SLOTS];
 };
 
@@ -109,11 +112,40 @@ void td__process_gone(struct td__process *p);
 
 /* ---- patience.c */
 
-/* Does this crossing spin? May wait for a few milliseconds until it can. */
-uint32_t td__patience_spins(const struct td__process *p, struct td__patience *w);
+/* For how many rounds does one spin for this crossing? 0: not at all. May wait for a few milliseconds until it can. */
+uint32_t td__patience_rounds(const struct td__process *p, struct td__seat *s);
 
-/* The turn came back while one spun (rounds) or slept (0). What was spun in vain goes from the budget. */
-void td__patience_came(const struct td__process *p, struct td__patience *w, uint32_t rounds);
+/* The module sleeps, and is about to be woken. Gives what is to become of `rounds`. */
+uint32_t td__patience_wakes(const struct td__process *p, struct td__seat *s, uint32_t rounds);
+
+/* So many were spun in vain. */
+void td__patience_vain(const struct td__process *p, struct td__seat *s, uint32_t rounds);
+
+/* The turn came back while one spun (rounds) or slept (0). */
+void td__patience_came(const struct td__process *p, struct td__seat *s, uint32_t rounds);
+
+/* ---- place.c */
+
+/* Once, before any code of the module runs: which of the process's threads is which slot's. */
+void td__process_find_threads(struct td__process *p);
+
+/* How many cores may it use? */
+uint32_t td__process_cores(const struct td__process *p);
+
+/*
+ * Keep the slot's thread from the caller's core. 0: there is no other core. Where the system does not permit it, Linux goes on to
+ * choose.
+ */
+int td__place_away(const struct td__process *p, struct td__seat *s);
+
+/* Is it? Threads may have moved. */
+int td__place_is_away(const struct td__seat *s);
+
+/* Fetch it to the caller's core. */
+void td__place_here(const struct td__process *p, struct td__seat *s);
+
+/* Let it run where it may. */
+void td__place_anywhere(const struct td__process *p, struct td__seat *s);
 
 /* ---- report.c */
 

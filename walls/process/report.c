@@ -3,7 +3,6 @@
  * Evidence from a module's process becomes a fault report. The process may have written anything: each number is read
  * once, numbers out of range become 0, and no text comes from there.
  */
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,40 +212,8 @@ void td__process_report_end(struct td__process *p, struct td__call *c)
 	__atomic_store_n(&c->doomed, f->kind, __ATOMIC_RELEASE);
 }
 
-/* ---- Asking a thread where it is */
-
-/* The number that a thread has in its own namespace: the last one of the line NSpid. */
-static int32_t inner_number(pid_t pid, const char *thread)
-{
-	char path[64], line[256];
-	int32_t number = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%.16s/status", (int)pid, thread);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	while (!number && fgets(line, sizeof(line), f))
-		if (!strncmp(line, "NSpid:", 6))
-			number = (int32_t)strtol(strrchr(line, '\t') ? strrchr(line, '\t') : line, 0, 10);
-	fclose(f);
-	return number;
-}
-
 void td__process_ask_stop(struct td__process *p, uint32_t slot)
 {
-	char path[40];
-	const struct dirent *entry;
-	DIR *tasks;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)p->pid);
-	tasks = opendir(path);
-	if (!tasks)
-		return;
-	while ((entry = readdir(tasks)))
-		if (entry->d_name[0] != '.' && inner_number(p->pid, entry->d_name) == p->threads[slot]) {
-			syscall(SYS_tgkill, p->pid, atoi(entry->d_name), SIGXCPU);
-			break;
-		}
-	closedir(tasks);
+	if (p->seats[slot].thread)
+		syscall(SYS_tgkill, p->pid, p->seats[slot].thread, SIGXCPU);
 }

@@ -23,15 +23,15 @@ void td__await_turn(struct td__control *c)
 {
 	uint32_t turn;
 
-	if (td__turn_spin(&c->turn, TD__TURN_HOST, __atomic_load_n(&c->spin, __ATOMIC_RELAXED) ? TD__SPIN : 0))
-		return;
-	for (;;) {
-		turn = __atomic_load_n(&c->turn, __ATOMIC_ACQUIRE);
-		if ((turn & ~(uint32_t)TD__TURN_SLEEPS) != TD__TURN_HOST)
-			return;
-		if (td__turn_doze(&c->turn, TD__TURN_HOST))
-			td__sleep_on(&c->turn, TD__TURN_HOST | TD__TURN_SLEEPS);
-	}
+	if (!td__turn_spin(&c->turn, TD__TURN_HOST, &c->spin))
+		for (;;) {
+			turn = __atomic_load_n(&c->turn, __ATOMIC_ACQUIRE);
+			if ((turn & ~(uint32_t)TD__TURN_SLEEPS) != TD__TURN_HOST)
+				break;
+			if (td__turn_doze(&c->turn, TD__TURN_HOST))
+				td__sleep_on(&c->turn, TD__TURN_HOST | TD__TURN_SLEEPS);
+		}
+	c->taken++;
 }
 
 static void turn(struct td__lane *l, enum td__handed why)

@@ -77,12 +77,12 @@ struct td__control {
 	uint64_t value;   /* the same, a service's scalar result */
 	uint64_t call;    /* number of the call, by the host */
 	uint64_t stop;    /* number of the call that is to be stopped */
-	uint32_t spin;    /* by the host: the module shall spin for its next turn before it sleeps */
+	uint32_t spin;    /* by the host: rounds that the module shall spin for its next turn before it sleeps */
 	uint8_t pad1[84];
 
 	uint64_t seen;    /* the call that the module has begun last */
 	int32_t thread;   /* its number, as the process sees it */
-	uint8_t pad2[4];
+	uint32_t taken;   /* counts the turns that the module has had */
 	uint64_t askers[TD__ASKERS]; /* addresses in the module file where it asks, innermost first; 0: unknown */
 	uint8_t pad3[80];
 
@@ -126,7 +126,7 @@ struct td__share {
 };
 _Static_assert(sizeof(struct td__share) <= TD__PAGE, "header page");
 
-enum { TD__SHARE_VERSION = 5 };
+enum { TD__SHARE_VERSION = 6 };
 enum { TD__LEFT_ROOT = 1, TD__LEFT_USER = 2 };
 
 /* The process's descriptors, until it has mapped them. */
@@ -145,16 +145,17 @@ static inline uint64_t td__share_size(uint32_t nslots)
 /* ---- Waiting for a turn, the same on both sides */
 
 /*
- * Rounds of a pause, some 20 ns each, before one sleeps: for what mostly comes soon; for what has to be woken on an idle core first. Whether it is
- * worth any, the host sees, and says so to the module: see patience.c. The first rounds are without a pause, for what comes at once.
+ * Rounds of a pause, some 20 ns each, before one sleeps: by the host for a turn that comes back, and for one that has to be taken on an idle core first; by
+ * the module for its next turn. Whether it is worth any, the host sees, and says so to the module: see patience.c. The first rounds are without a
+ * pause, for what comes at once.
  */
-enum { TD__SPIN = 1000, TD__SPIN_WAKE = 4 * TD__SPIN, TD__SPIN_AT_ONCE = 100 };
+enum { TD__SPIN = 1000, TD__SPIN_WAKE = 4 * TD__SPIN, TD__SPIN_NEXT = 3 * TD__SPIN, TD__SPIN_AT_ONCE = 100 };
 
-/* Spin while the turn is `other`. 1: it has changed. */
-static inline int td__turn_spin(const uint32_t *turn, uint32_t other, uint32_t rounds)
+/* Spin while the turn is `other`, for so many rounds, which may change meanwhile. 1: it has changed. */
+static inline int td__turn_spin(const uint32_t *turn, uint32_t other, const uint32_t *rounds)
 {
 	for (uint32_t i = 0; __atomic_load_n(turn, __ATOMIC_ACQUIRE) == other; i++) {
-		if (i >= rounds)
+		if (i >= __atomic_load_n(rounds, __ATOMIC_RELAXED))
 			return 0;
 #if defined(__x86_64__)
 		if (i >= TD__SPIN_AT_ONCE)
