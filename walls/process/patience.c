@@ -158,7 +158,7 @@ static void tell(struct td__seat *s, uint32_t rounds)
 /* The slot has a pair. 0: no core for the module after all. */
 static uint32_t begin(const struct td__process *p, struct td__seat *s)
 {
-	if (!td__place_away(p, s)) {
+	if (td__place(p, s, TD__PLACE_AWAY)) {
 		give_pair(&s->patience);
 		s->patience.budget = 0;
 		return 0;
@@ -169,12 +169,11 @@ static uint32_t begin(const struct td__process *p, struct td__seat *s)
 }
 
 /* The module stops at once, too: its core may be the next one's. */
-static void stop(const struct td__process *p, struct td__seat *s)
+static void stop(struct td__seat *s)
 {
 	struct td__patience *w = &s->patience;
 
 	tell(s, 0);
-	td__place_here(p, s);
 	give_pair(w);
 	w->spins = 0;
 	w->came = earn_time(w);
@@ -188,8 +187,6 @@ static __attribute__((noinline)) uint32_t try(const struct td__process *p, struc
 	uint64_t now = earn_time(w);
 	int found;
 
-	if (s->placed)
-		td__place_anywhere(p, s);
 	if (now - w->came > OFTEN_NS) {
 		w->row = 0;
 		return 0;
@@ -223,13 +220,13 @@ uint32_t td__patience_rounds(const struct td__process *p, struct td__seat *s)
 		return 0;
 	if (w->spins) {
 		if (is_mine(w) && w->budget >= 0 && go_on(w)) {
-			if (td__place_is_away(s))
+			if (td__is_placed(s, TD__PLACE_AWAY))
 				return TD__SPIN;
 			w->budget -= MOVE;
-			if (td__place_away(p, s))
+			if (!td__place(p, s, TD__PLACE_AWAY))
 				return TD__SPIN_WAKE;
 		}
-		stop(p, s);
+		stop(s);
 		gave = 1;
 	}
 	return try(p, s, gave);
@@ -239,12 +236,15 @@ uint32_t td__patience_wakes(const struct td__process *p, struct td__seat *s, uin
 {
 	struct td__patience *w = &s->patience;
 
-	if (rounds != TD__SPIN)
-		return rounds;
-	w->budget -= TD__SPIN_NEXT;
-	w->row = 0;
-	stop(p, s);
-	return 0;
+	if (rounds == TD__SPIN) { /* no longer, then: it would be woken on another core */
+		w->budget -= TD__SPIN_NEXT;
+		w->row = 0;
+		stop(s);
+		rounds = 0;
+	}
+	if (!rounds && p->cores > 1 && !td__is_placed(s, TD__PLACE_HERE))
+		td__place(p, s, TD__PLACE_HERE);
+	return rounds;
 }
 
 void td__patience_vain(const struct td__process *p, struct td__seat *s, uint32_t rounds)
@@ -255,7 +255,8 @@ void td__patience_vain(const struct td__process *p, struct td__seat *s, uint32_t
 	if (!rounds || __atomic_load_n(&s->control->taken, __ATOMIC_RELAXED) == s->given)
 		return;
 	w->row = 0;
-	stop(p, s);
+	stop(s);
+	td__place(p, s, TD__PLACE_HERE);
 }
 
 void td__patience_came(const struct td__process *p, struct td__seat *s, uint32_t rounds)

@@ -2,11 +2,11 @@
 /*
  * On which core a thread of the module's process runs.
  *
- *   anywhere --its slot begins to spin--> AWAY from the caller's core --the slot stops--> HERE, on the caller's core --next crossing--> anywhere
+ *   ANYWHERE --> HERE, on the caller's core, while both take turns asleep <--> AWAY from it, while both spin
  *
- * Left alone, Linux wakes a module's thread on its caller's core where it takes the other cores for busy, as a virtual machine's kernel
- * does if they are halted. That is the cheapest place if both sleep, and the worst if both spin. "Anywhere" is what the process's
- * first thread may use, which is never moved: so it is what the host was started with, and follows if somebody changes that.
+ * Left alone, Linux chooses anew at each wakeup: often the caller's core where the other side spins, and often an idle one where it sleeps,
+ * which takes long to wake, above all in a virtual machine. Wherever the caller goes the thread follows. What it may use at all is
+ * what the process's first thread may, which is never moved: so it is what the host was started with, and follows if somebody changes that.
  *
  * Threads have numbers that other processes get in time. But the module's end only with their process, and what a number is used for
  * happens long before all numbers have come round.
@@ -90,43 +90,20 @@ uint32_t td__process_cores(const struct td__process *p)
 	return n;
 }
 
-int td__place_away(const struct td__process *p, struct td__seat *s)
+int td__place(const struct td__process *p, struct td__seat *s, enum td__place place)
 {
-	unsigned long set[WORDS];
+	unsigned long set[WORDS], bit;
 	long size = cores_of(p->pid, set);
 	int core = sched_getcpu(), err;
 
 	if (core < 0 || core >= 8 * size)
-		return 0;
-	set[core / WORD] &= ~(1ul << core % WORD);
+		return -EINVAL;
+	s->place = place;
+	s->place_core = core;
+	bit = set[core / WORD] & 1ul << core % WORD;
+	if (place == TD__PLACE_HERE)
+		memset(set, 0, (size_t)size);
+	set[core / WORD] = place == TD__PLACE_HERE ? bit : set[core / WORD] & ~bit;
 	err = put(s, set, size);
-	s->away_from = err ? 0 : (uint32_t)core + 1;
-	s->placed = !err;
-	return err != -EINVAL;
-}
-
-int td__place_is_away(const struct td__seat *s)
-{
-	return !s->away_from || (uint32_t)sched_getcpu() + 1 == s->away_from;
-}
-
-void td__place_here(const struct td__process *p, struct td__seat *s)
-{
-	unsigned long set[WORDS], here[WORDS] = { 0 };
-	long size = cores_of(p->pid, set);
-	int core = sched_getcpu();
-
-	if (core < 0 || core >= 8 * size)
-		return;
-	here[core / WORD] = set[core / WORD] & 1ul << core % WORD;
-	put(s, here, size);
-	s->away_from = 0;
-}
-
-void td__place_anywhere(const struct td__process *p, struct td__seat *s)
-{
-	unsigned long set[WORDS];
-
-	put(s, set, cores_of(p->pid, set));
-	s->placed = 0;
+	return err == -EINVAL ? err : 0;
 }

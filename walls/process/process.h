@@ -12,11 +12,15 @@
 #ifndef TD_WALLS_PROCESS_H
 #define TD_WALLS_PROCESS_H
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/types.h>
 
 #include "../../core/gateway.h"
 #include "share.h"
+
+/* Where a slot's thread runs: see place.c. */
+enum td__place { TD__PLACE_ANYWHERE, TD__PLACE_HERE, TD__PLACE_AWAY };
 
 /* Whether a slot spins: see patience.c. Times are ns of the monotonic clock, and told only while it does not. */
 struct td__patience {
@@ -42,8 +46,8 @@ struct td__seat {
 	uint64_t call;            /* counts the slot's calls */
 	uint32_t given;           /* counts the module's turns */
 	pid_t thread;             /* the module's, of this slot; 0: unknown */
-	uint32_t away_from;       /* the core that it is kept from, plus 1; 0: none */
-	uint32_t placed;          /* it may not run anywhere */
+	enum td__place place;     /* where that runs ... */
+	int place_core;           /* ... as to this core, which was the caller's */
 	struct td__patience patience;
 	uint32_t inside;          /* the module has the turn; also read by interrupt() */
 	uint32_t interrupts;      /* of this call */
@@ -133,19 +137,16 @@ void td__process_find_threads(struct td__process *p);
 uint32_t td__process_cores(const struct td__process *p);
 
 /*
- * Keep the slot's thread from the caller's core. 0: there is no other core. Where the system does not permit it, Linux goes on to
- * choose.
+ * Have the slot's thread run on the caller's core, or away from it. 0, also where the system does not permit it and Linux goes on to choose;
+ * -EINVAL: there is no such core.
  */
-int td__place_away(const struct td__process *p, struct td__seat *s);
+int td__place(const struct td__process *p, struct td__seat *s, enum td__place place);
 
-/* Is it? Threads may have moved. */
-int td__place_is_away(const struct td__seat *s);
-
-/* Fetch it to the caller's core. */
-void td__place_here(const struct td__process *p, struct td__seat *s);
-
-/* Let it run where it may. */
-void td__place_anywhere(const struct td__process *p, struct td__seat *s);
+/* Does it? Callers move. */
+static inline int td__is_placed(const struct td__seat *s, enum td__place place)
+{
+	return s->place == place && sched_getcpu() == s->place_core;
+}
 
 /* ---- report.c */
 
