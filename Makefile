@@ -62,7 +62,8 @@ CRASH_SEEDS ?= 10
 crash: all
 	@for seed in $$(seq 1 $(CRASH_SEEDS)); do for cache in 0 65536; do for how in "" --trouble; do \
 		$(BUILD)/tests/crash/crash $$how --cache $$cache --seed $${seed}00 --most 1000000 $(BUILD)/modules/smfs/smfs.so || exit 1; \
-		done; done; done
+		done; $(BUILD)/tests/crash/crash --storm --cache $$cache --seed $${seed}00 --most 100 $(BUILD)/modules/smfs/smfs.so || exit 1; \
+		done; done
 
 demo:
 	@scripts/install-packages build demo

@@ -6,13 +6,14 @@
  * the state between two operations, and not one from before what was acknowledged. Some recoveries crash, too.
  *
  * With --trouble the disk fails at each act in turn, once or from then on, and then is well again: nothing may be lost that was
- * acknowledged, and in the end everything must be there.
+ * acknowledged, and in the end everything must be there. With --storm it fails and recovers at random all the time.
  *
  * With --cache hardly anything of the image may be in memory, so blocks are evicted and loaded again all the time.
  *
- *	crash [--seed S] [--most N] [--trouble] [--level L] [--cache BYTES] MODULE [SCENE | ID]
+ *	crash [--seed S] [--most N] [--trouble | --storm] [--level L] [--cache BYTES] MODULE [SCENE | ID]
  *
- * A failure prints its ID: scene:seed:epoch:variant, or with :epoch:variant of the recovery, or scene:seed:trouble:act:kind.
+ * A failure prints its ID: scene:seed:epoch:variant, or with :epoch:variant of the recovery, scene:seed:trouble:act:kind, or
+ * scene:seed:storm:number.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -81,6 +82,7 @@ struct play {
 	uint64_t known[STATES]; /* how many, when it was known to last; ~0: not by this step */
 	uint32_t n;
 	int troubled;
+	uint64_t storm; /* not 0: a seed; other trouble comes, or none, before each step */
 };
 
 static void play_free(struct play *p)
@@ -104,6 +106,38 @@ static struct play *play_new(const struct scene *scene, uint64_t seed)
 	return p;
 }
 
+/* ---- Trouble: what the disk answers, for how long, and to what */
+
+static const struct {
+	int error, stays, reads, flushes;
+} kinds[] = { { -TD_EIO, 0, 0, 0 }, { -TD_ENOSPC, 0, 0, 0 }, { -TD_EIO, 1, 0, 0 }, { -TD_ENOSPC, 1, 0, 0 }, { -TD_EIO, 1, 0, 1 },
+	      { -TD_EIO, 0, 1, 0 }, { -TD_EIO, 1, 1, 0 } };
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), WRITES_ONLY = 5 };
+
+/* Without a journal a call that meets a read error halfway stays half done: CAVEATS. */
+static uint64_t kinds_here(void)
+{
+	return !strcmp(play_level, "trusted") ? WRITES_ONLY : KINDS;
+}
+
+static void plan(struct td__disk *disk, uint32_t kind, uint64_t act)
+{
+	struct trouble t = { .error = kinds[kind].error, .stays = kinds[kind].stays, .flushes = kinds[kind].flushes };
+
+	*(kinds[kind].reads ? &t.read_at : &t.at) = act;
+	disk_plan(disk, &t);
+}
+
+static void turn_weather(struct play *p)
+{
+	uint64_t r = next_random(&p->storm);
+
+	if (r & 1)
+		plan(p->disk, (uint32_t)(r / 2 % kinds_here()), 1 + r / 1024 % 6);
+	else
+		disk_plan(p->disk, NULL);
+}
+
 /* The disk may be in trouble: that ends after the last step, or when the state cannot be read any more. 0, or what is wrong. */
 static const char *run(struct play *p, int strict)
 {
@@ -115,6 +149,8 @@ static const char *run(struct play *p, int strict)
 	for (; !st.over && p->n < STATES; st.step++) {
 		p->begun[p->n] = p->disk->n;
 		st.acknowledged = 0;
+		if (p->storm)
+			turn_weather(p);
 		if (p->n) {
 			st.step = p->n - 1;
 			p->scene->act(&st);
@@ -365,27 +401,12 @@ static struct td__disk *left_of(const struct play *p, uint64_t events, int lost)
 	return d;
 }
 
-static const struct {
-	int error, stays, reads, flushes;
-} kinds[] = { { -TD_EIO, 0, 0, 0 }, { -TD_ENOSPC, 0, 0, 0 }, { -TD_EIO, 1, 0, 0 }, { -TD_ENOSPC, 1, 0, 0 }, { -TD_EIO, 1, 0, 1 },
-	      { -TD_EIO, 0, 1, 0 }, { -TD_EIO, 1, 1, 0 } };
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), WRITES_ONLY = 5 };
-
-/* Without a journal a call that meets a read error halfway stays half done: CAVEATS. */
-static uint64_t kinds_here(void)
+static const char *troubled(struct play *p)
 {
-	return !strcmp(play_level, "trusted") ? WRITES_ONLY : KINDS;
-}
-
-static const char *troubled(struct play *p, uint64_t act, uint32_t kind)
-{
-	struct trouble t = { .error = kinds[kind].error, .stays = kinds[kind].stays, .flushes = kinds[kind].flushes };
 	const char *wrong;
 	uint32_t from, to;
 
-	*(kinds[kind].reads ? &t.read_at : &t.at) = act;
 	p->troubled = 1;
-	disk_plan(p->disk, &t);
 	wrong = run(p, 0);
 	if (wrong || !p->n)
 		return wrong;
@@ -427,8 +448,28 @@ static void trouble(const struct scene *scene, uint64_t seed, const char *wanted
 			continue;
 		why[0] = 0;
 		p = play_new(scene, seed);
-		report(troubled(p, n / nkinds + 1, (uint32_t)(n % nkinds)), id);
+		plan(p->disk, (uint32_t)(n % nkinds), n / nkinds + 1);
+		report(troubled(p), id);
 		play_free(p);
+	}
+}
+
+static void storm(const struct scene *scene, uint64_t seed, const char *wanted)
+{
+	for (uint64_t n = 0; n < most || wanted; n++) {
+		struct play *p;
+		char id[80];
+
+		snprintf(id, sizeof(id), "%s:%llu:storm:%llu", scene->name, (unsigned long long)seed, (unsigned long long)n);
+		if (wanted && strcmp(wanted, id))
+			continue;
+		why[0] = 0;
+		p = play_new(scene, seed);
+		p->storm = seed << 32 | (n + 1);
+		report(troubled(p), id);
+		play_free(p);
+		if (wanted)
+			break;
 	}
 }
 
@@ -444,9 +485,10 @@ static int is_for(const struct scene *s, const char *what)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "seed", 1, 0, 's' }, { "most", 1, 0, 'm' }, { "trouble", 0, 0, 't' },
-						{ "level", 1, 0, 'l' }, { "cache", 1, 0, 'c' }, { 0 } };
+						{ "storm", 0, 0, 'S' }, { "level", 1, 0, 'l' }, { "cache", 1, 0, 'c' }, { 0 } };
 	uint64_t seed = 1;
-	int in_trouble = 0, c;
+	void (*play)(const struct scene *scene, uint64_t seed, const char *wanted) = crash;
+	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
 		if (c == 's')
@@ -454,7 +496,9 @@ int main(int argc, char **argv)
 		else if (c == 'm')
 			most = strtoull(optarg, NULL, 0);
 		else if (c == 't')
-			in_trouble = 1;
+			play = trouble;
+		else if (c == 'S')
+			play = storm;
 		else if (c == 'l')
 			play_level = optarg;
 		else if (c == 'c')
@@ -468,7 +512,7 @@ int main(int argc, char **argv)
 	}
 	if (id) {
 		seed = strtoull(strchr(id, ':') + 1, NULL, 0);
-		in_trouble = strstr(id, ":trouble:") != NULL;
+		play = strstr(id, ":trouble:") ? trouble : strstr(id, ":storm:") ? storm : crash;
 		only_one = 1;
 	}
 	for (const struct scene *s = scenes; s->name; s++) {
@@ -477,7 +521,7 @@ int main(int argc, char **argv)
 		if (what && !is_for(s, what))
 			continue;
 		for (uint64_t again = 0; again < (s->random && !id ? 4 : 1); again++)
-			(in_trouble ? trouble : crash)(s, seed + again, id);
+			play(s, seed + again, id);
 		printf("%s: %llu, %llu failed\n", s->name, (unsigned long long)(passed - before + failed - bad),
 		       (unsigned long long)(failed - bad));
 	}

@@ -303,6 +303,36 @@ static void reuse(struct stage *st)
 	}
 }
 
+/* The same, few enough not to be committed at once, in transactions that have much to write in place, which goes early. */
+static void reuse_and_write(struct stage *st)
+{
+	STEPS {
+	case 0: make(st, "z", TD_REG, none); break;
+	case 1: put(st, "z", 0, 400 * K); break;
+	case 2: make(st, "y", TD_REG, none); break;
+	case 3: leave_room(st, "y", 360 * K); break;
+	case 4: make(st, "a", TD_REG, none); break;
+	case 5: put(st, "a", 0, 300 * K); break;
+	case 6: sync_all(st); break;
+	case 7: drop(st, "a"); break;
+	case 8: make(st, "b", TD_REG, none); break;
+	case 9: put(st, "b", 0, 100 * K); break;
+	case 10: put(st, "z", 0, 300 * K); break;
+	case 11: sync_file(st, "b"); break;
+	case 12: put(st, "b", 0, 60 * K); break;
+	case 13: sync_file(st, "b"); break;
+	case 14: put(st, "b", 0, 300 * K); break;
+	case 15: put(st, "z", 100 * K, 300 * K); break;
+	case 16: sync_file(st, "b"); break;
+	case 17: drop(st, "z"); break;
+	case 18: make(st, "c", TD_REG, none); break;
+	case 19: put(st, "c", 0, 100 * K); break;
+	case 20: put(st, "b", 0, 280 * K); break;
+	case 21: sync_all(st); break;
+	END;
+	}
+}
+
 /* A transaction that is larger than its slot of the log: blocks that were freed in it, filled again. */
 static void overflow(struct stage *st)
 {
@@ -416,7 +446,7 @@ static void any(struct stage *st)
 
 const struct scene scenes[] = {
 	{ "names", names, 0 },           { "small-data", small_data, 0 }, { "large-data", large_data, 0 },
-	{ "reuse", reuse, 0 },           { "overflow", overflow, 0 },     { "orphans", orphans, 0 },
-	{ "many-names", many_names, 0 }, { "full", full, 0 },             { "random", any, 1 },
-	{ 0 },
+	{ "reuse", reuse, 0 },           { "reuse-and-write", reuse_and_write, 0 }, { "overflow", overflow, 0 },
+	{ "orphans", orphans, 0 },       { "many-names", many_names, 0 }, { "full", full, 0 },
+	{ "random", any, 1 },            { 0 },
 };
