@@ -213,7 +213,9 @@ def emit_dispatch(blocks):
     iface = of(blocks, "interface")[0]
     banner("The module's side of the gate: a frame becomes a call of the module's own function.")
     print("#include <tadan/each.h>\n#include <tadan/module.h>\n#include \"runtime.h\"\n")
-    print("/* Each of its own: a call saves the registers that its operation needs, and not those of all of them. */")
+    print("/* Each of its own: a call saves the registers that its operation needs, and not those of all of them. They add nothing to a\n"
+          " * backtrace, so those that only pass on what they were given leave no frame in it. */")
+    print("#if defined(__GNUC__) && !defined(__clang__)\n#pragma GCC optimize(\"optimize-sibling-calls\")\n#endif")
     for op in of(blocks, "op"):
         print(f"static __attribute__((noinline)) int32_t call_{op.name}(const struct td_{iface.name}_ops *ops, struct td_frame *h)\n{{")
         print(f"\tstruct td_frame_{op.name} *f = (void *)h;\n\n\t(void)f;")

@@ -174,6 +174,7 @@ static struct td_buf *unused(struct td__context *ctx)
 	for (uint32_t i = 0; i < TD_BUF_MAX && i < ctx->top; i++)
 		if (!ctx->bufs[i].refs)
 			return &ctx->bufs[i];
+	ctx->used = 1;
 	return ctx->top < TD_BUF_MAX ? &ctx->bufs[ctx->top++] : 0;
 }
 

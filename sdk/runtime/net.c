@@ -16,6 +16,7 @@ static int number(td_mbuf *m)
 	if (!free)
 		return -TD_EMFILE;
 	i = (uint32_t)__builtin_ctz(free);
+	ctx->used = 1;
 	ctx->mbufs |= 1u << i;
 	*m = i | ++ctx->mbuf_uses << 8;
 	return 0;
@@ -154,6 +155,7 @@ uint32_t td_tag(void)
 {
 	struct td__context *ctx = td__svc_context();
 
+	ctx->used = 1;
 	return ctx->frame->tag + (ctx->tags++ & ((1u << TD_TAG_BITS) - 1));
 }
 

@@ -16,6 +16,7 @@ struct td__context {
 	struct td_frame *frame;
 	uint32_t views;
 	uint32_t bsize;
+	uint32_t used;     /* this call has opened a buf, or numbered a message or an mbuf */
 	uint32_t top;      /* entries of bufs[] used so far by this call */
 	uint32_t tags;     /* of messages, used so far */
 	uint32_t mbufs;    /* bit n: mbuf n is open */
@@ -39,7 +40,7 @@ TD_IMPORT struct td__context *td__svc_context(void);
  */
 static inline int td__context_ready(const struct td__context *ctx, const struct td_frame *f)
 {
-	return ctx->frame == f && !(ctx->top | ctx->tags | ctx->mbuf_uses);
+	return ctx->frame == f && !ctx->used;
 }
 
 /* A call begins. `kept`: what the slot's last call has written is what the blocks hold. */

@@ -17,7 +17,7 @@ __attribute__((noinline)) void td__begin(struct td_frame *f)
 	ctx->views = f->views;
 	ctx->bsize = f->bsize;
 	td__bufs_begin(ctx, (f->flags & TD_FRAME_KEPT) != 0);
-	ctx->tags = ctx->mbufs = ctx->mbuf_uses = 0;
+	ctx->used = ctx->tags = ctx->mbufs = ctx->mbuf_uses = 0;
 }
 
 int32_t td__run(struct td_frame *f, uint32_t op, const struct td_fs_ops *ops)

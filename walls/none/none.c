@@ -279,7 +279,7 @@ static int open_stack(struct td__gate *g)
 	return 0;
 }
 
-static __attribute__((noinline)) int come_in(const struct none *n, struct td__gate *g, struct td__call *c)
+static __attribute__((noinline, cold)) int come_in(const struct none *n, struct td__gate *g, struct td__call *c)
 {
 	if (open_stack(g) || td__gate_visit(g, c, c->domain->level.trap, 0)) {
 		td__trap_report_attach(c);

@@ -21,8 +21,12 @@
 	mov	td__gate_current@gottpoff(%rip), \reg
 	.endm
 
-/* Save what the ABI lets a callee rely on, and go inside; the gate is in rbx, and what is to be called in rcx. */
-	.macro go_in
+	.macro kernel_stack reg
+	mov	td__gate_stack@gottpoff(%rip), \reg
+	.endm
+
+/* Save what the ABI lets a callee rely on, and the gate, which is in rdx. */
+	.macro save
 	push	%rbp
 	.cfi_def_cfa_offset 16
 	.cfi_offset %rbp, -16
@@ -39,13 +43,15 @@
 	push	%r15
 	.cfi_offset %r15, -56
 	push	%rdx
-	mov	%rdx, %rbx
-	mov	%rsp, TD__GATE_SP(%rbx)
+	.endm
+
+	.macro go_in gate
+	mov	%rsp, TD__GATE_SP(\gate)
 	current	%rax
-	mov	%fs:(%rax), %rdx
-	mov	%rdx, TD__GATE_OUTER(%rbx)
-	mov	%rbx, %fs:(%rax)
-	movl	$TD__GATE_MODULE, TD__GATE_STATE(%rbx)
+	mov	%fs:(%rax), %r8
+	mov	%r8, TD__GATE_OUTER(\gate)
+	mov	\gate, %fs:(%rax)
+	movl	$TD__GATE_MODULE, TD__GATE_STATE(\gate)
 	.endm
 
 	.macro restore
@@ -62,7 +68,9 @@
 	.p2align 6
 td__gate_enter:
 	.cfi_startproc
-	go_in
+	save
+	mov	%rdx, %rbx
+	go_in	%rbx
 	call	*%rcx
 	movl	$TD__GATE_OUTSIDE, TD__GATE_STATE(%rbx)
 	mov	TD__GATE_RESULT(%rbx), %rcx
@@ -88,24 +96,27 @@ td__gate_out:
 	.cfi_endproc
 	.size td__gate_enter, . - td__gate_enter
 
-/* Nothing that lies on the module's stack is believed afterwards. */
+/* Nothing that lies on the module's stack is believed afterwards. While the module runs, td__gate_stack is its gate's sp. */
 	.type td__gate_enter_on, @function
 	.p2align 6
 td__gate_enter_on:
 	.cfi_startproc
-	go_in
-	mov	TD__GATE_TOP(%rbx), %rsp
+	save
+	go_in	%rdx
+	kernel_stack %rax
+	mov	%rsp, %fs:(%rax)
+	mov	TD__GATE_TOP(%rdx), %rsp
 	call	*%rcx
+	kernel_stack %rcx
+	mov	%fs:(%rcx), %rsp /* not by way of the gate: the next call would wait for two loads more */
 	current	%rcx
-	mov	%fs:(%rcx), %rdi
-	mov	TD__GATE_SP(%rdi), %rsp
+	restore
 	movl	$TD__GATE_OUTSIDE, TD__GATE_STATE(%rdi)
 	mov	TD__GATE_RESULT(%rdi), %rdx
 	mov	TD__GATE_OUTER(%rdi), %r8
 	mov	%eax, (%rdx)
 	mov	%r8, %fs:(%rcx)
 	xor	%eax, %eax
-	restore
 	ret
 	.cfi_endproc
 	.size td__gate_enter_on, . - td__gate_enter_on
@@ -121,6 +132,8 @@ td__gate_serve:
 	mov	TD__GATE_SP(%r10), %rsp
 	movl	$TD__GATE_SERVICE, TD__GATE_STATE(%r10)
 	call	*%rax
+	kernel_stack %r11
+	mov	%rsp, %fs:(%r11) /* the service may have been through other gates */
 	mov	(%rsp), %r10
 	movl	$TD__GATE_MODULE, TD__GATE_STATE(%r10)
 	mov	TD__GATE_INNER(%r10), %rsp

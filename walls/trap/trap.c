@@ -51,6 +51,7 @@ void td__trap_entry(int number, siginfo_t *info, void *context);
 void td__trap_handle(int number, siginfo_t *info, void *context);
 
 __thread struct td__gate *td__gate_current;
+__thread uint64_t td__gate_stack;
 __thread struct td__thread td__thread_self;
 
 static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };

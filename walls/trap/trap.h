@@ -104,6 +104,9 @@ _Static_assert(TD__RETURNED == 0 && TD__FAULTED == 1, "outcomes of gates");
 /* What this thread is inside of; 0: nothing. */
 extern __thread struct td__gate *td__gate_current __attribute__((tls_model("initial-exec")));
 
+/* The sp of that gate, for the way back by td__gate_enter_on(); gate.S alone uses it. */
+extern __thread uint64_t td__gate_stack __attribute__((tls_model("initial-exec")));
+
 /*
  * gate.S: run function(first, second), a module's, between OUTSIDE and OUTSIDE. TD__RETURNED with the result at g->result; TD__FAULTED
  * after td__gate_leave() or a fault.
