@@ -185,6 +185,41 @@ static json_t *own_line(const struct td__module *m, const struct td_fault *f, js
 	return f->pc ? line(m, f->wall, f->pc) : json_null();
 }
 
+/* ---- An allocation of the heap */
+
+/* The innermost place that the module's author has written. */
+static json_t *site(const struct td__module *m, uint32_t wall, const uint64_t frames[TD_MEMORY_FRAMES])
+{
+	static const char inlined[] = ", of the sdk), inlined at ";
+	char text[256];
+
+	for (uint32_t i = 0; i < TD_MEMORY_FRAMES && frames[i]; i++) {
+		const char *own = text, *next;
+
+		text[0] = 0;
+		td__module_line(m, wall, frames[i], text, sizeof(text));
+		while ((next = strstr(own, inlined)))
+			own = next + sizeof(inlined) - 1;
+		if (*own && !td__report_is_sdk(own))
+			return td__cli_json_text(own);
+	}
+	return json_null();
+}
+
+static json_t *memory(const struct td__module *m, const struct td_fault *f)
+{
+	const struct td_fault_memory *h = &f->memory;
+	const int freed = h->state == TD_MEMORY_FREED, beyond = h->off >= (int64_t)h->size;
+	const int64_t distance = h->off < 0 ? -h->off : beyond ? h->off - (int64_t)h->size + 1 : h->off;
+
+	if (h->state == TD_MEMORY_NONE)
+		return json_null();
+	return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "place", h->off < 0 ? "before" : beyond ? "beyond the end of" : "into",
+			 "distance", td__cli_json_number((uint64_t)distance), "state", freed ? "freed" : "in use", "size",
+			 td__cli_json_number(h->size), "calls", td__cli_json_number(h->calls), "allocated", site(m, f->wall, h->allocated),
+			 "freed", freed ? site(m, f->wall, h->freed) : json_null());
+}
+
 static void put_place(json_t *to, const struct td__module *m, const struct td_fault *f)
 {
 	json_t *frames = backtrace(m, f);
@@ -230,6 +265,7 @@ json_t *td__report_fault(const char *dir, const struct td__module *m, const stru
 	json_object_set_new(to, "fid", f->vnode ? td__cli_json_number(f->fid) : json_null());
 	put_kind(to, f);
 	put_mistake(to, f);
+	json_object_set_new(to, "memory", memory(m, f));
 	put_place(to, m, f);
 	put_recovery(to, f);
 	return to;

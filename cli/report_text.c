@@ -149,6 +149,24 @@ static void print_journal(json_t *fault, FILE *to)
 	json_array_foreach(journal, i, entry) print_entry(entry, i ? "" : "journal", to);
 }
 
+/* What lay at the address: an allocation of the module's own heap. */
+static void print_memory(json_t *memory, FILE *to)
+{
+	const int freed = !strcmp(text(memory, "state"), "freed");
+	const long long distance = number(memory, "distance"), size = number(memory, "size"), calls = number(memory, "calls");
+	char when[48] = "in this call";
+
+	if (!json_is_object(memory))
+		return;
+	if (calls)
+		snprintf(when, sizeof(when), "%lld call%s ago", calls, calls == 1 ? "" : "s");
+	row_of(to, "memory", "%lld byte%s %s %lld byte%s that %s %s %s", distance, distance == 1 ? "" : "s", text(memory, "place"), size,
+	       size == 1 ? "" : "s", size == 1 ? "was" : "were", freed ? "freed" : "allocated", when);
+	row("allocated", *text(memory, "allocated") ? text(memory, "allocated") : "at no known line", to);
+	if (freed)
+		row("freed", *text(memory, "freed") ? text(memory, "freed") : "at no known line", to);
+}
+
 static void print_recovery(json_t *fault, FILE *to)
 {
 	char bytes[32], time[32];
@@ -184,6 +202,7 @@ void td__report_print(json_t *fault, FILE *to)
 		       number(fault, "attempt"));
 	print_kind(fault, to);
 	print_place(fault, to);
+	print_memory(json_object_get(fault, "memory"), to);
 	print_journal(fault, to);
 	if (mistake) {
 		row("then", text(fault, "action"), to);

@@ -94,6 +94,7 @@ static int hello(struct td__fs *fs, char *why, size_t size)
 
 	if (err)
 		return err;
+	((struct td_frame_hello *)c->frame)->marked = fs->domain->level.check != TD_CHECK_OFF;
 	err = td__call_enter(c);
 	if (!err) {
 		bound = c->frame->bound & ((1ull << TD_OP_MAX) - 1) & ~TD__HOOK_REMOTE;

@@ -94,6 +94,7 @@ void td__fault_describe(const struct td__call *c, struct td_fault *f, uint32_t a
 	f->op = c->op;
 	f->attempt = attempt;
 	f->wall = c->domain->level.wall;
+	td__heap_describe(c, f);
 	if (c->nvnodes) {
 		f->vnode = td__vnode_handle(c->vnodes[0].v);
 		f->fid = c->vnodes[0].v->rec.fid;

@@ -50,6 +50,18 @@ enum td_mistake {
 	TD_MISTAKE_DEADLOCK,
 };
 
+/* What is known of an allocation of the domain's heap, at heap=pages. */
+enum td_fault_memory_state { TD_MEMORY_NONE, TD_MEMORY_USED, TD_MEMORY_FREED };
+enum { TD_MEMORY_FRAMES = 4 };
+
+struct td_fault_memory {
+	uint32_t state, pad;
+	int64_t off;    /* from where it begins to what the fault is about, bytes; below 0 or not below `size`: beside it */
+	uint64_t size;  /* bytes */
+	uint64_t calls; /* that the module has begun since it was freed, or, if it is in use, allocated */
+	uint64_t allocated[TD_MEMORY_FRAMES], freed[TD_MEMORY_FRAMES]; /* where, as in td_fault.frames; 0: no more */
+};
+
 enum { TD_FAULTS_KEPT = 64, TD_MISTAKES_KEPT = 32, TD_FAULT_FRAMES = 16, TD_FAULT_ENTRIES = 8 };
 
 /* One of the last journal entries, in words that a person can read. */
@@ -78,6 +90,8 @@ struct td_fault {
 	uint32_t nframes, pad;
 	uint64_t frames[TD_FAULT_FRAMES]; /* addresses in the module file, innermost first */
 	char lay[64];      /* what lies at the address: "kernel memory", "module text", "nothing", "buf of block 7" */
+	uint64_t heap;     /* if it is about memory that has pages of its own: the place in their area, plus 1 */
+	struct td_fault_memory memory; /* with `heap` */
 	char detail[96];   /* for the kinds without an address: which field, which service, which signal */
 	uint32_t entries;  /* how many of these */
 	uint32_t undone;   /* journal entries that were undone */

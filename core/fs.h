@@ -490,6 +490,8 @@ void td__written_fini(struct td__fs *fs);
 void td__mistake_deadlock(struct td__call *c, uint32_t lock);
 /* References and bytes of memory that the module has not given back at its unmount. */
 void td__mistakes_left(struct td__fs *fs, uint64_t references, uint64_t memory);
+/* Where the module calls the service that it is in, innermost first. The call has no fault as yet. */
+void td__origin_where(struct td__call *c, uint64_t frames[TD__ORIGIN_FRAMES]);
 /* Where a call that is traced is taking this. */
 void td__origin_put(struct td__call *c, const char *object, uint64_t which);
 static inline void td__origin_note(struct td__call *c, const char *object, uint64_t which)
@@ -501,6 +503,14 @@ static inline void td__origin_note(struct td__call *c, const char *object, uint6
 void td__origin_get(struct td__call *c, const char *object, uint64_t which, struct td_fault *f);
 /* Of a reference, which outlasts the call. */
 void td__origin_note_reference(struct td__call *c, uint64_t vnode);
+
+/* ---- heap.c */
+
+/* What is known of the allocations of a domain with heap=pages; others have nothing of this. 0 or -TD_ENOMEM. */
+int td__heap_make(struct td__domain *d);
+void td__heap_end(struct td__domain *d);
+/* Say in f->memory what lies at f->heap. */
+void td__heap_describe(const struct td__call *c, struct td_fault *f);
 
 /* ---- fault.c */
 

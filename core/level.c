@@ -6,6 +6,7 @@
 const char *const td_wall_names[TD_WALL_KINDS] = { "none", "pkey", "sfi", "process" };
 static const char *const shared_names[] = { "rw", "ro", "unmapped", 0 };
 static const char *const check_names[] = { "off", "shallow", "deep", 0 };
+static const char *const heap_names[] = { "plain", "pages", 0 };
 static const char *const journal_names[] = { "off", "locks", "all", 0 };
 static const char *const resolve_names[] = { "abort", "revoke", 0 };
 static const char *const trap_names[] = { "off", "on", 0 };
@@ -23,12 +24,12 @@ const struct td_level_about td_levels[] = {
 	{ "isolated", "a module you do not trust",
 	  "wall=process,trap=on,shared=ro,check=deep,journal=all,deadlock=100ms,time=5s" },
 	{ "debug", "writing a module",
-	  "wall=process,trap=on,shared=unmapped,check=deep,journal=all,deadlock=10ms,time=1s" },
+	  "wall=process,trap=on,shared=unmapped,check=deep,journal=all,deadlock=10ms,time=1s,heap=pages" },
 	{ 0, 0, 0 },
 };
 
 /* What every level begins with. */
-static const char defaults[] = "resolve=abort,memory=64M,undo=64M,calls=48,cpu=off,mistakes=16,handles=65536,restart=32/60s";
+static const char defaults[] = "resolve=abort,memory=64M,heap=plain,undo=64M,calls=48,cpu=off,mistakes=16,handles=65536,restart=32/60s";
 
 /* ---- Reading */
 
@@ -195,6 +196,8 @@ static const char *set_knob(struct td_level *l, struct text knob, struct text va
 		return time_limit(value, l) ? "time is off, or a limit such as 500ms, or two such as 5s/60s: without progress, in all" : 0;
 	if (same(knob, "memory"))
 		return bytes(value, &l->memory) ? "memory is a size from 64K to 1024G, such as 64M" : 0;
+	if (same(knob, "heap"))
+		return one_of(value, heap_names, &l->heap) ? "heap is plain or pages" : 0;
 	if (same(knob, "undo"))
 		return bytes(value, &l->undo) || l->undo > TD__JOURNAL_MAX ? "undo is a size from 64K to 1G, such as 64M" : 0;
 	if (same(knob, "calls"))
@@ -207,7 +210,7 @@ static const char *set_knob(struct td_level *l, struct text knob, struct text va
 		return handles(value, &l->handles) ? "handles is off or a number" : 0;
 	if (same(knob, "restart"))
 		return restarts(value, l) ? "restart is never or N/TIME such as 32/60s" : 0;
-	return "the knobs are wall, trap, shared, check, journal, deadlock, resolve, time, memory, undo, calls, cpu, mistakes, handles, restart";
+	return "the knobs are wall, trap, shared, check, journal, deadlock, resolve, time, memory, heap, undo, calls, cpu, mistakes, handles, restart";
 }
 
 static struct text next_word(const char **p)
@@ -261,6 +264,10 @@ static int consistent(const struct td_level *l, char *why, size_t size)
 	}
 	if (l->wall == TD_WALL_NONE && !l->trap && l->time_ms) {
 		td__why(why, size, "a time limit with wall=none needs trap=on, which ends the call", 0, 0);
+		return -TD_EINVAL;
+	}
+	if (l->wall == TD_WALL_NONE && !l->trap && l->heap == TD_HEAP_PAGES) {
+		td__why(why, size, "heap=pages with wall=none needs trap=on, which catches what it finds", 0, 0);
 		return -TD_EINVAL;
 	}
 	return 0;
@@ -349,7 +356,9 @@ size_t td_level_format(const struct td_level *l, char *text, size_t size)
 		put_duration(&w, "/", l->most_ms);
 	put(&w, ",memory=");
 	put_number(&w, l->memory >> 10);
-	put(&w, "K,undo=");
+	put(&w, "K,heap=");
+	put(&w, heap_names[l->heap]);
+	put(&w, ",undo=");
 	put_number(&w, l->undo >> 10);
 	put(&w, "K,calls=");
 	put_number(&w, l->calls);

@@ -9,6 +9,7 @@ enum td_wall_kind { TD_WALL_NONE, TD_WALL_PKEY, TD_WALL_SFI, TD_WALL_PROCESS, TD
 enum td_shared { TD_SHARED_RW, TD_SHARED_RO, TD_SHARED_UNMAPPED };
 enum td_check { TD_CHECK_OFF, TD_CHECK_SHALLOW, TD_CHECK_DEEP };
 enum td_resolve { TD_RESOLVE_ABORT, TD_RESOLVE_REVOKE };
+enum td_heap { TD_HEAP_PLAIN, TD_HEAP_PAGES };
 enum td_journal { TD_JOURNAL_OFF, TD_JOURNAL_LOCKS, TD_JOURNAL_ALL };
 
 struct td_level {
@@ -24,6 +25,7 @@ struct td_level {
 	uint32_t most_ms;      /* limit of one call whatever it does; 0: off, if and only if time_ms is */
 	uint32_t handles;      /* vnode references that the domain may keep; 0: no limit */
 	uint64_t memory;       /* bytes of the domain's heap */
+	uint32_t heap;         /* enum td_heap: has each allocation pages of its own? */
 	uint64_t undo;         /* bytes of journal that one call may write */
 	uint32_t calls;        /* in flight, 1 to TD__SLOTS */
 	uint32_t cpu;          /* share of the time of one processor, in percent; 0: no limit */

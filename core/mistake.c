@@ -80,17 +80,21 @@ static void forget_place(struct td_fault *f)
 	memset(f->frames, 0, sizeof(f->frames));
 }
 
+void td__origin_where(struct td__call *c, uint64_t frames[TD__ORIGIN_FRAMES])
+{
+	c->domain->wall->where(c);
+	for (uint32_t i = 0; i < c->fault.nframes && i < TD__ORIGIN_FRAMES; i++)
+		frames[i] = c->fault.frames[i];
+	forget_place(&c->fault);
+}
+
 static void put_origin(struct td__call *c, struct td__origins *to, const char *object, uint64_t which, uint64_t serial)
 {
 	struct td__origin *o = &to->o[to->next++ % TD__ORIGINS];
 
 	*o = (struct td__origin){ .object = object, .which = which, .serial = serial };
-	if (c->fault.kind)
-		return;
-	c->domain->wall->where(c);
-	for (uint32_t i = 0; i < c->fault.nframes && i < TD__ORIGIN_FRAMES; i++)
-		o->frames[i] = c->fault.frames[i];
-	forget_place(&c->fault);
+	if (!c->fault.kind)
+		td__origin_where(c, o->frames);
 }
 
 void td__origin_put(struct td__call *c, const char *object, uint64_t which)

@@ -38,9 +38,14 @@ static struct td__domain *make(struct td__fs *fs, const struct td_level *level, 
 	d->device = fs->device;
 	d->level = *level;
 	d->in_place = level->wall == TD_WALL_NONE && level->check == TD_CHECK_OFF && level->journal != TD_JOURNAL_ALL;
-	*err = wall->start(d, why, size);
+	*err = td__heap_make(d);
+	if (*err)
+		td__why(why, size, "not enough memory for a domain", 0, 0);
+	else
+		*err = wall->start(d, why, size);
 	if (!*err)
 		return d;
+	td__heap_end(d);
 	td__port_free(d, sizeof(*d));
 	return 0;
 }
@@ -50,6 +55,7 @@ void td__domain_end(struct td__domain *d)
 	if (!d)
 		return;
 	d->wall->stop(d);
+	td__heap_end(d);
 	td__port_free(d, sizeof(*d));
 }
 

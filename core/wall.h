@@ -30,6 +30,7 @@
 struct td__call;
 struct td__domain;
 struct td__device;
+struct td__heap;
 
 /* Outcome of enter(). */
 enum td__outcome {
@@ -52,7 +53,7 @@ struct td__wall {
 	 * Start d->module behind the wall, by d->level. Sets d->private, d->nslots (1 to TD__SLOTS), d->views, d->remote and
 	 * each d->slots[].frame, .window and .window_at: zeroed memory of TD_FRAME_SIZE and TD_WINDOW bytes. They
 	 * may be memory that other calls of the module write to: the kernel fetches each result once.
-	 * For TD_OP_HELLO enter() itself adds heap_at and heap_size. Runs no code of the module as yet. 0, or -errno and a reason.
+	 * For TD_OP_HELLO enter() itself adds heap_at, heap_size and, with heap=pages, area_at. Runs no code of the module as yet. 0, or -errno and a reason.
 	 */
 	int (*start)(struct td__domain *d, char *why, size_t size);
 
@@ -80,6 +81,12 @@ struct td__wall {
 	 * entered as yet, still be? 0 where starting costs little.
 	 */
 	int (*ready)(struct td__domain *d);
+
+	/*
+	 * Open or close pages of the area that a domain with heap=pages has for allocations: `at` and `size` bytes in TD_HEAP_AREA, whole pages. All
+	 * are closed at the start. 0: the module's side of the wall does it by itself, as the services heap_take and heap_give say. 0 or -errno.
+	 */
+	int (*pages)(struct td__domain *d, uint64_t at, uint64_t size, int open);
 };
 
 /* ---- What ports supply to walls about a module file; the core passes it on untouched. */
@@ -116,6 +123,7 @@ struct td__domain {
 	const struct td_straight *straight; /* set by the wall: how to call the module without a frame, if the level allows it; 0: it does not */
 	uint32_t in_place; /* records are the kernel's own */
 	uint64_t bound; /* hooks: bit n is set if the module has operation n */
+	struct td__heap *heap; /* what is known of allocations; 0: nothing, see heap.c */
 	uint64_t proven; /* set by the wall: bit n, if operation n always ends soon by itself and needs no time limit */
 	uint64_t id;    /* counts the mount's domains, from 1 */
 	int64_t process; /* pid of the module's process, 0: it has none */

@@ -5,6 +5,10 @@
  * Blocks are powers of two from 32 bytes up, with 16 bytes of header; freed blocks wait in a list of their
  * size. One spin lock guards the heap: it is held for a few instructions, among them no loop and no call, so that no
  * yield stands there (see yield.c). A call that is ended inside by force takes the whole domain with it.
+ *
+ * Where something checks the module at all, room behind a block's end is marked, and the mark looked at when it is freed. With heap=pages each
+ * block has pages of its own, as far as there is room: the kernel says where, and closes them. What lies beside the block on its pages is
+ * filled with a pattern, and looked at when it is freed.
  */
 #include "atomic.h"
 #include "runtime.h"
@@ -23,17 +27,26 @@ static struct {
 	char *next, *end;
 	struct free_block *freed[CLASSES];
 	int locked;
+	uint32_t marked;
+	uint64_t limit; /* bytes */
+
+	/* With heap=pages; else 0. */
+	char *area;
+	uint64_t *sizes; /* by units of the area, of the block that begins there; 0: none does */
 } heap;
 
 uint64_t td__heap_count;
 
-/* What stands before each block. Its mark tells a block that is given back twice, or was never one. */
+/* What stands before each block. Its mark tells a block that is given back twice, or was never one; it is hit first by what is written over the end. */
 struct header {
-	uint32_t class;
 	uint32_t mark;
+	uint32_t class;
+	uint64_t size; /* bytes that were asked for */
 };
+_Static_assert(sizeof(struct header) == HEADER, "header");
 
-enum { MARK_USED = 0x75736564, MARK_FREE = 0x66726565 };
+enum { MARK_USED = 0x75736564, MARK_FREE = 0x66726565, FILL = 0xb5 };
+static const uint64_t END = 0xb5b5b5b5b5b5b5b5;
 
 static void heap_lock(void)
 {
@@ -51,7 +64,7 @@ static void heap_unlock(void)
 	__atomic_store_n(&heap.locked, 0, __ATOMIC_RELEASE);
 }
 
-void td__heap_init(void *memory, size_t size)
+void td__heap_init(void *memory, size_t size, void *area, uint32_t marked)
 {
 	uintptr_t start = ((uintptr_t)memory + 15) & ~(uintptr_t)15;
 
@@ -61,15 +74,37 @@ void td__heap_init(void *memory, size_t size)
 		heap.freed[i] = 0;
 	td__heap_count = 0;
 	heap.locked = 0;
+	heap.marked = marked;
+	heap.limit = size;
+	heap.area = area;
+	heap.sizes = area ? td__heap_take(TD_HEAP_AREA / TD_HEAP_UNIT * sizeof(*heap.sizes)) : 0;
+	if (!heap.sizes)
+		heap.area = 0;
 }
 
-static uint32_t class_of(size_t size)
+static uint32_t class_of(uint64_t size)
 {
-	uint32_t class = SMALLEST;
+	return size <= 1 << SMALLEST ? SMALLEST : 64 - (uint32_t)__builtin_clzll(size - 1);
+}
 
-	while (class < CLASSES && (size_t)1 << class < size)
-		class++;
-	return class;
+/* The mark may lie anywhere. */
+static void put_end(char *at)
+{
+	__builtin_memcpy(at, &END, sizeof(END));
+}
+
+static int has_end(const char *at)
+{
+	uint64_t end;
+
+	__builtin_memcpy(&end, at, sizeof(end));
+	return end == END;
+}
+
+/* Is there room for a mark behind the block? */
+static int has_room(uint32_t class, uint64_t size)
+{
+	return size + HEADER + sizeof(END) <= (size_t)1 << class;
 }
 
 static void *take(size_t size, int count)
@@ -92,13 +127,10 @@ static void *take(size_t size, int count)
 	heap_unlock();
 	if (!p)
 		return 0;
-	*(struct header *)p = (struct header){ class, MARK_USED };
+	*(struct header *)p = (struct header){ MARK_USED, class, size };
+	if (heap.marked && has_room(class, size))
+		put_end(p + HEADER + size);
 	return memset(p + HEADER, 0, size);
-}
-
-void *td_alloc(size_t size)
-{
-	return take(size, 1);
 }
 
 void *td__heap_take(size_t size)
@@ -106,14 +138,99 @@ void *td__heap_take(size_t size)
 	return take(size, 0);
 }
 
-static _Noreturn void refuse(uint32_t mark)
-{
-	static const char twice[] = "td_free: memory that was given back before", none[] = "td_free: no memory that td_alloc() gave, or damaged before";
+/* ---- Pages */
 
-	if (mark == MARK_FREE)
-		td__svc_explain(twice, sizeof(twice) - 1);
-	else
-		td__svc_explain(none, sizeof(none) - 1);
+/* Is there room for so much more? It counts as in the plain heap. */
+static int may_count(uint64_t bytes)
+{
+	int may;
+
+	heap_lock();
+	may = td__heap_count + bytes <= heap.limit;
+	if (may)
+		__atomic_store_n(&td__heap_count, td__heap_count + bytes, __ATOMIC_RELAXED);
+	heap_unlock();
+	return may;
+}
+
+static void uncount(uint64_t bytes)
+{
+	heap_lock();
+	__atomic_store_n(&td__heap_count, td__heap_count - bytes, __ATOMIC_RELAXED);
+	heap_unlock();
+}
+
+static uint64_t counted(uint64_t size)
+{
+	return (uint64_t)1 << class_of(size + HEADER);
+}
+
+static void *take_pages(size_t size)
+{
+	uint64_t at, start, len;
+
+	if (td__svc_heap_take(size, &at) || at >= TD_HEAP_AREA)
+		return 0;
+	start = td__heap_pages(at, size, &len);
+	memset(heap.area + start, FILL, len);
+	heap.sizes[at / TD_HEAP_UNIT] = size;
+	return memset(heap.area + at, 0, size);
+}
+
+/* The first byte beside the block that is not as it was; 0: all are. */
+static uint64_t damaged_at(uint64_t at, uint64_t size)
+{
+	uint64_t len, start = td__heap_pages(at, size, &len);
+
+	for (uint64_t i = at + size; i < start + len; i++)
+		if ((uint8_t)heap.area[i] != FILL)
+			return i;
+	for (uint64_t i = at; i-- > start;)
+		if ((uint8_t)heap.area[i] != FILL)
+			return i;
+	return 0;
+}
+
+static int is_in_area(const void *memory)
+{
+	return heap.area && (uintptr_t)memory - (uintptr_t)heap.area < TD_HEAP_AREA;
+}
+
+/* The kernel knows what was allocated, and ends the call if this was not. */
+static int free_pages(char *memory)
+{
+	uint64_t at = (uint64_t)(memory - heap.area), *kept = &heap.sizes[at / TD_HEAP_UNIT], size = *kept;
+	int known = size && (at + td__heap_rounded(size)) % TD_HEAP_PAGE == 0, err;
+
+	if (known)
+		*kept = 0;
+	err = td__svc_heap_give(at, known ? size : 0, known ? damaged_at(at, size) : 0);
+	if (!err)
+		uncount(counted(size));
+	return err;
+}
+
+/* ---- */
+
+void *td_alloc(size_t size)
+{
+	size_t least = size ? size : 1;
+	void *p;
+
+	if (__builtin_expect(!heap.area, 1))
+		return take(size, 1);
+	if (size > (size_t)1 << 30 || !may_count(counted(least)))
+		return 0;
+	p = take_pages(least);
+	if (p)
+		return p;
+	uncount(counted(least));
+	return take(size, 1);
+}
+
+static _Noreturn void refuse(const char *why)
+{
+	td__svc_explain(why, (uint32_t)strlen(why));
 	__builtin_trap();
 }
 
@@ -121,14 +238,21 @@ void td_free(void *memory)
 {
 	struct free_block *b = memory;
 	struct header *h = (struct header *)((char *)memory - HEADER);
-	uint32_t was;
+	uint32_t was, class;
 
 	if (!b)
 		return;
+	if (__builtin_expect(is_in_area(memory), 0)) {
+		if (free_pages(memory))
+			refuse("td_free: refused");
+		return;
+	}
 	was = __atomic_exchange_n(&h->mark, MARK_FREE, __ATOMIC_ACQ_REL);
-	if (was != MARK_USED)
-		refuse(was); /* the heap would be in disorder: better the call than all of them */
-	uint32_t class = h->class;
+	class = h->class;
+	if (was != MARK_USED || class < SMALLEST || class >= CLASSES) /* the heap would be in disorder: better the call than all of them */
+		refuse(was == MARK_FREE ? "td_free: memory that was given back before" : "td_free: no memory that td_alloc() gave, or damaged before");
+	if (heap.marked && has_room(class, h->size) && !has_end((char *)memory + h->size))
+		refuse("td_free: bytes behind the end of the memory have been written to");
 	heap_lock();
 	__atomic_store_n(&td__heap_count, td__heap_count - ((size_t)1 << class), __ATOMIC_RELAXED);
 	b->next = heap.freed[class];

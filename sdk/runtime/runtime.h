@@ -46,8 +46,8 @@ static inline int td__context_ready(const struct td__context *ctx, const struct 
 /* A call begins. `kept`: what the slot's last call has written is what the blocks hold. */
 void td__bufs_begin(struct td__context *ctx, int kept);
 
-/* Give the allocator its heap, once a domain. */
-void td__heap_init(void *heap, size_t size);
+/* Give the allocator its heap, once a domain; the area of blocks with pages of their own, 0: none; is the end of others to be marked? */
+void td__heap_init(void *heap, size_t size, void *area, uint32_t marked);
 /* Memory for the runtime's own use, for as long as the domain lives: not the module's, so not counted as such. */
 void *td__heap_take(size_t size);
 /* Bytes that the module has allocated; atomic. */

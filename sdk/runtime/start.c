@@ -6,7 +6,7 @@ static __attribute__((noinline)) void hello(struct td_frame *f)
 {
 	struct td_frame_hello *h = (void *)f;
 
-	td__heap_init(td__at(f, f->heap_at), h->heap_size);
+	td__heap_init(td__at(f, f->heap_at), h->heap_size, td__at(f, h->area_at), h->marked);
 }
 
 __attribute__((noinline)) void td__begin(struct td_frame *f)

@@ -172,11 +172,34 @@ enum {
 	TD_FRAME_TRACED = 8, /* the wall is to say where each service is called */
 };
 
-/* With TD_OP_HELLO, the size of the heap comes behind the header. */
+/* With TD_OP_HELLO, what the heap is to be comes behind the header. */
 struct td_frame_hello {
 	struct td_frame h;
 	uint64_t heap_size;
+	int64_t area_at; /* with heap=pages: where allocations have pages of their own; counted from the frame; 0: there is none */
+	uint32_t marked; /* the end of each allocation is to be marked, and looked at when it is freed */
+	uint32_t pad;
 };
+
+/*
+ * The area of such allocations, of all walls the same. Each begins in a unit of its own and ends at the end of a page, which the last page of
+ * its units follows: that one is never open, nor is any unit that is free. Sizes are rounded up to the alignment of all memory.
+ */
+enum { TD_HEAP_AREA = 64 << 20, TD_HEAP_UNIT = 8192, TD_HEAP_PAGE = 4096, TD_HEAP_ALIGN = 16 };
+
+static inline uint64_t td__heap_rounded(uint64_t size)
+{
+	return size ? (size + TD_HEAP_ALIGN - 1) & ~(uint64_t)(TD_HEAP_ALIGN - 1) : TD_HEAP_ALIGN;
+}
+
+/* The pages of an allocation: where they begin, and how many bytes they are. */
+static inline uint64_t td__heap_pages(uint64_t at, uint64_t size, uint64_t *len)
+{
+	uint64_t start = at & ~(uint64_t)(TD_HEAP_PAGE - 1);
+
+	*len = at + td__heap_rounded(size) - start;
+	return start;
+}
 
 enum { TD_OP_HELLO = 0, TD_FRAME_SIZE = 4096 };
 

@@ -165,6 +165,18 @@ int td__svc_do_yield(struct td__call *c)
 	return served(c, 0);
 }
 
+int td__svc_do_heap_take(struct td__call *c, uint64_t size, uint64_t *at)
+{
+	(void)c, (void)size, (void)at;
+	return -TD_EPERM;
+}
+
+int td__svc_do_heap_give(struct td__call *c, uint64_t at, uint64_t size, uint64_t damaged)
+{
+	(void)c, (void)at, (void)size, (void)damaged;
+	return -TD_EPERM;
+}
+
 int td__svc_do_now(struct td__call *c, uint64_t *ns)
 {
 	*ns = 0;

@@ -97,7 +97,7 @@ static int shared_record(void)
 
 static int free_twice(void)
 {
-	WANT(act(USE_FREE_TWICE, 0, 0) == -EIO && fault() == TD_FAULT_ILLEGAL);
+	WANT(act(USE_FREE_TWICE, 0, 0) == -EIO && fault() == (uses.level.heap == TD_HEAP_PAGES ? TD_FAULT_SERVICE : TD_FAULT_ILLEGAL));
 	return 0;
 }
 

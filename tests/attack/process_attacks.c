@@ -4,7 +4,7 @@
  *
  *   process_attacks FOLDER [CASE]
  *
- * FOLDER has the modules. Each attack is tried with the device shared ro, rw and unmapped. It is followed by a call that must
+ * FOLDER has the modules. Each attack is tried with the device shared ro, rw and unmapped, the last with heap=pages as at debug. It is followed by a call that must
  * work: what matters is not that the fault is seen but that the kernel goes on as before, with its blocks as
  * they were.
  */
@@ -21,7 +21,7 @@
 #include "modules/process_acts.h"
 
 enum { COLUMNS = 3, EVERY = 100 };
-static const char *const columns[COLUMNS] = { "ro", "rw", "unmapped" };
+static const char *const columns[COLUMNS] = { "ro", "rw", "unmapped,heap=pages" };
 
 /* What is expected: 0 the call succeeds; -n it fails with this error without a fault; a kind of fault; or either. */
 enum { OK = 0, EITHER = 1000 };
@@ -74,6 +74,9 @@ static const struct attack attacks[] = {
 	CALL(ptrace), CALL(mmap), CALL(mprotect), CALL(munmap), CALL(mremap), CALL(madvise), CALL(brk), CALL(prctl), CALL(seccomp),
 	CALL(unshare), CALL(setns), CALL(mount), CALL(chroot), CALL(bpf), CALL(rt_sigaction), CALL(process_vm_writev),
 	CALL(io_uring_setup), CALL(userfaultfd), CALL(memfd_create), CALL(nanosleep),
+	{ "memory made code", ACT_PROTECT, 7, ALL(TD_FAULT_ILLEGAL), "(mprotect)" },
+	{ "more memory than the heap opened", ACT_PROTECT, (64 << 20 | 4096) | 3, ALL(TD_FAULT_ILLEGAL), "(mprotect)" },
+	{ "256 TiB opened", ACT_PROTECT, 1ull << 48 | 3, ALL(TD_FAULT_ILLEGAL), "(mprotect)" },
 	{ "system call without a name", ACT_SYSCALL, 999, ALL(TD_FAULT_ILLEGAL), "999" },
 	{ "x32 system call", ACT_SYSCALL, 0x40000000 | SYS_getpid, ALL(TD_FAULT_ILLEGAL), 0 },
 	{ "32-bit system call", ACT_SYSCALL_32, 20, ALL(TD_FAULT_ILLEGAL), 0 },

@@ -153,13 +153,100 @@ ACT act_divide(uint64_t off)
 	return (int)((off | 7) / zero); /* HERE divide */
 }
 
+static volatile uint8_t *volatile kept; /* from another call */
+
 ACT act_free_twice(uint64_t off)
 {
-	void *p = td_alloc(48);
+	void *volatile p = td_alloc(48); /* ALLOCATED free_twice */
 
-	td_free(p);
+	td_free(p); /* FREED free_twice */
 	td_free(p); /* HERE free_twice */
 	return 0;
+}
+
+ACT act_free_foreign(uint64_t off)
+{
+	td_free(data + 32 + zero); /* HERE free_foreign */
+	return 0;
+}
+
+ACT act_free_middle(uint64_t off)
+{
+	uint8_t *p = td_alloc(100); /* ALLOCATED free_middle */
+
+	td_free(p + 32 + zero); /* HERE free_middle */
+	return 0;
+}
+
+ACT act_freed_load(uint64_t off)
+{
+	volatile uint8_t *p = td_alloc(48); /* ALLOCATED freed_load */
+
+	td_free((void *)(uintptr_t)p); /* FREED freed_load */
+	return p[8 + zero] == 7; /* HERE freed_load */
+}
+
+ACT act_freed_store(uint64_t off)
+{
+	volatile uint8_t *p = td_alloc(10000); /* ALLOCATED freed_store */
+
+	td_free((void *)(uintptr_t)p); /* FREED freed_store */
+	p[9 + zero] = 7; /* HERE freed_store */
+	return 0;
+}
+
+/* Memory that an earlier call has freed. */
+ACT act_freed_before(uint64_t off)
+{
+	if (off) {
+		kept = td_alloc(200); /* ALLOCATED freed_before */
+		td_free((void *)(uintptr_t)kept); /* FREED freed_before */
+		return 0;
+	}
+	if (kept)
+		kept[zero] = 1; /* HERE freed_before */
+	return 0;
+}
+
+ACT act_over_end(uint64_t off)
+{
+	volatile uint8_t *p = td_alloc(4000); /* ALLOCATED over_end */
+
+	p[4000 + zero] = 1; /* HERE over_end */
+	return 0;
+}
+
+ACT act_over_end_load(uint64_t off)
+{
+	volatile uint8_t *p = td_alloc(64); /* ALLOCATED over_end_load */
+
+	return p[67 + zero] == 8; /* HERE over_end_load */
+}
+
+/* Within what the size was rounded up to. */
+ACT act_over_end_near(uint64_t off)
+{
+	volatile uint8_t *p = td_alloc(99); /* ALLOCATED over_end_near */
+
+	p[99 + zero] = 1;
+	td_free((void *)(uintptr_t)p); /* HERE over_end_near */
+	return 0;
+}
+
+ACT act_before_store(uint64_t off)
+{
+	volatile uint8_t *p = td_alloc(64); /* ALLOCATED before_store */
+
+	p[-1 - (int64_t)zero] = 1;
+	td_free((void *)(uintptr_t)p); /* HERE before_store */
+	return 0;
+}
+
+ACT act_before_pages(uint64_t off)
+{
+	volatile uint8_t *p = td_alloc(8192); /* ALLOCATED before_pages */
+
+	return p[-3 - (int64_t)zero] == 9; /* HERE before_pages */
 }
 
 #ifdef __wasm__ /* no words for these: the compiler has no such instructions */

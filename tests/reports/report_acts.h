@@ -10,7 +10,9 @@
 	act(released_store, seek) act(recursion, seek) act(recursion_in_service, seek) act(large_frame, seek) act(stack_above, seek) \
 	act(jump_null, seek)                                                                                                         \
 	act(jump_data, seek) act(jump_heap, seek) act(illegal, seek) act(divide, seek) act(privileged, seek) act(breakpoint, seek)   \
-	act(free_twice, seek)                                                                                                        \
+	act(free_twice, seek) act(free_foreign, seek) act(free_middle, seek) act(freed_load, seek) act(freed_store, seek)            \
+	act(freed_before, seek) act(over_end, seek) act(over_end_load, seek) act(over_end_near, seek) act(before_store, seek)        \
+	act(before_pages, seek)                                                                                                        \
 	/* Meaning */                                                                                                                \
 	act(negative_links, fsync) act(huge_size, fsync) act(other_type, fsync) act(unchangeable, fsync) act(positive_result, fsync) \
 	act(foreign_error, fsync) act(false_eio, fsync) act(block_beyond, bmap) act(other_place, bmap) act(many_extents, bmap)       \

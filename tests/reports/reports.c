@@ -40,6 +40,18 @@ static const char *const acts[ACTS] = {
 	REPORT_ACTS(ACT_NAME)
 };
 
+enum {
+	G = 1, W = 2, S = 4, I = 8, D = 16, P = I | D, ALL = G | W | S | I | D,
+	PAGES = 32, /* at all of them, if heap=pages; else without */
+};
+
+/* `levels`: where it is found. Patterns of a shell; what they leave out, all reports have: see check(). */
+struct expected {
+	uint64_t act;
+	uint32_t levels;
+	const char *what, *detail, *object; /* NULL: whatever it is */
+};
+
 /* ---- Doing it */
 
 static int vnode_of(uint64_t act, struct td__vnode **v)
@@ -127,15 +139,17 @@ static int move_to(const char *knobs)
 	return -EINVAL;
 }
 
-static const char *knobs_for(uint64_t act)
+static const char *knobs_for(const struct expected *e)
 {
+	uint64_t act = e->act;
+
 	switch (act) {
 	case ACT_endless:
 	case ACT_endless_services: return "time=60ms/300ms";
 	case ACT_too_much_undo: return "undo=64K";
 	case ACT_deadlock: return "deadlock=10ms,time=60s/60s";
 	case ACT_no_lock: return "time=60s/60s";
-	default: return "";
+	default: return e->levels & PAGES ? "heap=pages" : "";
 	}
 }
 
@@ -169,16 +183,19 @@ static int collect(void)
 }
 
 /* Twice what leaves something behind, for only then is it known where; and at the unmount what is left there is found. */
-static int act_out(uint64_t act)
+static int act_out(const struct expected *e)
 {
+	const uint64_t act = e->act;
 	struct td__vnode *v;
-	int err = move_to(knobs_for(act));
+	int err = move_to(knobs_for(e));
 
 	td_get_status(fs, &before);
 	if (!err)
 		err = vnode_of(act, &v);
 	if (err)
 		return err;
+	if (act == ACT_freed_before)
+		seek(v, 1);
 	if (act == ACT_no_lock || act == ACT_deadlock)
 		make_two(v);
 	else
@@ -199,14 +216,7 @@ static int act_out(uint64_t act)
 
 /* ---- What has to be said */
 
-enum { G = 1, W = 2, S = 4, I = 8, D = 16, P = I | D, ALL = G | W | S | I | D };
-
-/* `levels`: where it is found. Patterns of a shell; what they leave out, all reports have: see check(). */
-static const struct expected {
-	uint64_t act;
-	uint32_t levels;
-	const char *what, *detail, *object; /* NULL: whatever it is */
-} expected[] = {
+static const struct expected expected[] = {
 	{ ACT_null_load, ALL, "bad memory access: a load from 0x8 (nothing: a null pointer)", NULL, NULL },
 	{ ACT_null_store, ALL, "bad memory access: a store to 0x8 (nothing: a null pointer)", NULL, NULL },
 	{ ACT_misaligned, ALL & ~S, "bad memory access: a load or store at 0x*1 (module data)", "a vector that is misaligned", NULL },
@@ -236,7 +246,19 @@ static const struct expected {
 	{ ACT_divide, ALL, "illegal instruction", "integer division by zero*", NULL },
 	{ ACT_privileged, ALL & ~S, "illegal instruction", "privileged instruction", NULL },
 	{ ACT_breakpoint, ALL & ~S, "illegal instruction", "breakpoint", NULL },
-	{ ACT_free_twice, ALL, "illegal instruction", "td_free: memory that was given back before", NULL },
+	{ ACT_free_twice, ALL & ~D, "illegal instruction", "td_free: memory that was given back before", NULL },
+	{ ACT_free_twice, PAGES, "misuse of a service", "td_free: memory that was given back before", NULL },
+	{ ACT_free_foreign, ALL, "illegal instruction", "td_free: no memory that td_alloc() gave, or damaged before", NULL },
+	{ ACT_free_middle, PAGES, "misuse of a service", "td_free: not the beginning of what td_alloc() gave", NULL },
+	{ ACT_freed_load, PAGES, "bad memory access: a load from 0x* (freed memory of the heap)", NULL, NULL },
+	{ ACT_freed_store, PAGES, "bad memory access: a store to 0x* (freed memory of the heap)", NULL, NULL },
+	{ ACT_freed_before, PAGES, "bad memory access: a store to 0x* (freed memory of the heap)", NULL, NULL },
+	{ ACT_over_end, PAGES, "bad memory access: a store to 0x* (beside memory of the heap)", NULL, NULL },
+	{ ACT_over_end_load, PAGES, "bad memory access: a load from 0x* (beside memory of the heap)", NULL, NULL },
+	{ ACT_over_end_near, ALL & ~D, "illegal instruction", "td_free: bytes behind the end of the memory have been written to", NULL },
+	{ ACT_over_end_near, PAGES, "misuse of a service", "td_free: bytes beside the memory have been written to", NULL },
+	{ ACT_before_store, PAGES, "misuse of a service", "td_free: bytes beside the memory have been written to", NULL },
+	{ ACT_before_pages, PAGES, "bad memory access: a load from 0x* (beside memory of the heap)", NULL, NULL },
 
 	{ ACT_negative_links, ALL, "impossible record", "vnode: nlink", "nlink 4294967295, which was 1" },
 	{ ACT_huge_size, ALL, "impossible record", "vnode: size", "size 18446744073709551615, which was 0" },
@@ -277,13 +299,13 @@ static const struct expected {
 	{ ACT_endless_services, ALL, "over the time limit", NULL, NULL },
 };
 
-/* A pattern of the line of the source that does it; empty: none does. */
-static void find_line(const char *act, char *to, size_t size)
+/* A pattern of the line of the source that does it, as it is marked there; empty: none does. */
+static void find_line(const char *mark, const char *act, char *to, size_t size)
 {
 	char text[LINE], here[64], within[64];
 	FILE *f = fopen(source, "r");
 
-	snprintf(here, sizeof(here), "/* HERE %s */", act);
+	snprintf(here, sizeof(here), "/* %s %s */", mark, act);
 	snprintf(within, sizeof(within), "/* WITHIN %s */", act);
 	to[0] = 0;
 	for (int n = 1; f && !to[0] && fgets(text, sizeof(text), f); n++)
@@ -333,6 +355,34 @@ static const char *last_report(void)
 	return at ? at + 2 : reports;
 }
 
+/* With PAGES, of the memory that it is about. */
+static const char *const memories[ACTS] = {
+	[ACT_free_twice] = "0 bytes into 48 bytes that were freed in this call",
+	[ACT_free_middle] = "32 bytes into 100 bytes that were allocated in this call",
+	[ACT_freed_load] = "8 bytes into 48 bytes that were freed in this call",
+	[ACT_freed_store] = "9 bytes into 10000 bytes that were freed in this call",
+	[ACT_freed_before] = "0 bytes into 200 bytes that were freed * call* ago",
+	[ACT_over_end] = "1 byte beyond the end of 4000 bytes that were allocated in this call",
+	[ACT_over_end_load] = "4 bytes beyond the end of 64 bytes that were allocated in this call",
+	[ACT_over_end_near] = "1 byte beyond the end of 99 bytes that were allocated in this call",
+	[ACT_before_store] = "1 byte before 64 bytes that were allocated in this call",
+	[ACT_before_pages] = "3 bytes before 8192 bytes that were allocated in this call",
+};
+
+/* Both places must be named, the second only if it was freed. */
+static int check_memory(const struct expected *e, const char *report)
+{
+	char text[LINE];
+
+	if (!has_row(report, "memory", memories[e->act]))
+		return -1;
+	find_line("ALLOCATED", acts[e->act], text, sizeof(text));
+	if (!has_row(report, "allocated", text))
+		return -1;
+	find_line("FREED", acts[e->act], text, sizeof(text));
+	return text[0] && !has_row(report, "freed", text) ? -1 : 0;
+}
+
 static int check(const struct expected *e)
 {
 	const char *report = last_report(), *op = operation_of(e->act);
@@ -347,8 +397,10 @@ static int check(const struct expected *e)
 	if (!has_row(report, "in", text) || !has_row(report, "what", e->what) || (e->detail && !has_row(report, "detail", e->detail)) ||
 	    (e->object && !has_row(report, "object", e->object)))
 		return -1;
-	find_line(acts[e->act], text, sizeof(text));
+	find_line("HERE", acts[e->act], text, sizeof(text));
 	if (text[0] && !has_row(report, "at", text))
+		return -1;
+	if (e->levels & PAGES && check_memory(e, report))
 		return -1;
 	if (e->act == ACT_null_store && level.wall != TD_WALL_SFI && !has_row(report, "from", "report_acts.c:* (seek)"))
 		return -1; /* it is so short that it has no frame */
@@ -436,7 +488,7 @@ static int try(const struct expected *e, int show)
 
 	memset(reports, 0, sizeof(reports));
 	said[0] = 0;
-	good = !act_out(e->act);
+	good = !act_out(e);
 	if (show)
 		fputs(reports, stdout);
 	good = good && !check(e);
@@ -459,7 +511,7 @@ int main(int argc, char **argv)
 	if (start())
 		return 1;
 	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
-		if (!(expected[i].levels & this_level()) || (argc > 4 && strcmp(argv[4], acts[expected[i].act])))
+		if (!(expected[i].levels & (this_level() | PAGES)) || (argc > 4 && strcmp(argv[4], acts[expected[i].act])))
 			continue;
 		if (try(&expected[i], argc > 4))
 			passed++;

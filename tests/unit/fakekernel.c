@@ -329,6 +329,18 @@ int td__svc_explain(const void *text, uint32_t len)
 	return service();
 }
 
+int td__svc_heap_take(uint64_t size, uint64_t *at)
+{
+	(void)size, (void)at;
+	return -TD_EPERM;
+}
+
+int td__svc_heap_give(uint64_t at, uint64_t size, uint64_t damaged)
+{
+	(void)at, (void)size, (void)damaged;
+	return -TD_EPERM;
+}
+
 int td__svc_now(uint64_t *ns)
 {
 	*ns = 0;

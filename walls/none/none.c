@@ -36,7 +36,7 @@ struct none {
 	td__gate_function by_op[TD_OP_MAX]; /* of these; 0: by enter() */
 	struct td__place place;
 	struct td__yields yields;
-	void *module, *heap, *calls, *stacks;
+	void *module, *heap, *area, *calls, *stacks;
 	size_t module_size, heap_size;
 	struct td__gate gates[TD__SLOTS];
 };
@@ -211,6 +211,8 @@ static void release(struct none *n)
 		munmap(n->module, n->module_size);
 	if (n->heap)
 		munmap(n->heap, n->heap_size);
+	if (n->area)
+		munmap(n->area, TD_HEAP_AREA);
 	if (n->calls)
 		munmap(n->calls, (size_t)TD__SLOTS * SLOT);
 	if (n->stacks)
@@ -232,9 +234,10 @@ static int none_start(struct td__domain *d, char *why, size_t size)
 	memset(n, 0, sizeof(*n));
 	n->heap_size = (d->level.memory + 4095) & ~4095ull;
 	n->heap = n->heap_size ? reserve(n->heap_size, PROT_READ | PROT_WRITE) : 0;
+	n->area = d->heap ? reserve(TD_HEAP_AREA, PROT_NONE) : 0;
 	n->calls = reserve((size_t)TD__SLOTS * SLOT, PROT_READ | PROT_WRITE);
 	n->stacks = reserve(STACKS, PROT_NONE);
-	err = (n->heap_size && !n->heap) || !n->calls || !n->stacks ? -ENOMEM : 0;
+	err = (n->heap_size && !n->heap) || (d->heap && !n->area) || !n->calls || !n->stacks ? -ENOMEM : 0;
 	if (!err && d->level.trap)
 		err = td__trap_install(why, size);
 	if (!err)
@@ -244,6 +247,7 @@ static int none_start(struct td__domain *d, char *why, size_t size)
 		return err;
 	}
 	n->place.heap = range(n->heap, n->heap_size);
+	n->place.area = range(n->area, n->area ? TD_HEAP_AREA : 0);
 	n->place.calls = range(n->calls, (size_t)TD__SLOTS * SLOT);
 	n->place.device = range(d->device->data.base, d->device->blocks * d->device->bsize);
 	n->place.bsize = d->device->bsize;
@@ -266,6 +270,7 @@ static void fill_hello(const struct none *n, struct td_frame *f)
 {
 	f->heap_at = n->heap ? (int64_t)((uintptr_t)n->heap - (uintptr_t)f) : 0;
 	((struct td_frame_hello *)f)->heap_size = n->heap_size;
+	((struct td_frame_hello *)f)->area_at = n->area ? (int64_t)((uintptr_t)n->area - (uintptr_t)f) : 0;
 }
 
 /* When a slot is used for the first time. */
@@ -309,6 +314,13 @@ static void none_interrupt(struct td__domain *d, struct td__call *c)
 		td__trap_interrupt(&n->gates[c->slot]);
 }
 
+static int none_pages(struct td__domain *d, uint64_t at, uint64_t size, int open)
+{
+	const struct none *n = d->private;
+
+	return mprotect((char *)n->area + at, size, open ? PROT_READ | PROT_WRITE : PROT_NONE) ? -errno : 0;
+}
+
 const struct td__wall td__wall_none = {
 	.name = "none",
 	.kind = TD_WALL_NONE,
@@ -318,4 +330,5 @@ const struct td__wall td__wall_none = {
 	.interrupt = none_interrupt,
 	.where = td__trap_where,
 	.stop = none_stop,
+	.pages = none_pages,
 };

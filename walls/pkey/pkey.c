@@ -52,7 +52,7 @@ static int is_own(const struct td__gate *g, const void *memory, uint64_t size, i
 	const struct pkey *p = g->call->domain->private;
 	uintptr_t at = (uintptr_t)memory;
 
-	return holds(p->place.heap, at, size) || holds(p->place.calls, at, size) ||
+	return holds(p->place.heap, at, size) || holds(p->place.area, at, size) || holds(p->place.calls, at, size) ||
 	       holds(p->place.data, at, size) ||
 	       (!writes && (holds(p->place.module, at, size) ||
 			    (p->views && holds(p->place.device, at, size))));
@@ -139,6 +139,7 @@ static void set_place(struct pkey *p, const struct td__domain *d, const struct t
 	td__elf_text(e, r->base, &p->place.text.start, &p->place.text.end);
 	td__elf_data(e, r->base, &p->place.data.start, &p->place.data.end);
 	p->place.heap = range(r->heap, r->heap_size);
+	p->place.area = range(r->area, r->area ? TD_HEAP_AREA : 0);
 	p->place.calls = range(r->slots, (size_t)TD__SLOTS * TD__PKEY_SLOT);
 	p->place.device = range(dev->data.base, dev->blocks * dev->bsize);
 	p->place.bsize = dev->bsize;
@@ -213,7 +214,7 @@ static int begin(struct pkey *p, struct td__domain *d, char *why, size_t size)
 		return err;
 	}
 	err = td__region_create(e, p->key, td__pkey_rights(p->key, p->device_key, d->level.shared),
-				d->level.memory, &p->region, reason, sizeof(reason));
+				d->level.memory, d->heap != 0, &p->region, reason, sizeof(reason));
 	if (err)
 		snprintf(why, size, "%s %s", d->module->path, reason);
 	return err;
@@ -263,6 +264,7 @@ static void fill_hello(const struct td__region *r, struct td_frame *f)
 {
 	f->heap_at = r->heap ? (int64_t)((uintptr_t)r->heap - (uintptr_t)f) : 0;
 	((struct td_frame_hello *)f)->heap_size = r->heap_size;
+	((struct td_frame_hello *)f)->area_at = r->area ? (int64_t)((uintptr_t)r->area - (uintptr_t)f) : 0;
 }
 
 /* A module that jumped to the way back: nobody has seen a fault. */
@@ -307,6 +309,13 @@ static void pkey_interrupt(struct td__domain *d, struct td__call *c)
 		td__trap_interrupt(&p->gates[c->slot]);
 }
 
+static int pkey_pages(struct td__domain *d, uint64_t at, uint64_t size, int open)
+{
+	const struct pkey *p = d->private;
+
+	return pkey_mprotect(p->region->area + at, size, open ? PROT_READ | PROT_WRITE : PROT_NONE, p->key) ? -errno : 0;
+}
+
 const struct td__wall td__wall_pkey = {
 	.name = "pkey",
 	.kind = TD_WALL_PKEY,
@@ -315,5 +324,6 @@ const struct td__wall td__wall_pkey = {
 	.enter = pkey_enter,
 	.interrupt = pkey_interrupt,
 	.where = td__trap_where,
+	.pages = pkey_pages,
 	.stop = pkey_stop,
 };

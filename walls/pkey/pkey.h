@@ -84,6 +84,7 @@ struct td__region {
 	uint8_t *stubs, *base;
 	uint8_t *heap;
 	size_t heap_size;
+	uint8_t *area; /* TD_HEAP_AREA; 0: none */
 	uint8_t *slots;	 /* TD__SLOTS * TD__PKEY_SLOT, so aligned */
 	void *slots_map; /* what was reserved for them */
 	int key;
@@ -96,7 +97,7 @@ struct td__region {
 /*
  * The module in memory under the key, with stubs that close to `rights`. 0, or -errno and a reason.
  */
-int td__region_create(const struct td__elf *e, int key, uint32_t rights, uint64_t heap,
+int td__region_create(const struct td__elf *e, int key, uint32_t rights, uint64_t heap, int area,
 		      struct td__region **out, char *why, size_t size);
 void td__region_destroy(struct td__region *r);
 

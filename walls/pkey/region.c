@@ -205,6 +205,14 @@ static int make_heap(struct td__region *r, uint64_t heap)
 	return pkey_mprotect(r->heap, r->heap_size, PROT_READ | PROT_WRITE, r->key) ? -errno : 0;
 }
 
+static int make_area(struct td__region *r)
+{
+	r->area = reserve(TD_HEAP_AREA);
+	if (!r->area)
+		return -ENOMEM;
+	return pkey_mprotect(r->area, TD_HEAP_AREA, PROT_NONE, r->key) ? -errno : 0;
+}
+
 static int make_slots(struct td__region *r)
 {
 	r->slots_map = reserve((size_t)(TD__SLOTS + 1) * TD__PKEY_SLOT);
@@ -236,7 +244,7 @@ static struct td__region *make(const struct td__elf *e, int key)
 	return r;
 }
 
-int td__region_create(const struct td__elf *e, int key, uint32_t rights, uint64_t heap,
+int td__region_create(const struct td__elf *e, int key, uint32_t rights, uint64_t heap, int area,
 		      struct td__region **out, char *why, size_t size)
 {
 	struct td__region *r = find_kept(e, key, rights);
@@ -253,6 +261,8 @@ int td__region_create(const struct td__elf *e, int key, uint32_t rights, uint64_
 	}
 	if (!err)
 		err = make_heap(r, heap);
+	if (!err && area)
+		err = make_area(r);
 	if (!err)
 		err = make_slots(r);
 	if (err) {
@@ -267,9 +277,11 @@ void td__region_destroy(struct td__region *r)
 {
 	if (r->heap)
 		munmap(r->heap, r->heap_size);
+	if (r->area)
+		munmap(r->area, TD_HEAP_AREA);
 	if (r->slots_map)
 		munmap(r->slots_map, (size_t)(TD__SLOTS + 1) * TD__PKEY_SLOT);
-	r->heap = r->slots = 0;
+	r->heap = r->area = r->slots = 0;
 	r->slots_map = 0;
 	if (r->sealed) {
 		keep(r);

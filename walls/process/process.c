@@ -96,6 +96,7 @@ static void fill_header(struct td__process *p, const struct td__domain *d)
 	h->bsize = dev->bsize;
 	h->blocks = dev->blocks;
 	h->heap_size = pages(d->level.memory ? d->level.memory : HEAP_DEFAULT);
+	h->area = d->heap != 0;
 	h->module_at = td__share_size(p->nslots);
 	h->module_size = e->size;
 	h->writable = d->level.shared == TD_SHARED_RW;

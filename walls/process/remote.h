@@ -22,6 +22,8 @@ extern const size_t td__remote_nimports;
 int td__remote_bread(uint32_t buf, uint64_t blkno, uint32_t fresh, uint64_t *view);
 int td__remote_lock(uint32_t lock, uint32_t mode);
 int td__remote_buf_read(uint32_t buf, uint32_t off, void *data, uint32_t data_len);
+int td__remote_heap_take(uint64_t size, uint64_t *at);
+int td__remote_heap_give(uint64_t at, uint64_t size, uint64_t damaged);
 int td__remote_uio_read(uint32_t uio, void *data, uint32_t data_len);
 int td__remote_uio_write(uint32_t uio, const void *data, uint32_t data_len);
 

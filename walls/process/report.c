@@ -103,6 +103,7 @@ static void access_fault(struct td_fault *f, const struct td__evidence *e)
 	}
 	if (e->lay == TD__LAY_GUARD)
 		f->kind = TD_FAULT_STACK;
+	f->heap = e->place;
 	snprintf(f->lay, sizeof(f->lay), "%s", e->lay < TD__LAYS ? lays[e->lay] : "nothing");
 	if (e->signal == SIGBUS)
 		snprintf(f->detail, sizeof(f->detail), "no memory behind the page");

@@ -45,6 +45,14 @@ static void *map(int fd, uint64_t size, int prot, const char *what)
 	return p;
 }
 
+/* Allocations are opened and closed in it by the only change of memory that the filter lets through: see sandbox.c. */
+static void map_area(struct td__runner *r)
+{
+	uintptr_t align = 2 * (uintptr_t)TD_HEAP_AREA;
+
+	r->area = (uint8_t *)(((uintptr_t)map(-1, 2 * align, PROT_NONE, "have a heap of this size") + align - 1) & ~(align - 1));
+}
+
 static void map_all(void)
 {
 	struct td__runner *r = &td__runner;
@@ -59,6 +67,8 @@ static void map_all(void)
 	if (r->set.changes_size)
 		r->changes = map(TD__FD_CHANGES, r->set.changes_size, PROT_READ, "map the counts of changes");
 	r->heap = map(-1, r->set.heap_size, PROT_READ | PROT_WRITE, "have a heap of this size");
+	if (r->set.area)
+		map_area(r);
 	r->lanes = map(-1, r->set.nslots * sizeof(*r->lanes), PROT_READ | PROT_WRITE, "have memory");
 	p = map(-1, room, PROT_NONE, "have stacks");
 	r->stacks = (uint8_t *)(((uintptr_t)p + TD__LANE - 1) & ~(uintptr_t)(TD__LANE - 1));
@@ -113,6 +123,7 @@ static int serve(void *arg)
 		if (l->frame->op == TD_OP_HELLO) {
 			l->frame->heap_at = td__runner.heap - (uint8_t *)l->frame;
 			((struct td_frame_hello *)l->frame)->heap_size = td__runner.set.heap_size;
+			((struct td_frame_hello *)l->frame)->area_at = td__runner.area ? td__runner.area - (uint8_t *)l->frame : 0;
 		}
 		error = td__runner.enter(l->frame);
 		if (l->frame->error != error) /* a line that is not written stays with the host as well */
@@ -184,7 +195,7 @@ int main(int argc, char **argv)
 	make_threads();
 	err = td__sandbox_limit(&what);
 	if (!err)
-		err = td__sandbox_seal(&what);
+		err = td__sandbox_seal(td__runner.area, &what);
 	if (err)
 		fail(-err, what);
 	__atomic_store_n(&td__runner.share->state, TD__RUNNER_READY, __ATOMIC_SEQ_CST);

@@ -45,6 +45,7 @@ struct td__runner {
 	struct td__lane *lanes;
 	uint8_t *stacks; /* lane 0; aligned to TD__LANE */
 	uint8_t *heap;
+	uint8_t *area;        /* TD_HEAP_AREA bytes, aligned to twice as much; 0: there is none */
 	uint8_t *data;        /* the device's pages, 0: not shared */
 	const uint8_t *state; /* residency, 0: all is there */
 	const uint64_t *changes; /* of all blocks, then of each; 0: the pages are shared */
@@ -109,6 +110,6 @@ void td__traps_callers(uintptr_t fp, uint64_t out[TD__ASKERS]);
 /* sandbox.c: in this order. 0, or -errno and `what` failed. */
 int td__sandbox_leave(const struct td__share *set, uint32_t *left_out, const char **what);
 int td__sandbox_limit(const char **what);
-int td__sandbox_seal(const char **what);
+int td__sandbox_seal(const void *area, const char **what);
 
 #endif

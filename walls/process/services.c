@@ -6,6 +6,7 @@
  * wanted. If its content is then asked for, that is the same turn.
  */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "../../core/device.h"
 #include "remote.h"
@@ -153,6 +154,32 @@ static int lock(uint32_t number, uint32_t mode)
 	return td__post(&m, 0, 0);
 }
 
+/* The host says which pages; what they are is this process's own business. */
+static long protect(uint64_t at, uint64_t size, int prot)
+{
+	uint64_t len, start = td__heap_pages(at, size, &len);
+
+	return td__syscall(SYS_mprotect, (long)(td__runner.area + start), (long)len, prot, 0);
+}
+
+static int heap_take(uint64_t size, uint64_t *at)
+{
+	int err = td__remote_heap_take(size, at);
+
+	if (err || !protect(*at, size, PROT_READ | PROT_WRITE))
+		return err;
+	td__remote_heap_give(*at, size, 0);
+	return -TD_ENOMEM;
+}
+
+/* Closed before they can be another's. What is wrongly given back has no size: the host has something to say of it. */
+static int heap_give(uint64_t at, uint64_t size, uint64_t damaged)
+{
+	if (size && !damaged)
+		protect(at, size, PROT_NONE);
+	return td__remote_heap_give(at, size, damaged);
+}
+
 static struct td__context *context(void)
 {
 	return &td__lane()->context;
@@ -164,6 +191,7 @@ size_t td__runner_imports(struct td__import *out, size_t n)
 	const struct td__import own[] = {
 		{ "td__svc_context", context },	    { "td__svc_bread", bread }, { "td__svc_uio_read", uio_read },
 		{ "td__svc_uio_write", uio_write }, { "td__svc_lock", lock },
+		{ "td__svc_heap_take", heap_take }, { "td__svc_heap_give", heap_give },
 	};
 	size_t most = sizeof(own) / sizeof(own[0]) + td__remote_nimports, i;
 

@@ -57,6 +57,7 @@ struct td__evidence {
 	int32_t signal, code;
 	uint64_t address, error, trap; /* the last two are the processor's */
 	uint64_t block;                /* with LAY_DEVICE */
+	uint64_t place;                /* in the area of allocations that have pages of their own, plus 1; 0: not there */
 	uint32_t lay;
 	uint32_t call;       /* with SIGSYS: the number of the system call */
 	uint32_t privileged; /* the instruction is one for kernels */
@@ -117,16 +118,18 @@ struct td__share {
 	uint64_t changes_size; /* of the counts of changes, where the pages are not shared; else 0 */
 	uint64_t heap_size;
 	uint64_t module_at, module_size; /* the module file */
+	uint32_t area;     /* allocations have pages of their own: TD_HEAP_AREA bytes more */
 	uint32_t writable; /* the device's pages are */
 	uint32_t spaces;   /* the process was started in namespaces of its own: CLONE_NEW* */
 	uint32_t left_out; /* TD__LEFT_*: protection that the system did not permit */
 	uint32_t yield;    /* set later: the module's word is to be raised */
+	uint32_t pad;
 	int32_t error;
 	char why[512];
 };
 _Static_assert(sizeof(struct td__share) <= TD__PAGE, "header page");
 
-enum { TD__SHARE_VERSION = 6 };
+enum { TD__SHARE_VERSION = 7 };
 enum { TD__LEFT_ROOT = 1, TD__LEFT_USER = 2 };
 
 /* The process's descriptors, until it has mapped them. */

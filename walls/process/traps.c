@@ -88,6 +88,11 @@ void td__traps_callers(uintptr_t fp, uint64_t out[TD__ASKERS])
 		out[n] = 0;
 }
 
+static bool in_area(uintptr_t at)
+{
+	return td__runner.area && within(at, td__runner.area, TD_HEAP_AREA);
+}
+
 static enum td__lay lay_in_module(uintptr_t at)
 {
 	uintptr_t start, end;
@@ -108,7 +113,7 @@ static enum td__lay lay_of(uintptr_t at, const uint8_t *lane, uintptr_t sp)
 		return lay_in_module(at);
 	if (r->data && within(at, r->data, r->set.data_size))
 		return TD__LAY_DEVICE;
-	if (within(at, r->heap, r->set.heap_size))
+	if (within(at, r->heap, r->set.heap_size) || in_area(at))
 		return TD__LAY_HEAP;
 	if (within(at, r->share, td__share_size(r->set.nslots)))
 		return TD__LAY_CALLS;
@@ -159,6 +164,8 @@ static void put_evidence(struct td__evidence *e, int number, const siginfo_t *in
 		if (e->trap == TRAP_GENERAL_PROTECTION)
 			put_protection(e, regs);
 		e->lay = lay_of(e->address, lane, (uintptr_t)regs[REG_RSP]);
+		if (in_area(e->address))
+			e->place = e->address - (uintptr_t)td__runner.area + 1;
 		if (e->lay == TD__LAY_DEVICE)
 			e->block = (e->address - (uintptr_t)td__runner.data) / td__runner.set.bsize;
 	}

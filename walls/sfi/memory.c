@@ -49,12 +49,12 @@ static int map_device(struct td__sfi_memory *m, const struct td__domain *d)
 
 int td__sfi_memory_create(struct td__sfi_memory *m, const struct td__domain *d, char *why, size_t size)
 {
-	uint64_t memory = ALIGNED(d->level.memory);
+	uint64_t memory = ALIGNED(d->level.memory), area = d->heap ? TD_HEAP_AREA + TD__SANDBOX_PAGE : 0;
 	int err;
 
-	if (memory > PLACES - LEAST) {
+	if (memory > PLACES - LEAST - area) {
 		snprintf(why, size, "a sandbox has 32-bit places: memory is at most %lluM there; give less, or use --level isolated",
-			 (unsigned long long)((PLACES - LEAST) >> 20));
+			 (unsigned long long)((PLACES - LEAST - area) >> 20));
 		return -EINVAL;
 	}
 	m->base = mmap(0, RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -64,7 +64,8 @@ int td__sfi_memory_create(struct td__sfi_memory *m, const struct td__domain *d, 
 		return -ENOMEM;
 	}
 	m->heap_end = (uint32_t)(TD__SANDBOX_BASE + memory);
-	m->slots = m->heap_end + TD__SANDBOX_PAGE;
+	m->area = area ? m->heap_end + TD__SANDBOX_PAGE : 0;
+	m->slots = (uint32_t)(m->heap_end + TD__SANDBOX_PAGE + area);
 	m->device = (uint32_t)(m->slots + ALIGNED((uint64_t)TD__SFI_SLOT * TD__SLOTS) + TD__SANDBOX_PAGE);
 	err = open_pages(m, TD__SANDBOX_BASE, memory);
 	if (!err)

@@ -220,6 +220,7 @@ static void set_place(struct td__sfi *s, const struct td__domain *d)
 	s->place.sandbox = range(s->memory.base, 2ull << 32);
 	s->place.data = range(s->memory.base + TD__SANDBOX_BASE, s->memory.data_end - TD__SANDBOX_BASE);
 	s->place.heap = range(s->memory.base + s->memory.data_end, s->memory.heap_end - s->memory.data_end);
+	s->place.area = range(s->memory.base + s->memory.area, s->memory.area ? TD_HEAP_AREA : 0);
 	s->place.calls = range(s->memory.base + s->memory.slots, (uint64_t)TD__SLOTS * TD__SFI_SLOT);
 	s->place.view = range(s->memory.base + s->memory.device, s->memory.mapped);
 	s->place.device = range(dev->data.base, dev->blocks * dev->bsize);
@@ -319,6 +320,7 @@ static void fill_hello(const struct td__sfi *s, const struct td__sfi_slot *slot,
 {
 	f->heap_at = (int64_t)s->memory.data_end - slot->env.frame;
 	((struct td_frame_hello *)f)->heap_size = s->memory.heap_end - s->memory.data_end;
+	((struct td_frame_hello *)f)->area_at = s->memory.area ? (int64_t)s->memory.area - slot->env.frame : 0;
 }
 
 static __attribute__((noinline)) int come_in(struct td__sfi_slot *slot, struct td__call *c)
@@ -351,6 +353,13 @@ static void sfi_interrupt(struct td__domain *d, struct td__call *c)
 		td__trap_interrupt(&s->slots[c->slot].gate);
 }
 
+static int sfi_pages(struct td__domain *d, uint64_t at, uint64_t size, int open)
+{
+	const struct td__sfi *s = d->private;
+
+	return mprotect(s->memory.base + s->memory.area + at, size, open ? PROT_READ | PROT_WRITE : PROT_NONE) ? -errno : 0;
+}
+
 const struct td__wall td__wall_sfi = {
 	.name = "sfi",
 	.kind = TD_WALL_SFI,
@@ -360,4 +369,5 @@ const struct td__wall td__wall_sfi = {
 	.interrupt = sfi_interrupt,
 	.where = td__trap_where,
 	.stop = sfi_stop,
+	.pages = sfi_pages,
 };

@@ -38,6 +38,7 @@ struct td__sfi_memory {
 	uint8_t *base;        /* place 0 */
 	uint32_t data_end;    /* of the module's data: the heap begins here */
 	uint32_t heap_end;
+	uint32_t area;        /* of allocations that have pages of their own, TD_HEAP_AREA; 0: there is none */
 	uint32_t slots;       /* place of the first */
 	uint32_t device;      /* place of block 0 */
 	uint64_t mapped;      /* bytes of the device that are there */

@@ -150,13 +150,14 @@ static void put_lay(const struct td__gate *g, const struct td__signal *s)
 		put_number(f->lay, sizeof(f->lay), (s->address - first) / p->bsize);
 		return;
 	}
+	f->heap = td__within(p->area, s->address) ? s->address - p->area.start + 1 : 0;
 	if (td__within(p->text, s->address))
 		what = "module text";
 	else if (td__within(p->data, s->address))
 		what = "module data";
 	else if (td__within(p->module, s->address))
 		what = "module constants";
-	else if (td__within(p->heap, s->address))
+	else if (td__within(p->heap, s->address) || td__within(p->area, s->address))
 		what = "domain heap";
 	else if (is_overflow(g, s))
 		what = "the guard page of the stack";

@@ -57,6 +57,7 @@ struct td__place {
 	struct td__range module, text, data;
 	struct td__range yielder; /* the runtime's function that a yield calls: no place to report */
 	struct td__range heap;
+	struct td__range area; /* of allocations that have pages of their own; empty: there is none */
 	struct td__range calls; /* frames, windows, contexts; with keys: stacks too */
 	struct td__range device;
 	struct td__range sandbox; /* all that the module can reach; empty: the wall does not bound it */

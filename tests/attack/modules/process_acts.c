@@ -70,6 +70,14 @@ static void message(struct td_msg m, uint32_t handed)
 
 /* ---- Acts */
 
+static int protect(uint64_t off)
+{
+	enum { SYS_mprotect = 10, PAGE = 4096 };
+	long page = (long)((uintptr_t)td_alloc(100) & ~(uintptr_t)(PAGE - 1)), len = (long)(off & ~7ull);
+
+	return system_call(SYS_mprotect, page, len ? len : PAGE, (long)(off & 7)) ? -TD_EIO : 0;
+}
+
 static int greet(uint64_t *found)
 {
 	struct td_buf *b;
@@ -253,6 +261,7 @@ static int seek(struct td_vnode *v, uint64_t off, uint32_t act, uint64_t *found)
 	case ACT_VIEW_WRITE: return view_write(off);
 	case ACT_SYSCALL: *found = (uint64_t)system_call((long)off, 0, 0, 0); return 0;
 	case ACT_SYSCALL_32: *found = (uint64_t)system_call_32((long)off); return 0;
+	case ACT_PROTECT: return protect(off);
 	case ACT_FUTEX: *found = (uint64_t)system_call(SYS_futex, (long)&own_word, (long)off, 1); return 0;
 	case ACT_BAD_RANGE:
 	case ACT_MISTAKES:

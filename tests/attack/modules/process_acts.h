@@ -20,6 +20,7 @@ enum process_act {
 	ACT_VIEW_WRITE, /* through the view of block off */
 	ACT_SYSCALL,    /* number off, arguments 0 */
 	ACT_SYSCALL_32, /* the same by INT 80h */
+	ACT_PROTECT,    /* mprotect of the page of an allocation: off & 7, for off & ~7 bytes, or a page */
 	ACT_FUTEX,      /* operation off, on a word of its own */
 	ACT_BAD_RANGE,  /* a posted service that fails: buf_write beyond the block */
 	ACT_MISTAKES,   /* off posted services that fail without doing harm */
