@@ -160,9 +160,8 @@ int lock_set(struct call *c, uint64_t set)
 {
 	int err = 0;
 
-	for (uint32_t s = 0; s < fs.shards && !err; s++)
-		if (set >> s & 1)
-			err = lock_shard(c, s, TD_EXCLUSIVE);
+	for (; set && !err; set &= set - 1)
+		err = lock_shard(c, (uint32_t)__builtin_ctzll(set), TD_EXCLUSIVE);
 	return err;
 }
 
@@ -171,9 +170,10 @@ int call_end(struct call *c, int err)
 	if (err && !c->err)
 		c->err = err;
 	group_close(c);
-	for (uint64_t held = c->held, s = 0; held; s++, held >>= 1)
+	uint32_t s = c->held ? (uint32_t)__builtin_ctzll(c->held) : 0;
+	for (uint64_t held = c->held >> s; held; s++, held >>= 1) /* by halves: so it is proven that it ends */
 		if (held & 1)
-			td_unlock((uint32_t)s);
+			td_unlock(s);
 	c->held = 0;
 	return c->err;
 }
