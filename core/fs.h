@@ -480,7 +480,12 @@ static inline void td__note_heap(struct td__fs *fs, uint64_t used)
 		__atomic_store_n(&fs->heap_used, used, __ATOMIC_RELAXED);
 }
 /* Bytes of a block are about to change. With check=deep it is a fault if a call that is under way has changed them, too. */
-void td__note_write(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t len);
+void td__note_each_write(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t len);
+static inline void td__note_write(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t len)
+{
+	if (c->domain->level.check == TD_CHECK_DEEP && c->domain->level.journal != TD_JOURNAL_OFF)
+		td__note_each_write(c, blkno, off, len);
+}
 int td__written_init(struct td__fs *fs);
 void td__written_fini(struct td__fs *fs);
 

@@ -15,84 +15,118 @@
  * Share. Every tick it is counted how many calls are inside and do not wait. Who has had more than `cpu` percent of the time
  * that went by is in debt; over a limit the gate is closed to new calls until the debt is paid. Calls inside go on.
  *
- * Writes. With check=deep each write is noted in a table: which bytes of a block, by which transaction. If these have been
- * written by another one that is still under way, the two do not share a lock as they should, since locks are held until the
- * commit: to undo the one would destroy what the other did. The second one is the one that faults, though the first may be
- * the one without a lock. A place in the table is overwritten by the next one that hashes alike, so some are missed; none is
- * made up. Without a journal locks do not last that long, so nothing is noted.
+ * Writes. With check=deep each write is noted: in the list of its slot, which range of which block; and in a table, for each line, who
+ * has written there last. If that is another one, still under way, and its list has some of these bytes, the two do not share a lock as
+ * they should, since locks are held until the commit: to undo the one would destroy what the other did. The second one is the one
+ * that faults, though the first may be the one without a lock. Nobody waits for anybody here: a word of the table is a hint, written
+ * at once, and a list is changed by its slot alone. So some clashes are missed: where two write in the very same moment, where
+ * the next one has hashed alike, and beyond the end of a list. None is made up. Without a journal locks do not last that
+ * long, so nothing is noted.
  */
 #include "fs.h"
 
 enum {
-	LINE = 64,      /* bytes of a place in the table */
-	PLACES = 1024,
+	LINE = 64,      /* bytes that a word of the table stands for */
+	PLACES = 4096,
+	RANGES = 256,   /* of one transaction */
 	DEBT_MS = 50,   /* that are let pass */
 	PASSED_MS = 2 * TD__TICK_MS, /* that a tick counts at most */
 };
 
+/* What the transaction `of` of a slot has written. Others believe it if the slot's serial is the same before and behind. */
+struct list {
+	uint64_t of; /* its serial, plus 1 */
+	uint64_t n;
+	struct {
+		uint64_t blkno, bytes; /* off, and above it len */
+	} ranges[RANGES];
+} __attribute__((aligned(128)));
+
 struct td__written {
-	uint32_t locked;
-	uint32_t slot;
-	uint64_t serial; /* of the transaction, plus 1; 0: nobody */
-	uint64_t blkno;
-	uint64_t bytes; /* bit n: byte n of the line */
-	uint32_t line;  /* within the block */
-	uint32_t pad;
+	uint64_t hints[PLACES];
+	struct list lists[TD__SLOTS];
 };
 
 /* ---- Writes */
 
 int td__written_init(struct td__fs *fs)
 {
-	fs->written = td__port_alloc(PLACES * sizeof(*fs->written));
+	fs->written = td__port_alloc(sizeof(*fs->written));
 	return fs->written ? 0 : -TD_ENOMEM;
 }
 
 void td__written_fini(struct td__fs *fs)
 {
 	if (fs->written)
-		td__port_free(fs->written, PLACES * sizeof(*fs->written));
+		td__port_free(fs->written, sizeof(*fs->written));
 }
 
-static struct td__written *place(struct td__fs *fs, uint64_t blkno, uint32_t line)
+/* Beyond the end nothing is noted. */
+static void note_range(const struct td__call *c, struct list *l, uint64_t blkno, uint32_t off, uint32_t len)
 {
-	return &fs->written[((blkno * 1024 + line) * 0x9e3779b97f4a7c15ull) >> 54 & (PLACES - 1)];
-}
+	uint64_t n = l->n;
 
-/* 1: another transaction that is under way has written one of the bytes. */
-static int note_line(struct td__call *c, uint64_t blkno, uint32_t line, uint64_t bytes)
-{
-	struct td__written *w = place(c->fs, blkno, line);
-	int same, clash;
-
-	while (__atomic_exchange_n(&w->locked, 1, __ATOMIC_ACQUIRE))
-		;
-	same = w->serial && w->blkno == blkno && w->line == line &&
-	       __atomic_load_n(&c->fs->calls[w->slot].serial, __ATOMIC_ACQUIRE) + 1 == w->serial;
-	clash = same && w->slot != c->slot && w->bytes & bytes;
-	if (!same || w->slot != c->slot) {
-		w->bytes = 0;
-		w->slot = c->slot;
-		w->serial = c->serial + 1;
-		w->blkno = blkno;
-		w->line = line;
+	if (l->of != c->serial + 1) {
+		__atomic_thread_fence(__ATOMIC_RELEASE); /* behind the serial that ended the last one */
+		__atomic_store_n(&l->n, n = 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&l->of, c->serial + 1, __ATOMIC_RELEASE);
 	}
-	w->bytes |= bytes;
-	__atomic_store_n(&w->locked, 0, __ATOMIC_RELEASE);
-	return clash;
+	if (n == RANGES)
+		return;
+	__atomic_store_n(&l->ranges[n].blkno, blkno, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->ranges[n].bytes, (uint64_t)len << 32 | off, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->n, n + 1, __ATOMIC_RELEASE);
 }
 
-void td__note_write(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t len)
+static int is_under_way(const struct td__fs *fs, uint32_t slot, uint64_t of)
 {
-	uint32_t end = off + len, clash = 0;
+	return __atomic_load_n(&fs->calls[slot].serial, __ATOMIC_ACQUIRE) + 1 == of;
+}
 
-	if (c->domain->level.check != TD_CHECK_DEEP || c->domain->level.journal == TD_JOURNAL_OFF)
+/* Has the slot's transaction, which is under way, written some of these bytes? */
+static __attribute__((noinline)) int has_written(const struct td__fs *fs, uint32_t slot, uint64_t blkno, uint32_t off, uint32_t len)
+{
+	const struct list *l = &fs->written->lists[slot];
+	uint64_t of = __atomic_load_n(&l->of, __ATOMIC_ACQUIRE), n = __atomic_load_n(&l->n, __ATOMIC_ACQUIRE);
+	int found = 0;
+
+	if (!is_under_way(fs, slot, of))
+		return 0;
+	for (uint64_t i = 0; i < n && !found; i++) {
+		uint64_t bytes = __atomic_load_n(&l->ranges[i].bytes, __ATOMIC_RELAXED);
+		uint32_t at = (uint32_t)bytes;
+
+		found = __atomic_load_n(&l->ranges[i].blkno, __ATOMIC_RELAXED) == blkno && at < off + len && off < at + (bytes >> 32);
+	}
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return found && is_under_way(fs, slot, of);
+}
+
+/* Who has come last to the line. */
+static inline uint64_t hint(uint64_t line, uint32_t slot)
+{
+	return (uint64_t)slot << 32 | (uint32_t)line;
+}
+
+void td__note_each_write(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t len)
+{
+	struct td__written *w = c->fs->written;
+	uint64_t first = blkno * 1024 + off / LINE, last = blkno * 1024 + (off + len - 1) / LINE;
+	uint64_t at = (blkno * 0x9e3779b97f4a7c15ull >> 32) + first;
+	int clash = 0;
+
+	if (!len)
 		return;
-	while (off < end) {
-		uint32_t first = off % LINE, n = LINE - first < end - off ? LINE - first : end - off;
+	note_range(c, &w->lists[c->slot], blkno, off, len);
+	for (uint64_t line = first; line <= last; line++, at++) {
+		uint64_t mine = hint(line, c->slot), *place = &w->hints[at % PLACES];
+		uint64_t old = __atomic_load_n(place, __ATOMIC_RELAXED);
 
-		clash |= (uint32_t)note_line(c, blkno, off / LINE, (n == LINE ? ~0ull : (1ull << n) - 1) << first);
-		off += n;
+		if (old == mine)
+			continue;
+		__atomic_store_n(place, mine, __ATOMIC_RELAXED);
+		if ((uint32_t)old == (uint32_t)mine)
+			clash |= has_written(c->fs, (uint32_t)(old >> 32), blkno, off, len);
 	}
 	if (!clash)
 		return;
