@@ -29,7 +29,8 @@ enum option {
 	COMMIT,
 	CACHE,
 	OPTIONS,
-	URING
+	URING,
+	NO_FOLLOW
 };
 static const char default_level[] = "isolated";
 enum { DEFAULT_SIZE = 1 << 30, SMALLEST = 64 << 10, SMALLEST_CACHE = 16 << 20, DEFAULT_COMMIT = 5, LONGEST_COMMIT = 3600 };
@@ -48,6 +49,7 @@ const struct td__cli_option td__cli_mount_options[] = {
 	[CACHE] = { "cache", 'k', "SIZE", "how much of the image may be in memory (a quarter of it)" },
 	[OPTIONS] = { "options", 'O', "A,B=C", "of a mount on a SERVER, as in soft,timeo=50" },
 	[URING] = { "uring", 'u', "WHEN", "requests by io_uring: auto, on, off (auto)" },
+	[NO_FOLLOW] = { "no-follow", 'F', NULL, "the server's threads run where Linux puts them" },
 	{ 0 },
 };
 
@@ -164,6 +166,7 @@ static int read_options(const struct td__cli_args *args, struct td__server *s)
 	s->read_only = v[READ_ONLY];
 	s->writeback = v[WRITEBACK];
 	s->no_xattrs = v[NO_XATTRS];
+	s->no_follow = v[NO_FOLLOW];
 	s->url = args->nwords > 2 ? args->words[1] : NULL;
 	s->options = v[OPTIONS];
 	s->commit_s = DEFAULT_COMMIT;

@@ -43,6 +43,7 @@ static struct td_fuse_options fuse_options(const struct td__server *s)
 		.writeback = s->writeback,
 		.no_xattrs = s->no_xattrs,
 		.uring = s->uring,
+		.no_follow = s->no_follow,
 	};
 }
 

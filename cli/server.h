@@ -56,7 +56,7 @@ struct td__server {
 	struct td_level level;
 	uint64_t size, max_files; /* bytes; 0: as long as the image, the module decides */
 	uint64_t cache;           /* bytes of the image that may be in memory; 0: the core decides */
-	bool allow_other, read_only, writeback, no_xattrs;
+	bool allow_other, read_only, writeback, no_xattrs, no_follow;
 	int uring; /* TD_FUSE_URING_... */
 	bool foreground;
 	const char *url, *options; /* of a server; 0: none */

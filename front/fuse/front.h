@@ -13,6 +13,7 @@
 #include <fuse_lowlevel.h>
 #include <linux/fuse.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 
@@ -24,13 +25,18 @@ enum {
 	TD__FUSE_MAX_THREADS = 64, /* slots of a domain: more could not work at once */
 };
 
-/* Of one worker: see spin.c. Times in ns. */
+/* Of one worker: see patience.c. Times in ns; all 0 to begin with. */
 struct td__fuse_patience {
-	int phase, looks, held; /* held: what the last hold was */
+	int phase, way, held;	/* now; held: in the last hold */
+	int next, fastest;	/* of a try: the way after this one, and the fastest so far */
 	int score;		/* of requests that came in time, and did not */
-	unsigned left, hold;	/* requests: of this phase, of the last hold */
+	unsigned windows, hold; /* of the hold: over; in all */
+	unsigned count, pauses; /* of this window: requests; times without any */
 	int64_t last, sum;	/* of this window: when the last request was over, 0: none was; all so far */
-	int64_t plain;		/* the sum of the window without looking */
+	unsigned every, since_check; /* requests: between two looks for where the client is; since the last one */
+	int64_t checked;	     /* the sum at that one */
+	int64_t recent;		/* the sum of the last windows */
+	int64_t usual, least;	/* sums: of a window the way that is held; what another way must be below */
 	int64_t since;		/* it looks; 0: not yet */
 };
 
@@ -44,6 +50,10 @@ struct td__fuse_worker {
 	int started;
 	pthread_t thread;
 	struct td__fuse_patience patience;
+	pid_t tid;
+	atomic_int follows; /* it runs on that core only: see follow.c */
+	int core;
+	int stays; /* somebody else says where it runs */
 	int no_room;	 /* TD__FUSE_SAY ... */
 	int nonblocking; /* a read of its channel does not wait */
 	struct fuse_buf request;
@@ -84,7 +94,10 @@ struct td_fuse {
 	char why_no_rings[160];
 
 	/* Who reads, see readers.c. */
-	int cores;	    /* for all threads */
+	int cores;	    /* for all threads: how many, and which */
+	cpu_set_t allowed;
+	int may_follow;
+	pthread_mutex_t moving; /* a worker changes where it runs, or serve does */
 	int busy_readers;   /* how many read while several clients are at work */
 	atomic_int readers; /* how many shall read now */
 	atomic_int reading; /* how many do */
@@ -126,12 +139,22 @@ void td__fuse_observe(struct td_fuse *f, const struct fuse_in_header *request);
 int td__fuse_watch(struct td_fuse *f);
 
 /*
- * spin.c. Shall this worker look for a request before it sleeps? While there is none: shall it look again? There was one. For those that
- * do not look, the last two are not called.
+ * patience.c. Before this worker waits for a request: shall it look for one before it sleeps? While there is none: shall it look again? There
+ * was one. For those that do not look, these two are not called. It has not waited for a while: what it knows is stale.
  */
-int td__fuse_spins(struct td_fuse *f, struct td__fuse_patience *p);
-int td__fuse_spin_on(struct td__fuse_patience *p);
-void td__fuse_spin_won(struct td__fuse_patience *p);
+int td__fuse_spins(struct td_fuse *f, struct td__fuse_worker *me);
+int td__fuse_spin_on(struct td_fuse *f, struct td__fuse_worker *me);
+void td__fuse_spin_won(struct td__fuse_worker *me);
+void td__fuse_begin_anew(struct td_fuse *f, struct td__fuse_worker *me);
+
+/*
+ * follow.c. By the worker's own thread: go to the client's core, 1: it was another, 0, or -errno: it cannot be; run on all cores again. By serve:
+ * let all run on all cores, which have had something to do for too long.
+ */
+void td__fuse_follow_init(struct td_fuse *f, int wanted);
+int td__fuse_follow(struct td_fuse *f, struct td__fuse_worker *me);
+void td__fuse_roam(struct td_fuse *f, struct td__fuse_worker *me);
+void td__fuse_free_followers(struct td_fuse *f);
 
 /*
  * uring.c. Can there be rings? 0, or -errno and why not. Make them if they are wanted and can be had. INIT has been answered: shall they

@@ -29,6 +29,7 @@ struct td_fuse_options {
 	int writeback; /* 1: Linux gathers writes in its cache; else each write() reaches the core at once */
 	int no_xattrs; /* 1: no extended attributes; saves a request per first write to a file */
 	int uring;     /* TD_FUSE_URING_... */
+	int no_follow; /* 1: its threads stay where Linux puts them */
 	int threads;   /* that may work at once; 0: the default */
 	double attr_timeout; /* for how long Linux may believe what it was told, in seconds; 0: the */
 	double entry_timeout; /* default, a day, since nobody else changes it; below 0: not at all */

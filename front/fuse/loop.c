@@ -67,6 +67,7 @@ static void *work(void *arg)
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &n);
 	td__fuse_me = me;
+	me->tid = gettid();
 	while (!fuse_session_exited(f->session)) {
 		td__fuse_start_reading(f);
 		n = fuse_session_receive_buf(f->session, &me->request);

@@ -59,6 +59,7 @@ static struct td_fuse *create(struct td__fs *fs, const struct td_fuse_options *o
 	f->nworkers = plan_workers(o->threads);
 	f->tells = td_is_written_back(fs);
 	td__fuse_readers_init(f);
+	td__fuse_follow_init(f, !o->no_follow);
 	sem_init(&f->wake, 0, 0);
 	f->workers =
 		aligned_alloc(alignof(struct td__fuse_worker), f->nworkers * sizeof(*f->workers));
@@ -130,6 +131,7 @@ void td_fuse_unmount(struct td_fuse *f)
 	fuse_session_destroy(f->session);
 	sem_destroy(&f->rest);
 	sem_destroy(&f->wake);
+	pthread_mutex_destroy(&f->moving);
 	free(f->workers);
 	free(f->dir);
 	free(f);

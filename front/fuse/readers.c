@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,16 +31,9 @@ enum {
 	AWAIT_TURNS = 100,
 };
 
-static int cores(void)
-{
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
-}
-
 void td__fuse_readers_init(struct td_fuse *f)
 {
-	int n = f->cores = cores();
+	int n = f->cores = sched_getaffinity(0, sizeof(f->allowed), &f->allowed) ? 1 : CPU_COUNT(&f->allowed);
 
 	f->busy_readers = n < f->nworkers ? n : f->nworkers;
 	atomic_init(&f->readers, 1);
@@ -54,6 +46,7 @@ void td__fuse_start_reading(struct td_fuse *f)
 	int old;
 
 	while (atomic_fetch_add(&f->reading, 1) >= atomic_load(&f->readers)) {
+		td__fuse_begin_anew(f, td__fuse_me);
 		atomic_fetch_add(&f->resting, 1);
 		/* A reader that left before `resting` counted us has called nobody: look again. */
 		if (atomic_fetch_sub(&f->reading, 1) > atomic_load(&f->readers)) {
@@ -189,7 +182,9 @@ int td__fuse_watch(struct td_fuse *f)
 	f->looked = taken;
 	if (quiet && waits)
 		return sleep_long(f);
-	if (quiet)
+	if (quiet) {
+		td__fuse_free_followers(f);
 		call(f);
+	}
 	return sleep_a_tick(f);
 }

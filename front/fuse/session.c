@@ -127,9 +127,9 @@ static ssize_t look_and_read(struct td__fuse_worker *me, void *buf, size_t size)
 	set_nonblocking(me, 1);
 	do
 		n = read(me->fd, buf, size);
-	while (n < 0 && errno == EAGAIN && td__fuse_spin_on(&me->patience));
+	while (n < 0 && errno == EAGAIN && td__fuse_spin_on(me->front, me));
 	if (n > 0)
-		td__fuse_spin_won(&me->patience);
+		td__fuse_spin_won(me);
 	return n;
 }
 
@@ -156,7 +156,7 @@ static ssize_t read_request(struct td__fuse_worker *me, int fd, void *buf, size_
 static ssize_t channel_read(int fd, void *buf, size_t size, void *userdata)
 {
 	struct td_fuse *f = userdata;
-	int e, look = atomic_load(&f->no_rings) && td__fuse_spins(f, &td__fuse_me->patience);
+	int e, look = atomic_load(&f->no_rings) && td__fuse_spins(f, td__fuse_me);
 	ssize_t n;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &e);

@@ -195,12 +195,12 @@ static int turn(struct td_fuse *f, struct td__fuse_worker *me)
 	struct td__fuse_ring *r = me->ring;
 	int error, came;
 
-	if (td__fuse_spins(f, &me->patience)) {
+	if (td__fuse_spins(f, me)) {
 		io_uring_submit_and_get_events(&r->io);
-		while ((came = look(r)) == -EAGAIN && td__fuse_spin_on(&me->patience))
+		while ((came = look(r)) == -EAGAIN && td__fuse_spin_on(f, me))
 			io_uring_get_events(&r->io);
 		if (came != -EAGAIN) {
-			td__fuse_spin_won(&me->patience);
+			td__fuse_spin_won(me);
 			return came;
 		}
 	}

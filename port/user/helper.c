@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Helpers: a thread each, which sleeps until it is asked. */
 #include "../../core/port.h"
+#include "common.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -19,6 +20,7 @@ static void *run(void *of)
 {
 	struct td__helper *h = of;
 
+	td__port_be_common();
 	pthread_mutex_lock(&h->mutex);
 	for (;;) {
 		while (!h->wanted && !h->ends)

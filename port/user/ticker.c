@@ -4,6 +4,7 @@
  * ends with the last. The mutex is held while a ticker's function runs, so td__port_ticker_stop() returns when it is done.
  */
 #include "../../core/port.h"
+#include "common.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -40,6 +41,7 @@ static void sleep_until(uint64_t due)
 static void *run(void *arg)
 {
 	(void)arg;
+	td__port_be_common();
 	pthread_mutex_lock(&tickers.mutex);
 	while (tickers.all) {
 		uint64_t now = td__port_monotonic(), next = now + 1000000000;

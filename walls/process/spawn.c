@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../port/user/common.h"
 #include "process.h"
 
 #ifndef TADAN_LIBEXEC_DIR
@@ -169,6 +170,7 @@ static void *nurse(void *arg)
 {
 	struct epoll_event e;
 
+	td__port_be_common();
 	prctl(PR_SET_NAME, "tadan-spawn");
 	for (;;) {
 		if (epoll_wait(nursery.events, &e, 1, -1) != 1)
