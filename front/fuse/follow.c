@@ -19,25 +19,29 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { FIRST_FIELD = 3, CORE_FIELD = 39 }; /* of proc(5), the first behind the name of the program, which may hold anything */
+enum { STATE_FIELD = 3, CORE_FIELD = 39, STAT_SIZE = 1024 }; /* of proc(5): the first behind the name, which may hold anything */
 
-static int parse_core(const char *text)
+/* From a space on; 0: there is none. */
+static const char *find_field(const char *text, int wanted)
 {
 	const char *at = strrchr(text, ')');
 
-	for (int field = FIRST_FIELD - 1; at && field < CORE_FIELD; field++)
+	if (at)
+		at++;
+	for (int field = STATE_FIELD; at && field < wanted; field++)
 		at = strchr(at + 1, ' ');
-	return at ? atoi(at + 1) : -ESRCH;
+	return at;
 }
 
-static int core_of(uint32_t thread)
+static int read_stat(uint32_t thread, char text[STAT_SIZE])
 {
-	char path[64], text[1024];
+	char path[64];
 	ssize_t n;
 	int fd;
 
@@ -45,12 +49,31 @@ static int core_of(uint32_t thread)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -ESRCH;
-	n = read(fd, text, sizeof(text) - 1);
+	n = read(fd, text, STAT_SIZE - 1);
 	close(fd);
 	if (n < 0)
 		return -ESRCH;
 	text[n] = 0;
-	return parse_core(text);
+	return 0;
+}
+
+static int core_of(uint32_t thread)
+{
+	char text[STAT_SIZE];
+	int err = read_stat(thread, text);
+	const char *at = err ? NULL : find_field(text, CORE_FIELD);
+
+	return at ? atoi(at) : -ESRCH;
+}
+
+/* Or has it, which /proc does not tell apart, and has had it for longer than most requests take. */
+static int wants_core(uint32_t thread)
+{
+	char text[STAT_SIZE];
+	int err = read_stat(thread, text);
+	const char *at = err ? NULL : find_field(text, STATE_FIELD);
+
+	return at && at[0] == ' ' && at[1] == 'R';
 }
 
 static int set_policy(pid_t thread, int policy)
@@ -142,13 +165,20 @@ void td__fuse_roam(struct td_fuse *f, struct td__fuse_worker *me)
 	pthread_mutex_unlock(&f->moving);
 }
 
-/* A worker that has the mutex is on its way, and there is another time. */
+/*
+ * One that has answered and is not back yet for lack of a core is no harm, unless there is a request to be taken. One that has the mutex
+ * is on its way, and there is another time.
+ */
 void td__fuse_free_followers(struct td_fuse *f)
 {
+	struct pollfd p = { .fd = fuse_session_fd(f->session), .events = POLLIN };
+	int waits = poll(&p, 1, 0) > 0;
+
 	for (int i = 0; i < f->nworkers; i++) {
 		struct td__fuse_worker *w = &f->workers[i];
 
-		if (!atomic_load(&w->follows) || pthread_mutex_trylock(&f->moving))
+		if (!atomic_load(&w->follows) || !(waits || atomic_load(&w->busy)) || !wants_core(w->tid) ||
+		    pthread_mutex_trylock(&f->moving))
 			continue;
 		if (atomic_load(&w->follows))
 			set_free(f, w);

@@ -29,6 +29,7 @@ enum {
 struct td__fuse_patience {
 	int phase, way, held;	/* now; held: in the last hold */
 	int next, fastest;	/* of a try: the way after this one, and the fastest so far */
+	unsigned shy;		/* windows until it may follow again */
 	int score;		/* of requests that came in time, and did not */
 	unsigned windows, hold; /* of the hold: over; in all */
 	unsigned count, pauses; /* of this window: requests; times without any */
@@ -53,7 +54,8 @@ struct td__fuse_worker {
 	pid_t tid;
 	atomic_int follows; /* it runs on that core only: see follow.c */
 	int core;
-	int stays; /* somebody else says where it runs */
+	int stays;	 /* somebody else says where it runs */
+	atomic_int busy; /* it has a request that is not answered yet */
 	int no_room;	 /* TD__FUSE_SAY ... */
 	int nonblocking; /* a read of its channel does not wait */
 	struct fuse_buf request;
@@ -148,8 +150,8 @@ void td__fuse_spin_won(struct td__fuse_worker *me);
 void td__fuse_begin_anew(struct td_fuse *f, struct td__fuse_worker *me);
 
 /*
- * follow.c. By the worker's own thread: go to the client's core, 1: it was another, 0, or -errno: it cannot be; run on all cores again. By serve:
- * let all run on all cores, which have had something to do for too long.
+ * follow.c. By the worker's own thread: go to the client's core, 1: it was another, 0, or -errno: it cannot be; run on all cores again. By serve,
+ * when requests do not get on: let those followers go who wait for their core.
  */
 void td__fuse_follow_init(struct td_fuse *f, int wanted);
 int td__fuse_follow(struct td_fuse *f, struct td__fuse_worker *me);

@@ -39,7 +39,7 @@ enum {
 	OFTEN = 2,   /* requests until we look for where the client is, if they are slow */
 	SELDOM = 64,
 	SHORT = 8, /* a hold: windows */
-	LONG = 128,
+	LONG = 128, /* also until we follow again where we have waited for a core */
 	SCORE_FIRST = 8,
 	SCORE_MOST = 16,
 	SCORE_LOST = 4,
@@ -92,9 +92,13 @@ static void hold(struct td_fuse *f, struct td__fuse_worker *me, int way)
  * The client, the worker and the module's process each want a core. Where there are two, the process often keeps one busy, and then the
  * other two are well off on one: a window is too short to see that.
  */
-static int may(const struct td_fuse *f, int way)
+static int may(const struct td_fuse *f, const struct td__fuse_patience *p, int way)
 {
-	return way != LOOK || f->cores >= 2 + td_fs_has_process(f->fs);
+	switch (way) {
+	case FOLLOW: return !p->shy;
+	case LOOK: return f->cores >= 2 + td_fs_has_process(f->fs);
+	default: return 1;
+	}
 }
 
 /* FOLLOW has a start: where it is as fast to sleep, Linux has put both on one core by chance, and that does not last. */
@@ -105,7 +109,7 @@ static void try_next(struct td_fuse *f, struct td__fuse_worker *me)
 	while (p->next < WAYS) {
 		int way = p->next++;
 
-		if (way != p->held && may(f, way) && go(f, me, way)) {
+		if (way != p->held && may(f, p, way) && go(f, me, way)) {
 			p->least = way == FOLLOW ? p->usual + p->usual / 4 : p->usual - p->usual / 5;
 			return;
 		}
@@ -131,6 +135,8 @@ static void end_try(struct td_fuse *f, struct td__fuse_worker *me)
 	if (p->sum < p->least) {
 		p->fastest = p->way;
 		p->usual = p->sum;
+	} else if (p->way == FOLLOW && p->pauses) {
+		p->shy = LONG;
 	}
 	try_next(f, me);
 }
@@ -156,6 +162,8 @@ static void end_window(struct td_fuse *f, struct td__fuse_worker *me)
 	}
 	if (p->sum < p->usual)
 		p->usual = p->sum;
+	if (p->shy)
+		p->shy--;
 	begin_window(p);
 }
 
@@ -199,7 +207,7 @@ static void measure(struct td_fuse *f, struct td__fuse_worker *me)
 void td__fuse_begin_anew(struct td_fuse *f, struct td__fuse_worker *me)
 {
 	td__fuse_roam(f, me);
-	me->patience = (struct td__fuse_patience){ 0 };
+	me->patience = (struct td__fuse_patience){ .shy = me->patience.shy };
 }
 
 int td__fuse_spins(struct td_fuse *f, struct td__fuse_worker *me)
@@ -212,8 +220,10 @@ int td__fuse_spins(struct td_fuse *f, struct td__fuse_worker *me)
 		td__fuse_begin_anew(f, me);
 		return 0;
 	}
-	if (p->way == FOLLOW && !atomic_load_explicit(&me->follows, memory_order_relaxed))
-		hold(f, me, p->held == FOLLOW ? SLEEP : p->held); /* by serve, or by whoever has moved us */
+	if (p->way == FOLLOW && !atomic_load_explicit(&me->follows, memory_order_relaxed)) {
+		p->shy = LONG; /* serve has set us free */
+		hold(f, me, p->held == FOLLOW ? SLEEP : p->held);
+	}
 	measure(f, me);
 	p->since = 0;
 	return p->way == LOOK;

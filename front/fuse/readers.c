@@ -119,6 +119,7 @@ void td__fuse_stop_reading(struct td_fuse *f, const struct fuse_in_header *reque
 
 	if (!request)
 		return;
+	atomic_store_explicit(&td__fuse_me->busy, 1, memory_order_relaxed);
 	atomic_fetch_add(&f->taken, 1);
 	if (atomic_load(&f->dozing) && atomic_exchange(&f->dozing, 0))
 		sem_post(&f->wake);

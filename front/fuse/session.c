@@ -212,6 +212,7 @@ static ssize_t channel_writev(int fd, struct iovec *iov, int count, void *userda
 		return out->len;
 	if (td__fuse_me->ring && td__fuse_ring_waits(td__fuse_me->ring, out->unique))
 		return td__fuse_ring_answer(td__fuse_me->ring, iov, count);
+	atomic_store_explicit(&td__fuse_me->busy, 0, memory_order_relaxed);
 	if (f->init_unique && f->init_unique == out->unique)
 		return answer_init(f, fd, iov, count);
 	if (td__fuse_me->fd >= 0)
