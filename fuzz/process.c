@@ -92,8 +92,7 @@ static void ring(uint32_t handed, int commits, const uint8_t *data, size_t size)
 
 	size = size > TD__RING ? TD__RING : size;
 	memcpy(s->ring, data, size);
-	s->control->used = (uint32_t)size;
-	serve(call, s, handed, &b);
+	serve(call, s, handed, (uint32_t)size, &b);
 	check(!call->fault.kind || call->doomed);
 	if (commits && !call->fault.kind) {
 		td__journal_commit(call);

@@ -57,9 +57,7 @@ static void fill(volatile uint8_t *at, size_t len, uint64_t *state)
 
 static void give(struct td__control *c, uint32_t handed, uint32_t used)
 {
-	c->handed = handed;
-	c->used = used;
-	__atomic_store_n(&c->turn, TD__TURN_HOST, __ATOMIC_SEQ_CST);
+	td__turn_give(c, TD__TURN_HOST, td__said((enum td__handed)handed, used));
 	syscall(SYS_futex, &c->turn, FUTEX_WAKE, 1, 0, 0, 0);
 }
 
@@ -88,7 +86,7 @@ static void answer_well(struct td__control *c)
 	} else if (f->op == TD_OP_lookup) {
 		((struct td_frame_lookup *)f)->fid = 2;
 	}
-	c->seen = c->call;
+	c->seen = c->said;
 	give(c, TD__HANDED_RETURN, 0);
 }
 
@@ -163,7 +161,7 @@ static void answer_badly(struct td__control *c, uint64_t *s)
 		answer_well(c);
 		break;
 	default:
-		c->seen = c->call;
+		c->seen = c->said;
 		give(c, below(s, 10) ? 1 + below(s, 3) : (uint32_t)edge(s), almost(ring, s));
 	}
 }

@@ -91,38 +91,41 @@ static int take_blame(struct td__process *p)
 
 /* ---- Crossing */
 
-static void sleep_for_turn(const struct td__process *p, uint32_t *turn)
+static struct td__told sleep_for_turn(const struct td__process *p, struct td__control *c)
 {
-	while (td__turn_doze(turn, TD__TURN_MODULE) && !is_dead(p))
-		syscall(SYS_futex, turn, FUTEX_WAIT, TD__TURN_MODULE | TD__TURN_SLEEPS, 0, 0, 0);
+	while (td__turn_doze(c, TD__TURN_MODULE) && !is_dead(p))
+		syscall(SYS_futex, &c->turn, FUTEX_WAIT, TD__TURN_MODULE | TD__TURN_SLEEPS, 0, 0, 0);
+	return td__turn_look(c);
 }
 
-/* Until the turn is not the module's any more: 1. 0: the process is dead. */
-static int await(struct td__process *p, struct td__seat *s, uint32_t rounds)
+/* Until the turn is not the module's any more: 1, and what the module says. 0: the process is dead. */
+static int await(struct td__process *p, struct td__seat *s, uint32_t rounds, uint32_t *said)
 {
-	uint32_t *turn = &s->control->turn;
+	struct td__told now = td__turn_spin(s->control, TD__TURN_MODULE, &rounds);
 
-	if (!td__turn_spin(turn, TD__TURN_MODULE, &rounds)) {
+	if (now.turn == TD__TURN_MODULE) {
 		td__patience_vain(p, s, rounds);
-		sleep_for_turn(p, turn);
+		now = sleep_for_turn(p, s->control);
 		rounds = 0;
 	}
 	td__patience_came(p, s, rounds);
-	return __atomic_load_n(turn, __ATOMIC_ACQUIRE) == TD__TURN_HOST || !is_dead(p);
+	*said = now.said;
+	return now.turn == TD__TURN_HOST || !is_dead(p);
 }
 
-static int cross(struct td__process *p, struct td__seat *s)
+/* Say something, and hear what the module says. 0: its process is dead. */
+static int cross(struct td__process *p, struct td__seat *s, uint32_t say, uint32_t *said)
 {
 	uint32_t rounds = td__patience_rounds(p, s);
 	int alive;
 
 	s->given++;
 	__atomic_store_n(&s->inside, 1, __ATOMIC_RELEASE);
-	if (td__turn_give(&s->control->turn, TD__TURN_MODULE)) {
+	if (td__turn_give(s->control, TD__TURN_MODULE, say)) {
 		rounds = td__patience_wakes(p, s, rounds);
 		wake(&s->control->turn);
 	}
-	alive = await(p, s, rounds);
+	alive = await(p, s, rounds, said);
 	__atomic_store_n(&s->inside, 0, __ATOMIC_RELEASE);
 	return alive;
 }
@@ -148,12 +151,9 @@ static void put_frame(struct td__seat *s, uint32_t size)
 
 static void send_call(struct td__seat *s, struct td__call *c)
 {
-	uint64_t call = s->call + 1;
-
 	__atomic_store_n(&s->interrupts, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->call, call, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->call, s->call + 1, __ATOMIC_RELEASE);
 	put_frame(s, td__frame_sizes[c->op]);
-	s->control->call = call;
 }
 
 /* The only time that the frame is read. */
@@ -251,9 +251,9 @@ static int one_message(struct td__call *c, struct td__seat *s, struct batch *b)
 }
 
 /* Carry out what is in the ring, in order. */
-static void serve(struct td__call *c, struct td__seat *s, uint32_t handed, struct batch *b)
+static void serve(struct td__call *c, struct td__seat *s, uint32_t handed, uint32_t used, struct batch *b)
 {
-	*b = (struct batch){ .used = __atomic_load_n(&s->control->used, __ATOMIC_RELAXED),
+	*b = (struct batch){ .used = used,
 			     .asks = handed == TD__HANDED_ASK,
 			     .flushes = handed == TD__HANDED_FLUSH };
 	if (b->used > TD__RING || (b->asks && !b->used)) {
@@ -277,7 +277,7 @@ static int died(struct td__process *p, struct td__seat *s, struct td__call *c)
 		return TD__FAULTED;
 	}
 	/* If the module had not yet begun, it had ended before. */
-	if (__atomic_load_n(&s->control->seen, __ATOMIC_ACQUIRE) != s->call || !take_blame(p))
+	if (__atomic_load_n(&s->control->seen, __ATOMIC_ACQUIRE) != (uint32_t)s->call || !take_blame(p))
 		return TD__DIED;
 	td__process_report_end(p, c);
 	return TD__FAULTED;
@@ -287,22 +287,22 @@ static int died(struct td__process *p, struct td__seat *s, struct td__call *c)
  * What the module had posted when it fell it did before it fell: so the journal, which the report shows, is to have it. It will be undone, so
  * whatever goes wrong with it now is of no interest.
  */
-static void serve_rest(struct td__call *c, struct td__seat *s)
+static void serve_rest(struct td__call *c, struct td__seat *s, uint32_t used)
 {
 	uint32_t doomed = __atomic_exchange_n(&c->doomed, 0, __ATOMIC_ACQ_REL);
 	struct batch b;
 
-	serve(c, s, TD__HANDED_FAULT, &b);
+	serve(c, s, TD__HANDED_FAULT, used, &b);
 	memset(&c->fault, 0, sizeof(c->fault));
 	__atomic_store_n(&c->doomed, doomed, __ATOMIC_RELEASE);
 }
 
-static int faulted(struct td__process *p, struct td__seat *s, struct td__call *c)
+static int faulted(struct td__process *p, struct td__seat *s, struct td__call *c, uint32_t used)
 {
 	if (!take_blame(p))
 		return TD__DIED;
 	if (c->domain->level.journal == TD_JOURNAL_ALL && !c->fault.kind)
-		serve_rest(c, s);
+		serve_rest(c, s, used);
 	td__process_report(c, s->control);
 	td__process_kill(p);
 	return TD__FAULTED;
@@ -323,27 +323,28 @@ int td__process_enter(struct td__call *c)
 	struct td__process *p = c->domain->private;
 	struct td__seat *s = &p->seats[c->slot];
 	struct batch b = { 0 };
-	uint32_t handed;
+	uint32_t say, said, handed, used;
 
 	if (is_dead(p))
 		return TD__DIED;
 	send_call(s, c);
-	for (;;) {
-		if (!cross(p, s))
+	for (say = (uint32_t)s->call;; say = (uint32_t)b.answer) {
+		if (!cross(p, s, say, &said))
 			return died(p, s, c);
-		handed = __atomic_load_n(&s->control->handed, __ATOMIC_RELAXED);
+		handed = said & ((1 << TD__SAID_USED) - 1);
+		used = said >> TD__SAID_USED;
 		if (handed == TD__HANDED_FAULT)
-			return faulted(p, s, c);
+			return faulted(p, s, c, used);
 		if (handed < TD__HANDED_RETURN || handed > TD__HANDED_FAULT)
 			td__call_fault(c, TD_FAULT_MESSAGE, "a turn without a reason", 0);
 		else
-			serve(c, s, handed, &b);
+			serve(c, s, handed, used, &b);
 		if (handed == TD__HANDED_RETURN)
 			break;
 		if (__atomic_load_n(&c->doomed, __ATOMIC_ACQUIRE))
 			return ended_inside(p, s, c);
-		s->control->answer = b.answer;
-		s->control->value = b.value;
+		if (handed == TD__HANDED_ASK && __atomic_load_n(&s->control->value, __ATOMIC_RELAXED) != b.value)
+			__atomic_store_n(&s->control->value, b.value, __ATOMIC_RELAXED);
 	}
 	if (c->fault.kind)
 		return TD__FAULTED;
@@ -366,7 +367,7 @@ void td__process_interrupt(struct td__domain *d, struct td__call *c)
 		__atomic_store_n(&p->share->yield, 1, __ATOMIC_RELEASE);
 		wake(&p->share->yield);
 	} else if (times == yields + ASK_STOP) {
-		__atomic_store_n(&s->control->stop, call, __ATOMIC_RELEASE);
+		__atomic_store_n(&s->control->stop, (uint32_t)call, __ATOMIC_RELEASE);
 		td__process_ask_stop(p, c->slot);
 	} else if (times >= yields + FORCE_STOP) {
 		take_blame(p);

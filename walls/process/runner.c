@@ -117,8 +117,7 @@ static int serve(void *arg)
 	__atomic_add_fetch(&td__runner.attached, 1, __ATOMIC_SEQ_CST);
 	td__wake(&td__runner.attached);
 	for (;;) {
-		td__await_turn(c);
-		c->seen = c->call;
+		c->seen = td__await_turn(c);
 		l->used = 0;
 		if (l->frame->op == TD_OP_HELLO) {
 			l->frame->heap_at = td__runner.heap - (uint8_t *)l->frame;

@@ -95,8 +95,8 @@ static inline void td__wake(uint32_t *word)
 
 /* Give the turn to the host. */
 void td__hand_over(struct td__control *c, uint32_t used, enum td__handed why);
-/* Wait until it comes back. */
-void td__await_turn(struct td__control *c);
+/* Wait until it comes back. What the host says with it. */
+uint32_t td__await_turn(struct td__control *c);
 
 /* services.c: fill `out` (room for n) with what modules may import; returns how many. */
 size_t td__runner_imports(struct td__import *out, size_t n);

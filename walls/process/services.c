@@ -14,33 +14,33 @@
 
 void td__hand_over(struct td__control *c, uint32_t used, enum td__handed why)
 {
-	c->used = used;
-	c->handed = why;
-	if (td__turn_give(&c->turn, TD__TURN_HOST))
+	if (td__turn_give(c, TD__TURN_HOST, td__said(why, used)))
 		td__wake(&c->turn);
 }
 
-void td__await_turn(struct td__control *c)
+uint32_t td__await_turn(struct td__control *c)
 {
-	uint32_t turn;
+	struct td__told now = td__turn_spin(c, TD__TURN_HOST, &c->spin);
 
-	if (!td__turn_spin(&c->turn, TD__TURN_HOST, &c->spin))
-		for (;;) {
-			turn = __atomic_load_n(&c->turn, __ATOMIC_ACQUIRE);
-			if ((turn & ~(uint32_t)TD__TURN_SLEEPS) != TD__TURN_HOST)
-				break;
-			if (td__turn_doze(&c->turn, TD__TURN_HOST))
-				td__sleep_on(&c->turn, TD__TURN_HOST | TD__TURN_SLEEPS);
-		}
+	while ((now.turn & ~(uint32_t)TD__TURN_SLEEPS) == TD__TURN_HOST) {
+		if (td__turn_doze(c, TD__TURN_HOST))
+			td__sleep_on(&c->turn, TD__TURN_HOST | TD__TURN_SLEEPS);
+		now = td__turn_look(c);
+	}
 	c->taken++;
+	return now.said;
 }
 
-static void turn(struct td__lane *l, enum td__handed why)
+/* What the host says then. */
+static uint32_t turn(struct td__lane *l, enum td__handed why)
 {
+	uint32_t said;
+
 	td__traps_callers((uintptr_t)__builtin_frame_address(0), l->control->askers);
 	td__hand_over(l->control, l->used, why);
-	td__await_turn(l->control);
+	said = td__await_turn(l->control);
 	l->used = 0;
+	return said;
 }
 
 static void append(struct td__lane *l, struct td_msg *m, const void *data, uint32_t len)
@@ -75,13 +75,14 @@ int td__post(struct td_msg *m, const void *data, uint32_t len)
 int td__ask(struct td_msg *m, const void *data, uint32_t len, uint64_t *value, void *out, uint32_t out_len)
 {
 	struct td__lane *l = td__lane();
+	int32_t answer;
 
 	if (len > TD__PAYLOAD_MAX || out_len > TD__PAYLOAD_MAX)
 		return -TD_EINVAL;
 	append(l, m, data, len);
-	turn(l, TD__HANDED_ASK);
-	if (l->control->answer)
-		return l->control->answer;
+	answer = (int32_t)turn(l, TD__HANDED_ASK);
+	if (answer)
+		return answer;
 	if (value)
 		*value = l->control->value;
 	if (out_len && out)

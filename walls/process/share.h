@@ -6,7 +6,8 @@
  *   a slot: control page | frame | window | ring
  *
  * A slot is worked by two threads, the host's that called enter() and the process's thread of that
- * slot, and `turn` says who of them may: it is the only word that both write.
+ * slot, and `turn` says who of them may: it is the only word that both write, with what is `said` beside it, both at once: the other
+ * side polls that line, and would fetch it between two stores.
  *
  *   HOST --call, answer--> MODULE --return, ask, flush, fault--> HOST
  *
@@ -72,23 +73,24 @@ enum { TD__ASKERS = 4 };
 /* Each part has lines of its own, two of them, since processors fetch lines in pairs. */
 struct td__control {
 	uint32_t turn;
-	uint32_t handed;  /* enum td__handed */
-	uint32_t used;    /* bytes in the ring */
-	int32_t answer;   /* to an ask */
-	uint64_t value;   /* the same, a service's scalar result */
-	uint64_t call;    /* number of the call, by the host */
-	uint64_t stop;    /* number of the call that is to be stopped */
+	uint32_t said;    /* by the host: the number of the call, or the answer to an ask; by the module: td__said() */
+	uint64_t value;   /* with an answer, a service's scalar result */
 	uint32_t spin;    /* by the host: rounds that the module shall spin for its next turn before it sleeps */
-	uint8_t pad1[84];
+	uint32_t stop;    /* number of the call that is to be stopped */
+	uint8_t pad1[104];
 
-	uint64_t seen;    /* the call that the module has begun last */
-	int32_t thread;   /* its number, as the process sees it */
+	uint32_t seen;    /* the call that the module has begun last */
 	uint32_t taken;   /* counts the turns that the module has had */
+	int32_t thread;   /* its number, as the process sees it */
+	uint8_t pad2[4];
 	uint64_t askers[TD__ASKERS]; /* addresses in the module file where it asks, innermost first; 0: unknown */
 	uint8_t pad3[80];
 
 	struct td__evidence evidence;
 };
+typedef uint64_t td__both __attribute__((may_alias)); /* turn and said */
+enum { TD__SAID_USED = 4 }; /* bits below are the reason */
+_Static_assert(__builtin_offsetof(struct td__control, turn) % 8 == 0 && __builtin_offsetof(struct td__control, said) == 4, "both at once");
 _Static_assert(__builtin_offsetof(struct td__control, seen) == 128, "lines of its own");
 _Static_assert(__builtin_offsetof(struct td__control, evidence) == 256, "lines of its own");
 
@@ -154,34 +156,57 @@ static inline uint64_t td__share_size(uint32_t nslots)
  */
 enum { TD__SPIN = 1000, TD__SPIN_WAKE = 4 * TD__SPIN, TD__SPIN_NEXT = 3 * TD__SPIN, TD__SPIN_AT_ONCE = 100 };
 
-/* Spin while the turn is `other`, for so many rounds, which may change meanwhile. 1: it has changed. */
-static inline int td__turn_spin(const uint32_t *turn, uint32_t other, const uint32_t *rounds)
+/* A turn and what was said with it. */
+struct td__told {
+	uint32_t turn, said;
+};
+
+static inline struct td__told td__turn_look(const struct td__control *c)
 {
-	for (uint32_t i = 0; __atomic_load_n(turn, __ATOMIC_ACQUIRE) == other; i++) {
-		if (i >= __atomic_load_n(rounds, __ATOMIC_RELAXED))
-			return 0;
+	union {
+		uint64_t both;
+		struct td__told told;
+	} now = { __atomic_load_n((const td__both *)&c->turn, __ATOMIC_ACQUIRE) };
+
+	return now.told;
+}
+
+/* Spin while the turn is `other`, for so many rounds, which may change meanwhile. Gives what it is then. */
+static inline struct td__told td__turn_spin(const struct td__control *c, uint32_t other, const uint32_t *rounds)
+{
+	struct td__told now = td__turn_look(c);
+
+	for (uint32_t i = 0; now.turn == other && i < __atomic_load_n(rounds, __ATOMIC_RELAXED); i++, now = td__turn_look(c)) {
 #if defined(__x86_64__)
 		if (i >= TD__SPIN_AT_ONCE)
 			__builtin_ia32_pause();
 #endif
 	}
-	return 1;
+	return now;
 }
 
 /* Say that one will sleep while the turn is `other`. 0: it is not any more. */
-static inline int td__turn_doze(uint32_t *turn, uint32_t other)
+static inline int td__turn_doze(struct td__control *c, uint32_t other)
 {
 	uint32_t was = other;
 
-	return __atomic_compare_exchange_n(turn, &was, other | TD__TURN_SLEEPS, 0, __ATOMIC_SEQ_CST,
+	return __atomic_compare_exchange_n(&c->turn, &was, other | TD__TURN_SLEEPS, 0, __ATOMIC_SEQ_CST,
 					   __ATOMIC_ACQUIRE) ||
 	       was == (other | TD__TURN_SLEEPS);
 }
 
 /* Hand over. 1: whoever waits must be woken. */
-static inline int td__turn_give(uint32_t *turn, uint32_t to)
+static inline int td__turn_give(struct td__control *c, uint32_t to, uint32_t said)
 {
-	return __atomic_exchange_n(turn, to, __ATOMIC_SEQ_CST) & TD__TURN_SLEEPS ? 1 : 0;
+	uint64_t was = __atomic_exchange_n((td__both *)&c->turn, to | (uint64_t)said << 32, __ATOMIC_SEQ_CST);
+
+	return was & TD__TURN_SLEEPS ? 1 : 0;
+}
+
+/* What a module says: why, and how many bytes there are in the ring. */
+static inline uint32_t td__said(enum td__handed why, uint32_t used)
+{
+	return (uint32_t)why | used << TD__SAID_USED;
 }
 
 #endif

@@ -182,7 +182,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	c = td__runner.lanes[slot].control;
 	/* Asked to stop: but that call may be over by now. */
 	if (number == SIGXCPU &&
-	    (c->stop != c->call || (__atomic_load_n(&c->turn, __ATOMIC_ACQUIRE) & 1) != TD__TURN_MODULE))
+	    (c->stop != c->seen || (__atomic_load_n(&c->turn, __ATOMIC_ACQUIRE) & 1) != TD__TURN_MODULE))
 		return;
 	put_evidence(&c->evidence, number, info, context, td__runner.stacks + (size_t)slot * TD__LANE);
 	td__hand_over(c, td__runner.lanes[slot].used, TD__HANDED_FAULT);

@@ -57,8 +57,7 @@ static void give(uint32_t value)
 
 static void ask(uint32_t handed, uint32_t used)
 {
-	control()->handed = handed;
-	control()->used = used;
+	control()->said = td__said((enum td__handed)handed, used);
 	give(TD__TURN_HOST);
 }
 
@@ -183,7 +182,7 @@ static int garbage_everywhere(int act, uint64_t seed)
 	seed = seed * 2 + 1;
 	if (act == ACT_GARBAGE) {
 		garbage(mine + sizeof(struct td__control), TD__SLOT_SIZE - sizeof(struct td__control), &seed);
-		control()->used = (uint32_t)random_word(&seed);
+		control()->said = (uint32_t)random_word(&seed);
 		return 0;
 	}
 	for (int i = 0; act == ACT_OTHER_SLOTS && i < SLOTS; i++)
