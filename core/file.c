@@ -152,7 +152,11 @@ static int64_t read_by_module(struct td__vnode *v, uint64_t off, uint64_t len, e
 
 	if (!uio.read)
 		return -TD_ENOMEM;
-	err = len ? td__fs_read(v->fs, v, off, len, &uio) : 0;
+	err = len ? td__standing_read(v, off, len, &uio) : 0;
+	if (err == -TD_EAGAIN) {
+		err = td__fs_read(v->fs, v, off, len, &uio);
+		td__standing_passed(v, off + len);
+	}
 	if (err == -TD_ENOSYS)
 		err = -TD_EIO;
 	if (!err)

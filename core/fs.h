@@ -61,6 +61,7 @@ struct td__vnode {
 	struct td__list nameless; /* has lost its last name, of an image */
 
 	struct td__kept *chains, **chains_end; /* chains that the module keeps with it, under the lock */
+	struct td__standing *standing; /* standing.c; atomic */
 	uint64_t chain_bytes;
 
 	/* With TD_FS_REMOTE. */
@@ -325,6 +326,17 @@ static inline int td__kept_too_much(const struct td__vnode *v)
 {
 	return v->chain_bytes && (v->chain_bytes > TD__KEPT_VNODE || __atomic_load_n(&v->fs->net.kept, __ATOMIC_RELAXED) > TD__KEPT_MOUNT);
 }
+
+/* ---- standing.c: reads without the module. The vnode's lock is held. */
+
+/* As td__fs_read(); -TD_EAGAIN: the module is to be called. */
+int td__standing_read(struct td__vnode *v, uint64_t off, uint64_t len, struct td__uio *uio);
+/* The module has read up to there. */
+void td__standing_passed(struct td__vnode *v, uint64_t end);
+/* What stands does so no more. */
+void td__standing_end(struct td__vnode *v);
+/* The vnode is free. */
+void td__standing_forget(struct td__vnode *v);
 
 /* ---- refresh.c: with TD_FS_REMOTE; nothing is done without. */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Mbufs: see mbuf.h. */
+#include <tadan/net.h>
 #include "mbuf.h"
 
 /* As many as a reader or a writer has in flight: memory from the system is zeroed, and slower than the network. */
@@ -272,6 +273,18 @@ int td__mbuf_same(const struct td__mbuf *a, const struct td__mbuf *b)
 		at += (uint32_t)n;
 	}
 	return 1;
+}
+
+int td__mbuf_is_like(const struct td__mbuf *m, const uint8_t *like, uint32_t n)
+{
+	uint8_t head[TD_LIKE_MAX];
+	uint32_t i = 0;
+
+	if (m->len < n || td__mbuf_get(m, 0, head, n))
+		return 0;
+	while (i < n && !((head[i] ^ like[i]) & like[n + i]))
+		i++;
+	return i == n;
 }
 
 const char *td__mbuf_check(const struct td__mbuf *m)

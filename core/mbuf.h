@@ -71,6 +71,8 @@ int td__mbuf_get(const struct td__mbuf *m, uint32_t off, void *to, uint32_t len)
 uint32_t td__mbuf_pieces(const struct td__mbuf *m, uint32_t off, struct td__piece *pieces, uint32_t n);
 /* 1: both have the same bytes. */
 int td__mbuf_same(const struct td__mbuf *a, const struct td__mbuf *b);
+/* `like`: n bytes, at most TD_LIKE_MAX, and as many that say which bits of them count. 1: the chain begins so. */
+int td__mbuf_is_like(const struct td__mbuf *m, const uint8_t *like, uint32_t n);
 /* 0, or what is wrong with a chain: a loop, a length out of bounds. */
 const char *td__mbuf_check(const struct td__mbuf *m);
 

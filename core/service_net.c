@@ -459,19 +459,6 @@ int td__svc_do_so_receive(struct td__call *c, uint32_t socket, uint32_t tag, uin
 	return err ? err : receive(c, socket, tag, reply, ms, head, head_len);
 }
 
-/* `like`: n bytes, and which bits of them count. */
-static int begins_like(const struct td__mbuf *m, const uint8_t *like, uint32_t n)
-{
-	uint8_t head[TD_LIKE_MAX];
-	uint32_t i = 0;
-
-	if (m->len < n || td__mbuf_get(m, 0, head, n))
-		return 0;
-	while (i < n && !((head[i] ^ like[i]) & like[n + i]))
-		i++;
-	return i == n;
-}
-
 static int may_deliver(struct td__call *c, uint32_t tag, uint32_t len, uint32_t like_len)
 {
 	int err = may_use_network(c);
@@ -499,7 +486,7 @@ int td__svc_do_so_deliver(struct td__call *c, uint32_t socket, uint32_t tag, uin
 	err = used_socket(c, td__socket_receive(c, socket, tag, ms, &m));
 	if (err)
 		return err == -TD_EDEADLK || err == -TD_ESTALE || err == -TD_EIO ? err : -TD_EAGAIN;
-	if (!begins_like(m, expected, n) || len > m->len - n)
+	if (!td__mbuf_is_like(m, expected, n) || len > m->len - n)
 		err = -TD_EAGAIN;
 	else
 		err = td__mbuf_cat(pool(c), c->uio->read, m, n, len, (uint32_t)c->uio->len);

@@ -28,8 +28,10 @@ static inline struct td__call_vnode *td__call_vnode(struct td__call *c, struct t
 	TD__ASSERT(c->nvnodes <= TD__CALL_VNODES);
 	cv->v = v;
 	cv->mode = mode;
-	if (c->fs->remote && mode == TD_EXCLUSIVE) /* who opens or closes holds the lock */
+	if (c->fs->remote && mode == TD_EXCLUSIVE) { /* who opens or closes holds the lock */
 		v->rec.flags = __atomic_load_n(&v->opens, __ATOMIC_RELAXED) ? TD_VNODE_OPEN : 0;
+		td__standing_end(v);
+	}
 	return cv;
 }
 

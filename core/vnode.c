@@ -100,6 +100,7 @@ static void free_vnode(struct td__vnode *v)
 {
 	td__extents_drop(v);
 	td__kept_drop_all(v);
+	td__standing_forget(v);
 	td__names_forget(v);
 	td__ahead_forget(v);
 	push_free(v->fs, v);

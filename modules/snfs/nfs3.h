@@ -61,6 +61,7 @@ enum {
 	NFS_VERF = 8,     /* bytes of a verifier */
 	NFS_ATTR = 84,    /* bytes of attributes in a message */
 	NFS_ARGS_MAX = 2 * (4 + NFS_FH_MAX + 4 + TD_NAME_MAX + 1) + 64, /* of any call, but for data and a symlink's target */
+	NFS_READ_PLACE = 12, /* from the offset to the end of a call of READ */
 	NFS_READ_HEAD = RPC_REPLY_MAX + 4 + 4 + NFS_ATTR + 12, /* what stands before the data, at most */
 };
 

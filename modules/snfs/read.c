@@ -4,13 +4,14 @@
  * stopped finds the next replies there already: some requests of the same size are sent ahead.
  *
  * A short read for itself, somewhere in the file, is one turn: the kernel is told how the reply will begin, which is as the last one did but for what the
- * server may change at each read, and hands it to the caller. One that is not so the module looks at itself.
+ * server may change at each read, and hands it to the caller. One that is not so the module looks at itself. From the second on the kernel makes
+ * them alone (td_sock_standing()).
  *
  * What was written and is not stable is read from what is kept: so a server that was started again cannot show what was before.
  */
 #include "node.h"
 
-enum { PIECES = 16, NEAR = 2 << 20, AHEAD_BYTES = 8 << 20, AHEAD_MS = 1000, HEAD = NFS_READ_HEAD };
+enum { PIECES = 16, NEAR = 2 << 20, AHEAD_BYTES = 8 << 20, AHEAD_MS = 1000, STANDING_MS = 1000, HEAD = NFS_READ_HEAD };
 
 struct piece {
 	uint64_t off;
@@ -309,6 +310,23 @@ static int read_range(struct reading *g, uint64_t pos, uint64_t end, int ahead)
 	return err;
 }
 
+/* The next ones like this need not come here. */
+static int stand(const struct reading *g, uint32_t len, const uint8_t *like, uint32_t like_len)
+{
+	const struct xdr_out *request = &g->r.args;
+	const struct td_standing s = {
+		.socket = g->sock,
+		.ms = STANDING_MS,
+		.len = len,
+		.near = NEAR,
+		.place_at = request->used - NFS_READ_PLACE,
+		.request_len = request->used,
+		.like_len = like_len,
+	};
+
+	return td_sock_standing(&s, request->data, like);
+}
+
 /* In one turn. The tag is the call's: one that is made again receives the reply that is there. */
 static int read_alone(struct reading *g, uint64_t off, uint32_t len)
 {
@@ -321,7 +339,7 @@ static int read_alone(struct reading *g, uint64_t off, uint32_t len)
 	if (!err && n) {
 		err = td_sock_deliver(g->sock, p.tag, len, fs.o.timeo_ms, like, n);
 		if (err != -TD_EAGAIN)
-			return err;
+			return err ? err : stand(g, len, like, n);
 		err = 0;
 	}
 	return err ? err : receive(g, &p);

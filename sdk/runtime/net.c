@@ -136,6 +136,21 @@ int td_sock_deliver(uint32_t sock, uint32_t tag, uint32_t len, uint32_t ms, cons
 	return td__svc_so_deliver(sock, tag, len, ms, like, like_len);
 }
 
+int td_sock_standing(const struct td_standing *s, const void *request, const void *like)
+{
+	struct {
+		struct td_standing s;
+		uint8_t bytes[TD_STANDING_REQUEST + 2 * TD_LIKE_MAX];
+	} out;
+
+	if (s->request_len > TD_STANDING_REQUEST || s->like_len > 2 * TD_LIKE_MAX)
+		return -TD_EINVAL;
+	out.s = *s;
+	memcpy(out.bytes, request, s->request_len);
+	memcpy(out.bytes + s->request_len, like, s->like_len);
+	return td__svc_so_standing(&out, (uint32_t)sizeof(*s) + s->request_len + s->like_len);
+}
+
 void td_sock_forget(uint32_t sock, uint32_t tag)
 {
 	td__svc_so_forget(sock, tag);

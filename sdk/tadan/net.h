@@ -48,7 +48,8 @@ struct td_reply {
 	uint8_t head[];
 };
 enum { TD_REPLY_ROOM = 4096, /* room that fits most */
-       TD_LIKE_MAX = 256 };
+       TD_LIKE_MAX = 256,
+       TD_STANDING_REQUEST = 512 };
 
 /*
  * A connection to the port, there already or made now; its handle is never 0. When it is lost its handle is stale: ENOTCONN;
@@ -79,6 +80,21 @@ int td_sock_receive(uint32_t sock, uint32_t tag, uint32_t ms, struct td_reply *r
  * made again, so a call with td_again() receives by itself.
  */
 int td_sock_deliver(uint32_t sock, uint32_t tag, uint32_t len, uint32_t ms, const void *like, uint32_t like_len);
+/*
+ * In read: from now on the kernel makes reads of `len` bytes of this file itself, those that begin more than `near` bytes from where the last read of it
+ * ended. It sends the request, with a tag in its first four bytes and the read's offset at place_at (8 bytes, highest first), and takes a reply that begins
+ * as for td_sock_deliver(). With another reply, or none within ms, it calls the module, and has forgotten all this; so it has after
+ * each call that has the file exclusively, and in another domain. Posted.
+ */
+struct td_standing {
+	uint32_t socket, ms, len, near;
+	uint32_t place_at;
+	uint32_t request_len; /* at most TD_STANDING_REQUEST */
+	uint32_t like_len;    /* of both halves */
+	uint32_t pad;
+};
+_Static_assert(sizeof(struct td_standing) == 32, "the same for all");
+int td_sock_standing(const struct td_standing *s, const void *request, const void *like);
 /* The reply is not wanted any more. Posted. */
 void td_sock_forget(uint32_t sock, uint32_t tag);
 /* Close a connection that has lost its use, as one that answers nothing: what is in flight is lost with it. Posted. */

@@ -28,5 +28,6 @@ WRAP(so_receive, (uint32_t socket, uint32_t tag, uint32_t reply, uint32_t ms, vo
      (socket, tag, reply, ms, head, len))
 WRAP(so_deliver, (uint32_t socket, uint32_t tag, uint32_t len, uint32_t ms, const void *like, uint32_t like_len),
      (socket, tag, len, ms, like, like_len))
+WRAP(so_standing, (const void *standing, uint32_t len), (standing, len))
 WRAP(so_forget, (uint32_t socket, uint32_t tag), (socket, tag))
 WRAP(now, (uint64_t *ns), (ns))

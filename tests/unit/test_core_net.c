@@ -848,6 +848,135 @@ static void test_deliver(void **state)
 	end_all();
 }
 
+/* ---- Reads without the module */
+
+enum { STAND = 40, NEAR = 100, PLACE = 8 };
+
+static uint32_t reads; /* by the module */
+static struct {
+	struct td_standing s;
+	uint8_t request[4 + PLACE + STAND - PLACE], like[10];
+} standing;
+
+/* The server answers what it is asked: so a read has its offset in it, and then ones; the module's own read has twos. */
+static void prepare_standing(void)
+{
+	memset(&standing, 0, sizeof(standing));
+	standing.s = (struct td_standing){ .ms = 2000, .len = STAND, .near = NEAR, .place_at = 4, .request_len = sizeof(standing.request) };
+	standing.s.like_len = 8; /* four bytes, of which no bit counts: the tag */
+	memset(standing.request, 1, sizeof(standing.request));
+	reads = 0;
+}
+
+static int stand(struct td__call *c)
+{
+	uint32_t handle = (c->mbuf_uses + 1) << 8;
+	uint8_t twos[STAND];
+	int err;
+
+	reads++;
+	memset(twos, 2, sizeof(twos));
+	td__svc_do_mb_build(c, handle, twos, (uint32_t)c->uio->len);
+	td__svc_do_mb_to_uio(c, handle, 1, 0, (uint32_t)c->uio->len);
+	td__svc_do_mb_free(c, handle);
+	err = open_socket(c, &standing.s.socket);
+	return err ? err : td__svc_do_so_standing(c, &standing, (uint32_t)sizeof(standing.s) + standing.s.request_len + standing.s.like_len);
+}
+
+static void must_read(struct td__vnode *v, uint64_t off, uint32_t len, int by_module)
+{
+	uint32_t before = reads;
+	uint8_t data[STAND];
+
+	assert_int_equal(td_read(fs, v->handle, off, data, len), len);
+	assert_int_equal(reads - before, by_module);
+	for (uint32_t i = 0; i < len; i++)
+		assert_int_equal(data[i], by_module ? 2 : i < PLACE ? (uint8_t)(off >> (8 * (PLACE - 1 - i))) : 1);
+}
+
+static struct td__vnode *mount_standing(void)
+{
+	struct td__vnode *v;
+
+	start_server(ECHO);
+	fake_ops[TD_OP_read] = stand;
+	fake_ops[TD_OP_fsync] = flush_operation;
+	mount_at("guarded");
+	fs->remote = 1;
+	assert_int_equal(td__vnode_by_fid(fs, 5, &v), 0);
+	v->rec.type = TD_REG;
+	v->rec.size = 1 << 20;
+	prepare_standing();
+	return v;
+}
+
+static void unmount_standing(struct td__vnode *v)
+{
+	td__vnode_put(v, 1);
+	fake_ops[TD_OP_read] = fake_ops[TD_OP_fsync] = 0;
+	nothing_left();
+	end_all();
+}
+
+static int do_nothing(struct td__call *c, uint64_t vnode)
+{
+	(void)c, (void)vnode;
+	return 0;
+}
+
+static void test_standing(void **state)
+{
+	struct td__vnode *v = mount_standing();
+
+	(void)state;
+	must_read(v, 0, STAND, 1);
+	must_read(v, 123456, STAND, 0);
+	must_read(v, 123456 + STAND, STAND, 1); /* who reads on */
+	must_read(v, 500000, STAND - 1, 1);	/* another length */
+	must_read(v, 123456, STAND, 0);
+	assert_int_equal(server.messages, 2);
+	td__standing_end(v);
+	must_read(v, 600000, STAND, 1);
+	must_read(v, 700000, STAND, 0);
+	assert_int_equal(run_on(do_nothing, v->handle), 0); /* it has the file exclusively */
+	must_read(v, 800000, STAND, 1);
+	assert_int_equal(careless(), 0);
+	unmount_standing(v);
+}
+
+/* Another reply, a lost connection, another domain: the module reads, and what stood does so no more. */
+static void test_standing_ends(void **state)
+{
+	struct td__vnode *v = mount_standing();
+	struct td_level level;
+	char why[100];
+
+	(void)state;
+	standing.s.like_len = 10;
+	memcpy(standing.like, "\0\0\0\0\1\0\0\0\0\377", 10); /* the offset is to begin with a one */
+	must_read(v, 0, STAND, 1);
+	must_read(v, 100000, STAND, 1);
+	assert_int_equal(server.messages, 1);
+	prepare_standing();
+	must_read(v, 200000, STAND, 1); /* what it gave before this one stood, and was tried */
+	assert_int_equal(server.messages, 2);
+	td__socket_close(&fs->net, standing.s.socket);
+	must_read(v, 300000, STAND, 1);
+	must_read(v, 400000, STAND, 0);
+	td_level_parse("guarded,time=9s", &level, why, sizeof(why));
+	assert_int_equal(td_set_level(fs, &level, 0, why, sizeof(why)), 0);
+	must_read(v, 500000, STAND, 1);
+	assert_int_equal(careless(), 0);
+	standing.s.place_at = sizeof(standing.request) - PLACE + 1;
+	td__standing_end(v);
+	assert_int_equal(td_read(fs, v->handle, 600000, why, STAND), -TD_EINVAL);
+	prepare_standing();
+	standing.s.like_len = 7;
+	assert_int_equal(td_read(fs, v->handle, 600000, why, STAND), -TD_EINVAL);
+	assert_int_equal(careless(), 2);
+	unmount_standing(v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -856,7 +985,7 @@ int main(void)
 		cmocka_unit_test(test_broken),	     cmocka_unit_test(test_refused),	cmocka_unit_test(test_ahead),
 		cmocka_unit_test(test_ahead_ends),   cmocka_unit_test(test_level_change), cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_misuse),	     cmocka_unit_test(test_no_server),	cmocka_unit_test(test_kept),
-		cmocka_unit_test(test_deliver),
+		cmocka_unit_test(test_deliver),	     cmocka_unit_test(test_standing),	cmocka_unit_test(test_standing_ends),
 	};
 
 	return cmocka_run_group_tests(tests, 0, 0);
