@@ -29,9 +29,11 @@ enum {
 struct td__fuse_patience {
 	int phase, way, held;	/* now; held: in the last hold */
 	int next, fastest;	/* of a try: the way after this one, and the fastest so far */
-	unsigned shy;		/* windows until it may follow again */
+	unsigned shy, shyness;	/* windows until it may follow again; how many it was when it waited for a core */
+	int bulk, interrupted;	/* large reads, less the other requests since; it followed before them */
 	int score;		/* of requests that came in time, and did not */
 	unsigned windows, hold; /* of the hold: over; in all */
+	unsigned slow;		/* the last ones of these */
 	unsigned count, pauses; /* of this window: requests; times without any */
 	int64_t last, sum;	/* of this window: when the last request was over, 0: none was; all so far */
 	unsigned every, since_check; /* requests: between two looks for where the client is; since the last one */

@@ -11,10 +11,14 @@
  *
  * Which one is fastest depends on the machine, on what the client does between its calls, and on what else there is to do. So it is
  * tried: the time of a window of requests the way it is done is held against that of a window each of the other ways,
- * and the fastest stays for some windows. A hold is longer the more often it was the same, and ends early when requests
- * take longer than they did: then the work has changed, or the client is somewhere else.
+ * and, since the work may have changed meanwhile, the way it was done is timed again before another one takes its place.
+ * The fastest stays for some windows. A hold is longer the more often it was the same, and ends early when requests
+ * take longer than they did for some windows: then the work has changed, or the client is somewhere else.
  *
- *	HOLD -> TRY another way -> TRY the third -> HOLD the fastest ...
+ *	HOLD -> TRY another way -> TRY the third -> AGAIN, if one was faster -> HOLD the fastest ...
+ *
+ * What Linux reads ahead is copied here while the client works on what came before: two cores do that faster than one. So long rows of large
+ * reads are not followed.
  *
  * Looking ends at once when requests do not come in time, and when the core was given away and came back late: then somebody else has
  * work for it. Where several workers read there is more than one client; then all sleep, where Linux puts them.
@@ -24,7 +28,7 @@
 #include <sched.h>
 #include <time.h>
 
-enum { HOLD, TRY };
+enum { HOLD, TRY, AGAIN };
 enum { SLEEP, FOLLOW, LOOK, WAYS };
 
 enum {
@@ -39,7 +43,10 @@ enum {
 	OFTEN = 2,   /* requests until we look for where the client is, if they are slow */
 	SELDOM = 64,
 	SHORT = 8, /* a hold: windows */
-	LONG = 128, /* also until we follow again where we have waited for a core */
+	LONG = 128,
+	SLOW = 3, /* windows until that ends a hold */
+	READ_AHEAD = 64 << 10, /* bytes: nobody waits for these yet */
+	BULK = 32,	       /* the most that is counted of reads of so many */
 	SCORE_FIRST = 8,
 	SCORE_MOST = 16,
 	SCORE_LOST = 4,
@@ -84,8 +91,15 @@ static void hold(struct td_fuse *f, struct td__fuse_worker *me, int way)
 	p->hold = way != p->held || !p->hold ? SHORT : p->hold < LONG ? 2 * p->hold : LONG;
 	p->phase = HOLD;
 	p->held = way;
-	p->windows = 0;
+	p->windows = p->slow = 0;
 	p->recent = 0;
+}
+
+/* We have waited for a core: the longer until we follow again the more often that happens. */
+static void be_shy(struct td__fuse_patience *p)
+{
+	p->shyness = !p->shyness ? SHORT : p->shyness < LONG ? 2 * p->shyness : LONG;
+	p->shy = p->shyness;
 }
 
 /*
@@ -95,13 +109,23 @@ static void hold(struct td_fuse *f, struct td__fuse_worker *me, int way)
 static int may(const struct td_fuse *f, const struct td__fuse_patience *p, int way)
 {
 	switch (way) {
-	case FOLLOW: return !p->shy;
+	case FOLLOW: return !p->shy && p->bulk < BULK / 2;
 	case LOOK: return f->cores >= 2 + td_fs_has_process(f->fs);
 	default: return 1;
 	}
 }
 
-/* FOLLOW has a start: where it is as fast to sleep, Linux has put both on one core by chance, and that does not last. */
+/*
+ * What a window this way must be below to be the faster one. FOLLOW has a start: where it is as fast to sleep, Linux has put both on one core
+ * by chance, and that does not last.
+ */
+static int64_t bar(int way, int against, int64_t sum)
+{
+	if (way == FOLLOW)
+		return sum + sum / 4;
+	return against == FOLLOW ? sum - sum / 5 : sum - sum / 10;
+}
+
 static void try_next(struct td_fuse *f, struct td__fuse_worker *me)
 {
 	struct td__fuse_patience *p = &me->patience;
@@ -110,9 +134,14 @@ static void try_next(struct td_fuse *f, struct td__fuse_worker *me)
 		int way = p->next++;
 
 		if (way != p->held && may(f, p, way) && go(f, me, way)) {
-			p->least = way == FOLLOW ? p->usual + p->usual / 4 : p->usual - p->usual / 5;
+			p->least = bar(way, p->fastest, p->usual);
 			return;
 		}
+	}
+	if (p->fastest != p->held && go(f, me, p->held)) {
+		p->phase = AGAIN;
+		p->least = bar(p->held, p->fastest, p->usual);
+		return;
 	}
 	hold(f, me, p->fastest);
 }
@@ -136,9 +165,12 @@ static void end_try(struct td_fuse *f, struct td__fuse_worker *me)
 		p->fastest = p->way;
 		p->usual = p->sum;
 	} else if (p->way == FOLLOW && p->pauses) {
-		p->shy = LONG;
+		be_shy(p);
 	}
-	try_next(f, me);
+	if (p->phase == TRY)
+		try_next(f, me);
+	else
+		hold(f, me, p->fastest);
 }
 
 /* As where another program keeps the core busy on which we follow the client: that is no time for a whole window. */
@@ -150,13 +182,14 @@ static int is_stuck(const struct td__fuse_patience *p)
 static void end_window(struct td_fuse *f, struct td__fuse_worker *me)
 {
 	struct td__fuse_patience *p = &me->patience;
-	int slow, much;
+	int stuck = is_stuck(p);
 
 	p->sum = p->sum * WINDOW / (p->count - SETTLE);
-	p->recent = p->recent ? (3 * p->recent + p->sum) / 4 : p->sum;
-	slow = p->recent > p->usual + p->usual / 2;
-	much = p->recent > 2 * p->usual;
-	if (++p->windows >= p->hold || (slow && p->windows >= SHORT) || (much && p->windows > 1)) {
+	p->recent = p->recent ? (p->recent + p->sum) / 2 : p->sum;
+	p->slow = p->recent > p->usual + p->usual / 2 ? p->slow + 1 : 0;
+	if (++p->windows >= p->hold || p->slow >= SLOW || (stuck && p->windows > 1)) {
+		if (p->way == FOLLOW && !p->slow)
+			p->shyness = 0;
 		try_others(f, me);
 		return;
 	}
@@ -196,7 +229,7 @@ static void measure(struct td_fuse *f, struct td__fuse_worker *me)
 		return;
 	if (++p->count > SETTLE)
 		p->sum += took < MOST_NS ? took : MOST_NS;
-	if (p->phase == TRY && (p->count >= SETTLE + WINDOW || p->sum > p->least))
+	if (p->phase != HOLD && (p->count >= SETTLE + WINDOW || p->sum > p->least))
 		end_try(f, me);
 	else if (p->phase == HOLD && (p->count >= SETTLE + WINDOW || is_stuck(p)))
 		end_window(f, me);
@@ -204,10 +237,35 @@ static void measure(struct td_fuse *f, struct td__fuse_worker *me)
 		look_after_client(f, me);
 }
 
+static int is_large_read(const struct fuse_in_header *request)
+{
+	return request && request->opcode == FUSE_READ && ((const struct fuse_read_in *)(request + 1))->size >= READ_AHEAD;
+}
+
+static void weigh(struct td_fuse *f, struct td__fuse_worker *me)
+{
+	struct td__fuse_patience *p = &me->patience;
+
+	if (!is_large_read(me->request.mem))
+		p->bulk -= p->bulk > 0;
+	else if (p->bulk < BULK)
+		p->bulk++;
+	if (p->phase != HOLD)
+		return;
+	if (p->way == FOLLOW && p->bulk >= BULK / 2) {
+		p->interrupted = 1;
+		hold(f, me, SLEEP);
+		p->hold = 1;
+	} else if (p->interrupted && !p->bulk) {
+		p->interrupted = 0;
+		hold(f, me, FOLLOW);
+	}
+}
+
 void td__fuse_begin_anew(struct td_fuse *f, struct td__fuse_worker *me)
 {
 	td__fuse_roam(f, me);
-	me->patience = (struct td__fuse_patience){ .shy = me->patience.shy };
+	me->patience = (struct td__fuse_patience){ .shy = me->patience.shy, .shyness = me->patience.shyness };
 }
 
 int td__fuse_spins(struct td_fuse *f, struct td__fuse_worker *me)
@@ -221,9 +279,10 @@ int td__fuse_spins(struct td_fuse *f, struct td__fuse_worker *me)
 		return 0;
 	}
 	if (p->way == FOLLOW && !atomic_load_explicit(&me->follows, memory_order_relaxed)) {
-		p->shy = LONG; /* serve has set us free */
+		be_shy(p); /* serve has set us free */
 		hold(f, me, p->held == FOLLOW ? SLEEP : p->held);
 	}
+	weigh(f, me);
 	measure(f, me);
 	p->since = 0;
 	return p->way == LOOK;
@@ -242,7 +301,7 @@ int td__fuse_spin_on(struct td_fuse *f, struct td__fuse_worker *me)
 		return 1;
 	p->score -= SCORE_LOST;
 	if (p->score < 0 || after - before > LATE_NS)
-		hold(f, me, p->phase == TRY ? p->fastest : SLEEP);
+		hold(f, me, p->phase == HOLD ? SLEEP : p->fastest);
 	return 0;
 }
 
