@@ -29,7 +29,7 @@ typedef uint64_t pair __attribute__((vector_size(16), may_alias));
 struct line {
 	pair pairs[LINE / sizeof(pair)];
 };
-_Static_assert(TD_FRAME_SIZE % LINE == 0, "whole lines");
+_Static_assert(TD_FRAME_SIZE % LINE == 0 && LINE == 4 * sizeof(pair), "whole lines");
 
 void td__process_sleep(uint32_t *word, uint32_t value, uint32_t ms)
 {
@@ -125,6 +125,8 @@ static int cross(struct td__process *p, struct td__seat *s, uint32_t say, uint32
 		rounds = td__patience_wakes(p, s, rounds);
 		wake(&s->control->turn);
 	}
+	if (rounds) /* meanwhile */
+		td__patience_goes_on(s);
 	alive = await(p, s, rounds, said);
 	__atomic_store_n(&s->inside, 0, __ATOMIC_RELEASE);
 	return alive;
@@ -140,10 +142,9 @@ static void put_frame(struct td__seat *s, uint32_t size)
 	const struct line *from = (const void *)s->frame;
 
 	for (uint32_t n = (size + LINE - 1) / LINE; n--; to++, from++) {
-		pair differs = { 0 };
+		const pair *a = to->pairs, *b = from->pairs;
+		pair differs = (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]);
 
-		for (uint32_t i = 0; i < LINE / sizeof(pair); i++)
-			differs |= to->pairs[i] ^ from->pairs[i];
 		if (differs[0] | differs[1])
 			*to = *from;
 	}
@@ -159,7 +160,12 @@ static void send_call(struct td__seat *s, struct td__call *c)
 /* The only time that the frame is read. */
 static void take_frame(struct td__seat *s, struct td__call *c)
 {
-	memcpy(s->frame, s->shared, td__frame_sizes[c->op]);
+	const struct line *from = (const void *)s->shared;
+	struct line *to = (void *)s->frame;
+
+	for (uint32_t n = (td__frame_sizes[c->op] + LINE - 1) / LINE; n--;)
+		*to++ = *from++;
+	td__fetched();
 	c->result = s->frame->error;
 }
 
@@ -337,7 +343,7 @@ int td__process_enter(struct td__call *c)
 			return faulted(p, s, c, used);
 		if (handed < TD__HANDED_RETURN || handed > TD__HANDED_FAULT)
 			td__call_fault(c, TD_FAULT_MESSAGE, "a turn without a reason", 0);
-		else
+		else if (used || handed != TD__HANDED_RETURN)
 			serve(c, s, handed, used, &b);
 		if (handed == TD__HANDED_RETURN)
 			break;

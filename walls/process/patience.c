@@ -175,7 +175,7 @@ static void stop(struct td__seat *s)
 
 	tell(s, 0);
 	give_pair(w);
-	w->spins = 0;
+	w->spins = w->may = 0;
 	w->came = earn_time(w);
 }
 
@@ -202,33 +202,30 @@ static __attribute__((noinline)) uint32_t try(const struct td__process *p, struc
 	return found ? begin(p, s) : 0;
 }
 
-/* The owner crosses again. 0: it is the others' turn. */
-static int go_on(const struct td__patience *w)
+void td__patience_goes_on(struct td__seat *s)
 {
+	struct td__patience *w = &s->patience;
 	uint32_t n = __atomic_load_n(&pairs[w->pair].crossings, __ATOMIC_RELAXED) + 1;
 
 	__atomic_store_n(&pairs[w->pair].crossings, n, __ATOMIC_RELAXED);
-	return n < SLICE || !__atomic_load_n(&queue.waiting, __ATOMIC_RELAXED);
+	w->may = is_mine(w) && w->budget >= 0 && (n < SLICE || !__atomic_load_n(&queue.waiting, __ATOMIC_RELAXED)) &&
+		 td__is_placed(s, TD__PLACE_AWAY);
 }
 
-uint32_t td__patience_rounds(const struct td__process *p, struct td__seat *s)
+uint32_t td__patience_decides(const struct td__process *p, struct td__seat *s)
 {
 	struct td__patience *w = &s->patience;
-	int gave = 0;
+	int gave = w->spins;
 
 	if (p->cores < 2)
 		return 0;
-	if (w->spins) {
-		if (is_mine(w) && w->budget >= 0 && go_on(w)) {
-			if (td__is_placed(s, TD__PLACE_AWAY))
-				return TD__SPIN;
-			w->budget -= MOVE;
-			if (!td__place(p, s, TD__PLACE_AWAY))
-				return TD__SPIN_WAKE;
-		}
-		stop(s);
-		gave = 1;
+	if (w->spins && is_mine(w) && w->budget >= 0 && !td__is_placed(s, TD__PLACE_AWAY)) { /* the caller has moved */
+		w->budget -= MOVE;
+		if (!td__place(p, s, TD__PLACE_AWAY))
+			return TD__SPIN_WAKE;
 	}
+	if (w->spins)
+		stop(s);
 	return try(p, s, gave);
 }
 

@@ -25,6 +25,7 @@ enum td__place { TD__PLACE_ANYWHERE, TD__PLACE_HERE, TD__PLACE_AWAY };
 /* Whether a slot spins: see patience.c. Times are ns of the monotonic clock, and told only while it does not. */
 struct td__patience {
 	uint32_t spins;
+	uint32_t may;    /* it may spin for the next crossing as for the last one */
 	uint32_t row;    /* crossings that came soon after another */
 	int32_t budget;  /* rounds that may be spun in vain */
 	uint32_t number; /* among all slots of this process; 0: none as yet */
@@ -117,7 +118,15 @@ void td__process_gone(struct td__process *p);
 /* ---- patience.c */
 
 /* For how many rounds does one spin for this crossing? 0: not at all. May wait for a few milliseconds until it can. */
-uint32_t td__patience_rounds(const struct td__process *p, struct td__seat *s);
+uint32_t td__patience_decides(const struct td__process *p, struct td__seat *s);
+
+static inline uint32_t td__patience_rounds(const struct td__process *p, struct td__seat *s)
+{
+	return s->patience.may ? TD__SPIN : td__patience_decides(p, s);
+}
+
+/* The module has the turn, and one spins: what is to be thought of for the next time. */
+void td__patience_goes_on(struct td__seat *s);
 
 /* The module sleeps, and is about to be woken. Gives what is to become of `rounds`. */
 uint32_t td__patience_wakes(const struct td__process *p, struct td__seat *s, uint32_t rounds);

@@ -151,10 +151,9 @@ static inline uint64_t td__share_size(uint32_t nslots)
 
 /*
  * Rounds of a pause, some 20 ns each, before one sleeps: by the host for a turn that comes back, and for one that has to be taken on an idle core first; by
- * the module for its next turn. Whether it is worth any, the host sees, and says so to the module: see patience.c. The first rounds are without a
- * pause, for what comes at once.
+ * the module for its next turn. Whether it is worth any, the host sees, and says so to the module: see patience.c.
  */
-enum { TD__SPIN = 1000, TD__SPIN_WAKE = 4 * TD__SPIN, TD__SPIN_NEXT = 3 * TD__SPIN, TD__SPIN_AT_ONCE = 100 };
+enum { TD__SPIN = 1000, TD__SPIN_WAKE = 4 * TD__SPIN, TD__SPIN_NEXT = 3 * TD__SPIN };
 
 /* A turn and what was said with it. */
 struct td__told {
@@ -176,11 +175,11 @@ static inline struct td__told td__turn_spin(const struct td__control *c, uint32_
 {
 	struct td__told now = td__turn_look(c);
 
-	for (uint32_t i = 0; now.turn == other && i < __atomic_load_n(rounds, __ATOMIC_RELAXED); i++, now = td__turn_look(c)) {
+	for (uint32_t i = 0; now.turn == other && i < __atomic_load_n(rounds, __ATOMIC_RELAXED); i++) {
 #if defined(__x86_64__)
-		if (i >= TD__SPIN_AT_ONCE)
-			__builtin_ia32_pause();
+		__builtin_ia32_pause(); /* who looks without one keeps the line from who is to write it */
 #endif
+		now = td__turn_look(c);
 	}
 	return now;
 }
