@@ -3,8 +3,8 @@
  * Connections: TCP sockets that never block, each with an eventfd by which somebody who waits is woken.
  *
  * Who waits for a server that answers within some tens of microseconds looks on for it, giving his core to whoever wants it between two looks: to
- * sleep and be woken would cost as much again. Not where answers take longer, where a look found the core in use (then PAUSE waits
- * sleep), or where all other cores have somebody who looks.
+ * sleep and be woken would cost as much again. Not where answers take longer, where a look found the core in use (then some waits
+ * sleep, more each time), or where all other cores have somebody who looks.
  */
 #include "../../core/port.h"
 
@@ -25,9 +25,11 @@ struct td__sock {
 	/* Of who waits: */
 	int64_t usual;	/* ns that a wait takes, the last ones counting most */
 	uint32_t pause; /* so many waits are not to look */
+	uint32_t next;	/* the next pause: twice the last one, less what was won since */
+	int cores;
 };
 
-enum { LOOK_NS = 150 * 1000, LATE_NS = 200 * 1000, PAUSE = 1024 };
+enum { LOOK_NS = 150 * 1000, LATE_NS = 500 * 1000, PAUSE_LEAST = 32, PAUSE_MOST = 512 };
 
 static int lookers; /* of all sockets, atomic */
 
@@ -82,6 +84,14 @@ static void set_options(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
 }
 
+/* The process's: its first thread stays where it is. */
+static int cores(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(getpid(), sizeof(set), &set) ? 1 : CPU_COUNT(&set);
+}
+
 int td__port_sock_open(const struct td__address *to, uint32_t port, uint32_t reserved,
 		       struct td__sock **out)
 {
@@ -93,6 +103,8 @@ int td__port_sock_open(const struct td__address *to, uint32_t port, uint32_t res
 		return -ENOMEM;
 	s->wake = -1;
 	s->usual = LOOK_NS;
+	s->next = PAUSE_LEAST;
+	s->cores = cores();
 	s->fd = socket(to->family == 6 ? AF_INET6 : AF_INET,
 		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s->fd < 0)
@@ -173,13 +185,6 @@ static int64_t now_ns(void)
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-static int cores(void)
-{
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
-}
-
 /* As poll(), for LOOK_NS from `begin` on. */
 static int look(struct td__sock *s, struct pollfd fds[2], int64_t begin)
 {
@@ -189,10 +194,14 @@ static int look(struct td__sock *s, struct pollfd fds[2], int64_t begin)
 	while (!(came = poll(fds, 2, 0)) && before - begin < LOOK_NS) {
 		sched_yield();
 		after = now_ns();
-		if (after - before > LATE_NS)
-			s->pause = PAUSE;
+		if (after - before > LATE_NS) {
+			s->pause = s->next;
+			s->next = 2 * s->next < PAUSE_MOST ? 2 * s->next : PAUSE_MOST;
+		}
 		before = after;
 	}
+	if (came > 0 && s->next > PAUSE_LEAST)
+		s->next--;
 	return came;
 }
 
@@ -212,7 +221,7 @@ static int await(struct td__sock *s, struct pollfd fds[2], uint32_t ms)
 	int came = 0;
 
 	if (ms && may_look(s)) {
-		if (__atomic_fetch_add(&lookers, 1, __ATOMIC_RELAXED) < cores() - 1)
+		if (__atomic_fetch_add(&lookers, 1, __ATOMIC_RELAXED) < s->cores - 1)
 			came = look(s, fds, begin);
 		__atomic_sub_fetch(&lookers, 1, __ATOMIC_RELAXED);
 	}
