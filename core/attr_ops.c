@@ -92,6 +92,14 @@ static int may_set(const struct td_cred *cred, const struct td_vnode *r, uint32_
 	return 0;
 }
 
+/* What a record cannot hold becomes the nearest that it can, as with Linux's own file systems. */
+static struct td_time nearest(struct td_time t)
+{
+	if (t.sec < TD_TIME_FIRST)
+		return (struct td_time){ .sec = TD_TIME_FIRST };
+	return t.sec > TD_TIME_LAST ? (struct td_time){ .sec = TD_TIME_LAST } : t;
+}
+
 static void change(const struct td_cred *cred, struct td_vnode *r, uint32_t want, const td_attr *set)
 {
 	struct td_time t = { 0 };
@@ -111,9 +119,9 @@ static void change(const struct td_cred *cred, struct td_vnode *r, uint32_t want
 	if (want & TD_SET_KILL_SUID)
 		td__drop_set_id(r, cred);
 	if (want & (TD_SET_ATIME | TD_SET_ATIME_NOW))
-		r->atime = want & TD_SET_ATIME_NOW ? t : set->atime;
+		r->atime = want & TD_SET_ATIME_NOW ? t : nearest(set->atime);
 	if (want & (TD_SET_MTIME | TD_SET_MTIME_NOW))
-		r->mtime = want & TD_SET_MTIME_NOW ? t : set->mtime;
+		r->mtime = want & TD_SET_MTIME_NOW ? t : nearest(set->mtime);
 	r->ctime = want & TD_SET_CTIME ? set->ctime : t;
 }
 

@@ -197,20 +197,21 @@ static int later(const struct td_time *a, const struct td_time *b)
 }
 
 /* Relative access times: new ones once after each change, and once a day. */
-static int access_is_old(const struct td_vnode *r)
+int td__access_is_old(const struct td__vnode *v)
 {
+	const struct td_vnode *r = &v->rec;
 	struct td_time t;
 
+	if (v->fs->remote)
+		return 0;
 	if (!later(&r->atime, &r->mtime) || !later(&r->atime, &r->ctime))
 		return 1;
 	now(&t);
 	return t.sec - r->atime.sec >= 86400;
 }
 
-static void touch_access(struct td__vnode *v)
+void td__vnode_accessed(struct td__vnode *v)
 {
-	if (v->fs->remote)
-		return;
 	td__rwlock_exclusive(&v->lock);
 	now(&v->rec.atime);
 	td__vnode_dirty(v);
@@ -238,10 +239,10 @@ int64_t td__op_read_spans(struct td__fs *fs, td_handle h, uint64_t off, uint64_t
 	}
 	td__rwlock_shared(&v->lock);
 	got = read_locked(v, off, len, emit, arg);
-	old = got > 0 && access_is_old(&v->rec);
+	old = got > 0 && td__access_is_old(v);
 	td__rwlock_unlock(&v->lock);
 	if (old)
-		touch_access(v);
+		td__vnode_accessed(v);
 	td__vnode_put(v, 1);
 	return got;
 }

@@ -77,6 +77,7 @@ struct td__vnode {
 	uint32_t waits; /* it is DYING and in a grave; atomic */
 	struct td__unwritten unwritten;
 	uint32_t bare; /* known to have no extended attributes; under the lock */
+	uint32_t linkable; /* it has no name yet, by td_tmpfile(), and may get one; under the lock */
 
 	/* Cached extents, sorted, without overlap; changed under the exclusive lock only. */
 	struct td_extent *extents;
@@ -407,9 +408,14 @@ void td__orphan_pending(struct td__fs *fs, uint64_t fid);
 /* Now, for so many at most. Nobody's lock is held, as for td__graves_empty(). */
 void td__orphans_retry(struct td__fs *fs, uint64_t most);
 
-/* ---- file.c: set the size. The exclusive lock is held. */
+/* ---- file.c */
 
+/* Set the size. The exclusive lock is held. */
 int td__vnode_truncate(struct td__vnode *v, uint64_t size);
+/* Is there to be a new time of access? A lock is held. */
+int td__access_is_old(const struct td__vnode *v);
+/* Set it. No lock is held. */
+void td__vnode_accessed(struct td__vnode *v);
 
 /* ---- names_ops.c */
 

@@ -452,7 +452,7 @@ static int take_records(struct td__call *c)
 /* Operations that a caller asks for himself. Others the kernel may do for anybody, at another time. */
 static int has_caller(uint32_t op)
 {
-	const uint64_t set = 1ull << TD_OP_lookup | 1ull << TD_OP_create | 1ull << TD_OP_mknod | 1ull << TD_OP_mkdir |
+	const uint64_t set = 1ull << TD_OP_lookup | 1ull << TD_OP_create | 1ull << TD_OP_mknod | 1ull << TD_OP_tmpfile | 1ull << TD_OP_mkdir |
 			     1ull << TD_OP_symlink | 1ull << TD_OP_link | 1ull << TD_OP_unlink | 1ull << TD_OP_rmdir |
 			     1ull << TD_OP_rename | 1ull << TD_OP_readdir | 1ull << TD_OP_setattr | 1ull << TD_OP_truncate |
 			     1ull << TD_OP_open;

@@ -201,7 +201,7 @@ int td__op_readdir(struct td__fs *fs, const struct td_cred *cred, td_handle h, u
 {
 	struct listing l = { entries, size, 0, 0, attrs ? *nattrs : 0xffffffffu };
 	struct td__vnode *dir = td__vnode_get(fs, h);
-	int err;
+	int err, old;
 
 	if (!dir)
 		return -TD_ESTALE;
@@ -209,7 +209,10 @@ int td__op_readdir(struct td__fs *fs, const struct td_cred *cred, td_handle h, u
 	err = dir->rec.type != TD_DIR ? -TD_ENOTDIR : td__may(cred, &dir->rec, 4);
 	if (!err && dir->rec.nlink)
 		err = list(fs, dir, cookie, &l);
+	old = !err && td__access_is_old(dir);
 	td__rwlock_unlock(&dir->lock);
+	if (old)
+		td__vnode_accessed(dir);
 	if (!err && attrs)
 		attributes(fs, &l, attrs);
 	if (attrs)

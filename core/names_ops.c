@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Operations on names: what front ends call to look up, make, link, remove and rename. They hold the locks that the
- * interface promises to the module, check permissions unless the front end has, and keep the name cache and
+ * Operations on names: what front ends call to look up, make, link and remove, and in rename.c to rename. They hold the locks
+ * that the interface promises to the module, check permissions unless the front end has, and keep the name cache and
  * the directories' times.
  */
 #include "fs.h"
+#include "names.h"
 #include "operations.h"
 
-static struct td_name text_name(const char *text)
-{
-	return (struct td_name){ (const uint8_t *)text, (uint32_t)strlen(text) };
-}
-
-static int is_dots(struct td_name n)
+int td__is_dots(struct td_name n)
 {
 	return (n.len == 1 && n.bytes[0] == '.') || (n.len == 2 && n.bytes[0] == '.' && n.bytes[1] == '.');
 }
@@ -29,8 +25,7 @@ static int check_name(const struct td__fs *fs, struct td_name n)
 	return 0;
 }
 
-/* The vnode of a directory's handle, and a name that may stand in it. */
-static int enter(struct td__fs *fs, td_handle h, struct td_name name, struct td__vnode **dir)
+int td__dir_enter(struct td__fs *fs, td_handle h, struct td_name name, struct td__vnode **dir)
 {
 	int err = check_name(fs, name);
 
@@ -52,7 +47,7 @@ static void show(struct td__vnode *v, td_attr *out)
 	td__rwlock_unlock(&v->lock);
 }
 
-static void touch_dir(struct td__vnode *dir)
+void td__touch_dir(struct td__vnode *dir)
 {
 	if (dir->fs->remote) /* the server keeps the times */
 		return;
@@ -61,7 +56,7 @@ static void touch_dir(struct td__vnode *dir)
 	td__vnode_dirty(dir);
 }
 
-static void touch_change(struct td__vnode *v)
+void td__touch_change(struct td__vnode *v)
 {
 	if (v->fs->remote)
 		return;
@@ -105,7 +100,7 @@ static int find_once(struct td__fs *fs, struct td__vnode *dir, struct td_name na
 }
 
 /* What a name stood for may be gone, where others change the file system, too: then the name is looked up again. */
-static int find_vnode(struct td__fs *fs, struct td__vnode *dir, struct td_name name, struct td__vnode **out)
+int td__dir_find(struct td__fs *fs, struct td__vnode *dir, struct td_name name, struct td__vnode **out)
 {
 	int err = find_once(fs, dir, name, out);
 
@@ -118,17 +113,17 @@ static int find_vnode(struct td__fs *fs, struct td__vnode *dir, struct td_name n
 int td__op_lookup(struct td__fs *fs, const struct td_cred *cred, td_handle h, struct td_name name, td_attr *out)
 {
 	struct td__vnode *dir, *v = 0;
-	int err = enter(fs, h, name, &dir);
+	int err = td__dir_enter(fs, h, name, &dir);
 
 	if (err)
 		return err;
 	td__rwlock_shared(&dir->lock);
 	err = td__may(cred, &dir->rec, 1);
-	if (!err && is_dots(name) && (name.len == 1 || dir == fs->root)) {
+	if (!err && td__is_dots(name) && (name.len == 1 || dir == fs->root)) {
 		td__vnode_hold(dir);
 		v = dir;
 	} else if (!err) {
-		err = find_vnode(fs, dir, name, &v);
+		err = td__dir_find(fs, dir, name, &v);
 	}
 	td__rwlock_unlock(&dir->lock);
 	if (!err)
@@ -207,7 +202,7 @@ static int make_locked(struct td__fs *fs, const struct td_cred *cred, struct td_
 	uint64_t fid;
 	int err = td__may(cred, &dir->rec, 1);
 
-	if (!err && (is_dots(name) || (!fs->remote && td__name_get(dir, name, &fid) == TD__NAME_KNOWN)))
+	if (!err && (td__is_dots(name) || (!fs->remote && td__name_get(dir, name, &fid) == TD__NAME_KNOWN)))
 		return -TD_EEXIST;
 	if (!err && !dir->rec.nlink)
 		return -TD_ENOENT;
@@ -221,11 +216,24 @@ static int make_locked(struct td__fs *fs, const struct td_cred *cred, struct td_
 		td__name_drop(dir, name); /* whatever was known of it */
 	if (err)
 		return err;
-	touch_dir(dir);
+	td__touch_dir(dir);
 	td__name_set(dir, name, rec->fid);
 	err = td__vnode_adopt(fs, rec, dir->fid, &made->v);
 	if (!err && rec->type == TD_REG)
 		td__ahead_begin(made->v, made->first, made->n);
+	return err;
+}
+
+int td__make_whiteout(struct td__fs *fs, const struct td_cred *cred, struct td__vnode *dir, struct td_name name, struct td__vnode **out)
+{
+	const struct wanted w = { .type = TD_CHR };
+	struct made made = { .n = 0 };
+	struct td_vnode rec;
+	int err = new_record(dir, cred, &w, &rec);
+
+	if (!err)
+		err = make_locked(fs, cred, dir, name, &rec, w.target, &made);
+	*out = made.v;
 	return err;
 }
 
@@ -234,7 +242,7 @@ static int make(struct td__fs *fs, const struct td_cred *cred, td_handle h, stru
 	struct made made = { .n = 0 };
 	struct td__vnode *dir;
 	struct td_vnode rec;
-	int err = enter(fs, h, name, &dir);
+	int err = td__dir_enter(fs, h, name, &dir);
 
 	if (err)
 		return err;
@@ -291,11 +299,54 @@ int td__op_create(struct td__fs *fs, const struct td_cred *cred, td_handle h, st
 	return err < 0 ? err : 0;
 }
 
+static int tmpfile(struct td__fs *fs, const struct td_cred *cred, struct td__vnode *dir, uint32_t mode, struct td__vnode **v)
+{
+	const struct wanted w = { .type = TD_REG, .mode = mode };
+	struct td_vnode rec;
+	int err;
+
+	td__rwlock_shared(&dir->lock);
+	err = dir->rec.type == TD_DIR ? td__may(cred, &dir->rec, 3) : -TD_ENOTDIR;
+	if (!err)
+		err = new_record(dir, cred, &w, &rec);
+	rec.nlink = 0;
+	if (!err)
+		err = td__fs_tmpfile(fs, dir, &rec);
+	td__rwlock_unlock(&dir->lock);
+	if (err)
+		return err;
+	err = td__vnode_adopt(fs, &rec, dir->fid, v);
+	if (err)
+		td__orphan_pending(fs, rec.fid);
+	return err;
+}
+
+int td__op_tmpfile(struct td__fs *fs, const struct td_cred *cred, td_handle h, uint32_t mode, td_attr *out)
+{
+	struct td__vnode *dir = td__vnode_get(fs, h), *v;
+	int err;
+
+	if (!dir)
+		return -TD_ESTALE;
+	do
+		err = tmpfile(fs, cred, dir, mode, &v);
+	while (td__ahead_relieve(fs, err));
+	td__vnode_put(dir, 1);
+	if (err)
+		return err;
+	td__rwlock_exclusive(&v->lock);
+	v->linkable = 1;
+	td__vnode_nameless(v);
+	td__vnode_show(v, out);
+	td__rwlock_unlock(&v->lock);
+	return 0;
+}
+
 int td__op_readlink(struct td__fs *fs, td_handle h, void *target, uint32_t size)
 {
 	struct td__vnode *v = td__vnode_get(fs, h);
 	struct td_out out = { target, size < TD_PATH_MAX ? size : TD_PATH_MAX, 0 };
-	int err;
+	int err, old;
 
 	if (!v)
 		return -TD_ESTALE;
@@ -304,7 +355,10 @@ int td__op_readlink(struct td__fs *fs, td_handle h, void *target, uint32_t size)
 		err = -TD_EINVAL;
 	else
 		err = v->rec.size > size ? -TD_ERANGE : td__fs_readlink(fs, v, &out);
+	old = !err && td__access_is_old(v);
 	td__rwlock_unlock(&v->lock);
+	if (old)
+		td__vnode_accessed(v);
 	td__vnode_put(v, 1);
 	return err ? err : (int)out.used;
 }
@@ -315,7 +369,7 @@ static int link_name(struct td__fs *fs, const struct td_cred *cred, td_handle h,
 		     td_attr *out)
 {
 	struct td__vnode *dir, *v;
-	int err = enter(fs, hdir, name, &dir);
+	int err = td__dir_enter(fs, hdir, name, &dir);
 
 	if (err)
 		return err;
@@ -332,7 +386,7 @@ static int link_name(struct td__fs *fs, const struct td_cred *cred, td_handle h,
 	td__rwlock_exclusive(&dir->lock);
 	td__rwlock_exclusive(&v->lock);
 	err = td__may(cred, &dir->rec, 1);
-	if (!err && is_dots(name))
+	if (!err && td__is_dots(name))
 		err = -TD_EEXIST;
 	if (!err && !fs->remote) {
 		uint64_t fid;
@@ -342,15 +396,16 @@ static int link_name(struct td__fs *fs, const struct td_cred *cred, td_handle h,
 	}
 	if (!err)
 		err = td__may(cred, &dir->rec, 2);
-	if (!err && (!v->rec.nlink || !dir->rec.nlink))
+	if (!err && ((!v->rec.nlink && !v->linkable) || !dir->rec.nlink))
 		err = -TD_ENOENT;
 	if (!err && v->rec.nlink >= fs->info.maxlink)
 		err = -TD_EMLINK;
 	if (!err)
 		err = td__fs_link(fs, dir, name, v);
 	if (!err) {
-		touch_dir(dir);
-		touch_change(v);
+		td__touch_dir(dir);
+		td__touch_change(v);
+		v->linkable = 0;
 		td__name_set(dir, name, v->rec.fid);
 		td__vnode_show(v, out);
 	}
@@ -388,8 +443,8 @@ static int remove_locked(struct td__fs *fs, const struct td_cred *cred, struct t
 	if (err)
 		return err;
 	td__name_set(dir, name, 0);
-	touch_dir(dir);
-	touch_change(v);
+	td__touch_dir(dir);
+	td__touch_change(v);
 	return 0;
 }
 
@@ -419,9 +474,9 @@ static int remove_name(struct td__fs *fs, const struct td_cred *cred, td_handle 
 	struct td__vnode *dir, *v = 0;
 	int err;
 
-	if (is_dots(name))
+	if (td__is_dots(name))
 		return !directory ? -TD_EISDIR : name.len == 1 ? -TD_EINVAL : -TD_ENOTEMPTY;
-	err = enter(fs, h, name, &dir);
+	err = td__dir_enter(fs, h, name, &dir);
 	if (err)
 		return err;
 	if (directory)
@@ -429,7 +484,7 @@ static int remove_name(struct td__fs *fs, const struct td_cred *cred, td_handle 
 	td__rwlock_exclusive(&dir->lock);
 	err = td__may(cred, &dir->rec, 1);
 	if (!err)
-		err = find_vnode(fs, dir, name, &v);
+		err = td__dir_find(fs, dir, name, &v);
 	if (!err)
 		err = remove_found(fs, cred, dir, name, v, directory);
 	td__rwlock_unlock(&dir->lock);
@@ -449,263 +504,4 @@ int td__op_unlink(struct td__fs *fs, const struct td_cred *cred, td_handle dir, 
 int td__op_rmdir(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name)
 {
 	return remove_name(fs, cred, dir, name, 1);
-}
-
-/* ---- Rename */
-
-struct rename {
-	struct td__fs *fs;
-	const struct td_cred *cred;
-	struct td__vnode *from, *to, *v, *target; /* target: 0 if the new name is free */
-	struct td_name old, new;
-	uint32_t flags;
-	int alone; /* fs->renames is held: needed where more than one directory is locked */
-};
-
-enum { DEEPEST = 1 << 17 };
-
-/*
- * Is `dir` the directory `v`, or below it? Climbs by `..`; fs->renames keeps the tree as it is. A module could answer in a
- * circle: one that is closed meets `seen` (Brent 1980); one that never is ends at DEEPEST.
- */
-static int is_below(struct td__fs *fs, struct td__vnode *dir, const struct td__vnode *v)
-{
-	uint64_t seen = 0;
-
-	td__vnode_hold(dir);
-	for (uint64_t steps = 1;; steps++) {
-		struct td__vnode *up;
-		uint64_t fid;
-		int err;
-
-		if (dir == v || dir == fs->root) {
-			int below = dir == v;
-
-			td__vnode_put(dir, 1);
-			return below;
-		}
-		td__rwlock_shared(&dir->lock);
-		err = td__fs_lookup(fs, dir, text_name(".."), &fid);
-		td__rwlock_unlock(&dir->lock);
-		if (!err && (fid == seen || steps > DEEPEST))
-			err = -TD_EIO;
-		if (!(steps & (steps - 1)))
-			seen = err ? 0 : fid;
-		if (!err)
-			err = td__vnode_by_fid(fs, fid, &up);
-		td__vnode_put(dir, 1);
-		if (err)
-			return err;
-		dir = up;
-	}
-}
-
-static int is_after(const struct td__vnode *a, const struct td__vnode *b)
-{
-	int adir = a->rec.type == TD_DIR, bdir = b->rec.type == TD_DIR;
-
-	return adir != bdir ? bdir : a->index > b->index;
-}
-
-/*
- * At most four vnodes, each once: the parent directories by who is above, then what is moved, directories before files (a file may
- * have another name in such a directory), equals by index.
- */
-static uint32_t in_order(const struct rename *r, int to_above, struct td__vnode **out)
-{
-	struct td__vnode *all[4] = { to_above ? r->to : r->from, to_above ? r->from : r->to, r->v, r->target };
-	uint32_t n = 0;
-
-	if (r->target && is_after(r->v, r->target)) {
-		all[2] = r->target;
-		all[3] = r->v;
-	}
-	for (int i = 0; i < 4; i++) {
-		uint32_t k = 0;
-
-		while (k < n && out[k] != all[i])
-			k++;
-		if (all[i] && k == n)
-			out[n++] = all[i];
-	}
-	return n;
-}
-
-static int rename_allowed(const struct rename *r)
-{
-	const struct td_cred *cred = r->cred;
-	int err = td__may(cred, &r->from->rec, 3);
-	int dir = r->v->rec.type == TD_DIR;
-
-	if (!err)
-		err = td__may(cred, &r->to->rec, 3);
-	if (!err)
-		err = td__may_remove(cred, &r->from->rec, &r->v->rec);
-	if (!err && r->target)
-		err = td__may_remove(cred, &r->to->rec, &r->target->rec);
-	if (!err && dir && r->from != r->to)
-		err = td__may(cred, &r->v->rec, 2); /* its `..` changes */
-	if (!err && !r->to->rec.nlink)
-		err = -TD_ENOENT;
-	if (err || !r->target)
-		return err;
-	if (r->flags & TD_RENAME_EXCHANGE) {
-		if (r->target->rec.type == TD_DIR && r->from != r->to)
-			err = td__may(cred, &r->target->rec, 2);
-		return err;
-	}
-	if (dir && r->target->rec.type != TD_DIR)
-		return -TD_ENOTDIR;
-	if (!dir && r->target->rec.type == TD_DIR)
-		return -TD_EISDIR;
-	return 0;
-}
-
-static int rename_call(const struct rename *r)
-{
-	int err = td__fs_rename(r->fs, r->from, r->old, r->to, r->new, r->v, r->target, r->flags & TD_RENAME_EXCHANGE);
-
-	if (err)
-		return err;
-	td__name_set(r->to, r->new, r->v->rec.fid);
-	td__name_set(r->from, r->old, r->flags & TD_RENAME_EXCHANGE ? r->target->rec.fid : 0);
-	td__name_set(r->v, text_name(".."), r->to->rec.fid);
-	touch_dir(r->from);
-	touch_dir(r->to);
-	touch_change(r->v);
-	if (r->target) {
-		if (r->flags & TD_RENAME_EXCHANGE)
-			td__name_set(r->target, text_name(".."), r->from->rec.fid);
-		touch_change(r->target);
-	}
-	return 0;
-}
-
-static int peek(struct td__fs *fs, const struct td_cred *cred, struct td__vnode *dir, struct td_name name,
-		struct td__vnode **v)
-{
-	int err;
-
-	td__rwlock_shared(&dir->lock);
-	err = td__may(cred, &dir->rec, 1);
-	if (!err)
-		err = find_vnode(fs, dir, name, v);
-	td__rwlock_unlock(&dir->lock);
-	return err;
-}
-
-/* The names were looked up before all locks were taken: do they still stand for the same? */
-static int still_so(const struct rename *r)
-{
-	uint64_t fid;
-	int err = td__find_fid(r->fs, r->from, r->old, &fid);
-
-	if (err || fid != r->v->rec.fid)
-		return 0;
-	err = td__find_fid(r->fs, r->to, r->new, &fid);
-	return r->target ? !err && fid == r->target->rec.fid : err == -TD_ENOENT;
-}
-
-enum { AGAIN = 1, TRIES = 10000 };
-
-/* One attempt: find the vnodes, lock them all, see that nothing has changed, move. */
-static int try_rename(struct rename *r)
-{
-	struct td__vnode *order[4];
-	int err, to_above = 0;
-	uint32_t n;
-
-	r->v = r->target = 0;
-	err = peek(r->fs, r->cred, r->from, r->old, &r->v);
-	if (!err) {
-		err = peek(r->fs, r->cred, r->to, r->new, &r->target);
-		if (err == -TD_ENOENT && !(r->flags & TD_RENAME_EXCHANGE))
-			err = 0;
-	}
-	if (!err && r->target && r->flags & TD_RENAME_NOREPLACE)
-		err = -TD_EEXIST;
-	if (!err && !r->alone && (r->v->rec.type == TD_DIR || (r->target && r->target->rec.type == TD_DIR))) {
-		td__mutex_lock(&r->fs->renames);
-		r->alone = 1;
-	}
-	if (!err && r->from != r->to) {
-		to_above = is_below(r->fs, r->from, r->to);
-		err = to_above < 0 ? to_above : 0;
-		if (!err && r->v->rec.type == TD_DIR && (err = is_below(r->fs, r->to, r->v)) > 0)
-			err = -TD_EINVAL;
-		if (!err && r->target && r->target->rec.type == TD_DIR && (err = is_below(r->fs, r->from, r->target)) > 0)
-			err = r->flags & TD_RENAME_EXCHANGE ? -TD_EINVAL : -TD_ENOTEMPTY;
-		if (!err && !to_above) {
-			int from_above = is_below(r->fs, r->to, r->from);
-
-			err = from_above < 0 ? from_above : 0;
-			to_above = !from_above && r->to->index < r->from->index;
-		}
-	}
-	if (err)
-		goto out;
-	n = in_order(r, to_above, order);
-	for (uint32_t i = 0; i < n; i++)
-		td__rwlock_exclusive(&order[i]->lock);
-	if (!still_so(r))
-		err = AGAIN;
-	else if (r->v == r->target)
-		err = td__may(r->cred, &r->from->rec, 3); /* two names of one file: nothing to do */
-	else
-		err = rename_allowed(r);
-	if (!err && r->v != r->target)
-		err = rename_call(r);
-	while (n--)
-		td__rwlock_unlock(&order[n]->lock);
-out:
-	if (r->v)
-		td__vnode_put(r->v, 1);
-	if (r->target)
-		td__vnode_put(r->target, 1);
-	return err;
-}
-
-static int rename_name(struct td__fs *fs, const struct td_cred *cred, td_handle from, struct td_name old, td_handle to,
-		       struct td_name new, uint32_t flags)
-{
-	struct rename r = { .fs = fs, .cred = cred, .old = old, .new = new, .flags = flags };
-	int err, tries = 0;
-
-	if (is_dots(old) || is_dots(new))
-		return flags & TD_RENAME_NOREPLACE && is_dots(new) ? -TD_EEXIST : -TD_EBUSY;
-	err = enter(fs, from, old, &r.from);
-	if (err)
-		return err;
-	err = enter(fs, to, new, &r.to);
-	if (err) {
-		td__vnode_put(r.from, 1);
-		return err;
-	}
-	r.alone = r.from != r.to;
-	if (r.alone)
-		td__mutex_lock(&fs->renames);
-	do
-		err = try_rename(&r);
-	while (err == AGAIN && ++tries < TRIES);
-	if (err == AGAIN) /* a module that answers differently each time */
-		err = -TD_EIO;
-	if (r.alone)
-		td__mutex_unlock(&fs->renames);
-	td__vnode_put(r.from, 1);
-	td__vnode_put(r.to, 1);
-	return err;
-}
-
-int td__op_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, struct td_name old, td_handle to,
-	      struct td_name new, uint32_t flags)
-{
-	int err;
-
-	if (flags & ~(uint32_t)(TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE) ||
-	    flags == (TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE))
-		return -TD_EINVAL;
-	do
-		err = rename_name(fs, cred, from, old, to, new, flags);
-	while (td__ahead_relieve(fs, err));
-	return err;
 }

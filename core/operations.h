@@ -10,6 +10,7 @@ int td__op_lookup(struct td__fs *fs, const struct td_cred *cred, td_handle dir, 
 int td__op_make(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name, uint32_t type,
 	uint32_t mode, uint32_t rdev, struct td_in target, td_attr *out);
 int td__op_create(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name, uint32_t mode, uint32_t flags, td_attr *out);
+int td__op_tmpfile(struct td__fs *fs, const struct td_cred *cred, td_handle dir, uint32_t mode, td_attr *out);
 int td__op_link(struct td__fs *fs, const struct td_cred *cred, td_handle v, td_handle dir, struct td_name name, td_attr
 	*out);
 int td__op_unlink(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name);

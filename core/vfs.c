@@ -43,6 +43,12 @@ int td_create(struct td__fs *fs, const struct td_cred *cred, td_handle dir, stru
 	RUN(int, ADDS, td__op_create(fs, cred, dir, name, mode, flags, out));
 }
 
+int td_tmpfile(struct td__fs *fs, const struct td_cred *cred, td_handle dir, uint32_t mode, td_attr *out)
+{
+	td__begin_for(fs, cred);
+	RUN(int, ADDS, td__op_tmpfile(fs, cred, dir, mode, out));
+}
+
 int td_link(struct td__fs *fs, const struct td_cred *cred, td_handle v, td_handle dir, struct td_name name, td_attr
 	*out)
 {

@@ -71,11 +71,14 @@ int td_make(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct
  */
 int td_create(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name, uint32_t mode, uint32_t flags, td_attr *out);
 
+/* Make a regular file without a name, for who may write in `dir`; td_link() may give it one. EOPNOTSUPP: not with this module. */
+int td_tmpfile(struct td__fs *fs, const struct td_cred *cred, td_handle dir, uint32_t mode, td_attr *out);
+
 int td_link(struct td__fs *fs, const struct td_cred *cred, td_handle v, td_handle dir,
 	    struct td_name name, td_attr *out); /* out has a new reference */
 int td_unlink(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name);
 int td_rmdir(struct td__fs *fs, const struct td_cred *cred, td_handle dir, struct td_name name);
-/* flags: TD_RENAME_*. */
+/* flags: TD_RENAME_*. With TD_RENAME_WHITEOUT the old name becomes a character device of number 0; EINVAL with TD_FS_REMOTE. */
 int td_rename(struct td__fs *fs, const struct td_cred *cred, td_handle from, struct td_name old,
 	      td_handle to, struct td_name new, uint32_t flags);
 /* Returns the target's length; -TD_ERANGE if `size` is too small. */

@@ -89,7 +89,7 @@ static struct td__vnode *take_vnode(struct td__fs *fs)
 	td__zero(&v->rec, sizeof(v->rec));
 	v->handle = v->rec.handle = generation << 32 | v->index;
 	v->unwritten = (struct td__unwritten){ 0 };
-	v->kept = v->bare = v->appended = v->ahead_at = v->young = 0;
+	v->kept = v->bare = v->linkable = v->appended = v->ahead_at = v->young = 0;
 	v->ahead = v->ahead_end = 0;
 	v->until = 0;
 	v->opens = v->gone = v->contents = v->contents_opened = v->names = 0;

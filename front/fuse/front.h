@@ -19,6 +19,9 @@
 
 #include "fuse.h"
 
+/* Of Linux 6.1 and 6.6; libfuse 3.14 does not know them. */
+enum { TD__FUSE_TMPFILE = 51, TD__FUSE_STATX = 52 };
+
 enum {
 	TD__FUSE_MAX_IO = 1 << 20, /* bytes of one read or write */
 	TD__FUSE_THREADS = 16,	   /* unless the options say otherwise */
@@ -61,6 +64,7 @@ struct td__fuse_worker {
 	int no_room;	 /* TD__FUSE_SAY ... */
 	int nonblocking; /* a read of its channel does not wait */
 	struct fuse_buf request;
+	uint32_t opcode; /* of the request, as Linux wrote it: see loop.c */
 	void *room; /* TD__FUSE_MAX_IO bytes, once needed */
 	char answer[512] __attribute__((aligned(512)));
 	fuse_req_t asked;		/* the request whose credentials were made last */

@@ -26,6 +26,21 @@ extern char **environ;
 enum { FORGET_US = 1000 };
 
 /*
+ * What libfuse does not know looks to it like what it does: the arguments begin alike. The handler looks at td__fuse_me->opcode, and answers
+ * what Linux asked for.
+ */
+static void translate(struct td__fuse_worker *me)
+{
+	struct fuse_in_header *in = me->request.mem;
+
+	me->opcode = in->opcode;
+	if (in->opcode == TD__FUSE_TMPFILE)
+		in->opcode = FUSE_CREATE;
+	else if (in->opcode == TD__FUSE_STATX)
+		in->opcode = FUSE_GETATTR;
+}
+
+/*
  * The space of a removed file comes back with FORGET, which Linux lets later requests overtake. So an answer that there is no room is held
  * back (session.c), and the request is tried again when what has come by then is done. What fails for that reason has changed
  * nothing that a second try would not change likewise.
@@ -33,6 +48,7 @@ enum { FORGET_US = 1000 };
 void td__fuse_process(struct td_fuse *f, struct td__fuse_worker *me)
 {
 	me->no_room = TD__FUSE_HOLD_BACK;
+	translate(me);
 	fuse_session_process_buf(f->session, &me->request);
 	if (me->no_room == TD__FUSE_HELD_BACK) {
 		td__fuse_await_others(f);

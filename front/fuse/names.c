@@ -6,7 +6,8 @@
  * does not arrive (the request was aborted) hands over nothing: then the reference is given back here.
  *
  * Linux makes a regular file by CREATE, or by MKNOD where CREATE gives ENOSYS. When it does not tell us of opens
- * anyway, MKNOD is the cheaper of the two: nothing has to be closed afterwards.
+ * anyway, MKNOD is the cheaper of the two: nothing has to be closed afterwards. TMPFILE is a CREATE without a name (the one that
+ * comes with it means nothing), and always opens.
  */
 #include "front.h"
 
@@ -114,6 +115,25 @@ static void make_symlink(fuse_req_t req, const char *target, fuse_ino_t dir, con
 	reply_entry(req, make(req, dir, name, S_IFLNK | 0777, 0, target, &a), &a);
 }
 
+static int is_tmpfile(void)
+{
+	return td__fuse_me->opcode == TD__FUSE_TMPFILE;
+}
+
+static int make_nameless(fuse_req_t req, fuse_ino_t dir, mode_t mode, td_attr *a)
+{
+	struct td_fuse *f = td__fuse_of(req);
+	struct td_cred cred = td__fuse_cred(req);
+	int error = td_tmpfile(f->fs, &cred, td__fuse_handle(f, dir), mode & 07777, a);
+
+	if (error)
+		return error;
+	error = td_open(f->fs, &cred, a->handle, TD_OPEN_READ | TD_OPEN_WRITE | TD_OPEN_NEW);
+	if (error < 0)
+		td_forget(f->fs, a->handle, 1);
+	return error < 0 ? error : 0;
+}
+
 /* Where somebody was faster and that is no error, Linux looks again after ESTALE, and finds it. */
 static int make_open(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode, int flags, td_attr *a)
 {
@@ -131,7 +151,9 @@ static void create_file(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t
 	struct td_fuse *f = td__fuse_of(req);
 	struct fuse_entry_param e;
 	td_attr a;
-	int error = f->opens || f->tells ? make_open(req, dir, name, mode, fi->flags, &a) : -ENOSYS;
+	int error = is_tmpfile()	  ? make_nameless(req, dir, mode, &a) :
+		    f->opens || f->tells ? make_open(req, dir, name, mode, fi->flags, &a) :
+					   -ENOSYS;
 
 	if (error) {
 		fuse_reply_err(req, -error);
@@ -182,10 +204,6 @@ static void rename_file(fuse_req_t req, fuse_ino_t from, const char *old, fuse_i
 	struct td_fuse *f = td__fuse_of(req);
 	struct td_cred cred = td__fuse_cred(req);
 
-	if (flags & ~(unsigned)(TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE)) {
-		fuse_reply_err(req, EINVAL);
-		return;
-	}
 	fuse_reply_err(req, -td_rename(f->fs, &cred, td__fuse_handle(f, from), td__fuse_name(old),
 				       td__fuse_handle(f, to), td__fuse_name(new), flags));
 }

@@ -218,6 +218,29 @@ static int open_new(const struct td_task *t, struct td__where *w, int flags, uin
 	return describe(t, w, flags);
 }
 
+/* The file's name, if it ever has one, is td_fd_link()'s. */
+static int open_nameless(const struct td_task *t, const char *path, int flags, uint32_t mode)
+{
+	struct td_cred cred = td__cred_of(t, false);
+	struct td__where w;
+	td_attr made;
+	int fd;
+
+	if ((flags & O_ACCMODE) == O_RDONLY || (flags & O_ACCMODE) == O_ACCMODE)
+		return -EINVAL;
+	fd = td__walk(t, path, TD__FOLLOW, &w);
+	if (fd)
+		return fd;
+	fd = td_tmpfile(td__fs_of(t), &cred, w.v.handle, mode & 07777 & ~t->umask, &made);
+	if (!fd) {
+		td_forget(td__fs_of(t), w.v.handle, 1);
+		w.v = made;
+		fd = open_vnode(t, &w, flags);
+	}
+	td__walk_end(t, &w);
+	return fd;
+}
+
 /* A name that is to be created and ends in a slash can only be wrong: how depends on what leads there. */
 static int slash_at_end(const struct td_task *t, const char *path)
 {
@@ -236,8 +259,10 @@ static int open_once(const struct td_task *t, const char *path, int flags, uint3
 	struct td__where w;
 	int fd;
 
-	if ((flags & O_TMPFILE) == O_TMPFILE || flags & O_PATH)
+	if (flags & O_PATH)
 		return -EOPNOTSUPP;
+	if ((flags & O_TMPFILE) == O_TMPFILE)
+		return open_nameless(t, path, flags, mode);
 	if ((flags & O_ACCMODE) == O_ACCMODE || (flags & O_CREAT && flags & O_DIRECTORY))
 		return -EINVAL;
 	if (flags & O_CREAT && *path && path[strlen(path) - 1] == '/')

@@ -125,6 +125,24 @@ static int link_once(const struct td_task *t, const char *old, const char *path,
 	return err;
 }
 
+static int fd_link_once(const struct td_task *t, struct td__file *f, const char *path)
+{
+	struct td_cred cred = td__cred_of(t, false);
+	struct td__where to;
+	td_attr made;
+	int err = walk_new(t, path, false, &to);
+
+	if (err)
+		return err;
+	err = (f->flags & O_TMPFILE) == O_TMPFILE && f->flags & O_EXCL ?
+		      -ENOENT :
+		      td_link(td__fs_of(t), &cred, f->handle, to.dir, to.name, &made);
+	if (!err)
+		td_forget(td__fs_of(t), made.handle, 1);
+	td__walk_end(t, &to);
+	return err;
+}
+
 static int unlink_once(const struct td_task *t, const char *path)
 {
 	struct td_cred cred = td__cred_of(t, false);
@@ -196,8 +214,8 @@ static int rename_once(const struct td_task *t, const char *old, const char *pat
 	struct td__where from, to;
 	int err;
 
-	if (flags & ~(uint32_t)(TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE) ||
-	    flags == (TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE))
+	if (flags & ~(uint32_t)(TD_RENAME_NOREPLACE | TD_RENAME_EXCHANGE | TD_RENAME_WHITEOUT) ||
+	    (flags & TD_RENAME_EXCHANGE && flags != TD_RENAME_EXCHANGE))
 		return -EINVAL;
 	err = td__walk(t, old, TD__PARENT, &from);
 	if (err)
@@ -244,6 +262,18 @@ int td_path_readlink(const struct td_task *t, const char *path, void *target, si
 int td_path_link(const struct td_task *t, const char *old, const char *path, int flags)
 {
 	return TD__AGAIN(link_once(t, old, path, flags));
+}
+
+int td_fd_link(const struct td_task *t, int fd, const char *path)
+{
+	struct td__file *f = td__file_get(t->volume, fd);
+	int err;
+
+	if (!f)
+		return -EBADF;
+	err = TD__AGAIN(fd_link_once(t, f, path));
+	td__file_put(t->volume, f);
+	return err;
 }
 
 int td_path_unlink(const struct td_task *t, const char *path)

@@ -98,7 +98,7 @@ int td_path_link(const struct td_task *t, const char *old, const char *path, int
 int td_path_unlink(const struct td_task *t, const char *path);
 /* EBUSY: the root, EINVAL: ends in ".", ENOTEMPTY. */
 int td_path_rmdir(const struct td_task *t, const char *path);
-/* flags: TD_RENAME_NOREPLACE or TD_RENAME_EXCHANGE. EINVAL: a directory into itself. */
+/* flags: TD_RENAME_EXCHANGE, or TD_RENAME_NOREPLACE and TD_RENAME_WHITEOUT. EINVAL: a directory into itself. */
 int td_path_rename(const struct td_task *t, const char *old, const char *path, uint32_t flags);
 
 /* ---- Attributes. flags: AT_SYMLINK_NOFOLLOW or 0. */
@@ -130,9 +130,11 @@ int td_path_removexattr(const struct td_task *t, const char *path, const char *n
 /*
  * Open or make a regular file, or open a directory to read. Flags: O_RDONLY O_WRONLY O_RDWR O_CREAT
  * O_EXCL O_TRUNC O_APPEND O_DIRECTORY O_NOFOLLOW; others are ignored. ENXIO: device nodes, named pipes
- * and sockets have names here, but nothing behind them.
+ * and sockets have names here, but nothing behind them. With O_TMPFILE path is a directory, and the file has no name.
  */
 int td_path_open(const struct td_task *t, const char *path, int flags, uint32_t mode);
+/* Give an open file another name, or its first; ENOENT: it has lost its last, or was opened with O_TMPFILE and O_EXCL. */
+int td_fd_link(const struct td_task *t, int fd, const char *path);
 int td_fd_close(const struct td_task *t, int fd);
 
 int64_t td_fd_read(const struct td_task *t, int fd, void *data, size_t len);

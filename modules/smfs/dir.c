@@ -152,6 +152,22 @@ int smfs_create_blocks(struct td_vnode *dir, struct td_name name, struct td_vnod
 	return call_end(&c, err);
 }
 
+int smfs_tmpfile(struct td_vnode *dir, struct td_vnode *v)
+{
+	struct call c = { .goal = dir->fid / SLOTS };
+	struct td_buf *b = 0;
+	int err = reserve(&c, 0, 1);
+
+	v->size = 0;
+	if (!err)
+		err = inode_new(&c, v, 0, &b);
+	v->nlink = 0;
+	if (!err)
+		inode_store(&c, b, v, 0);
+	td_brelse(b);
+	return call_end(&c, err);
+}
+
 int smfs_mkdir(struct td_vnode *dir, struct td_name name, struct td_vnode *v)
 {
 	if (dir->nlink >= MAXLINK)

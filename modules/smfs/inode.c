@@ -69,8 +69,7 @@ static struct td_time time_out(const struct inode *i, uint32_t n)
 int inode_sane(const struct inode *i)
 {
 	for (uint32_t n = 0; n < 4; n++)
-		if (i->nsec[n] > 999999999 || i->sec[n] < -67768040609740800 ||
-		    i->sec[n] > 67767976233532799)
+		if (i->nsec[n] > 999999999 || i->sec[n] < TD_TIME_FIRST || i->sec[n] > TD_TIME_LAST)
 			return 0;
 	return i->type >= TD_REG && i->type <= TD_SOCK && i->mode <= 07777 && i->size <= MAXSIZE &&
 	       i->nlink <= MAXLINK && i->blocks < 1ull << 54;

@@ -318,6 +318,7 @@ int smfs_lookup(struct td_vnode *dir, struct td_name name, uint64_t *fid);
 int smfs_create(struct td_vnode *dir, struct td_name name, struct td_vnode *v);
 int smfs_create_blocks(struct td_vnode *dir, struct td_name name, struct td_vnode *v, uint64_t count,
 		       struct td_extent *extents, uint32_t *n);
+int smfs_tmpfile(struct td_vnode *dir, struct td_vnode *v);
 int smfs_mkdir(struct td_vnode *dir, struct td_name name, struct td_vnode *v);
 int smfs_symlink(struct td_vnode *dir, struct td_name name, struct td_vnode *v,
 		 struct td_in target);

@@ -89,10 +89,15 @@ enum {
 
 #define TD_TO_END (~0ull)
 
+/* The seconds of a struct td_time, from year -2147481748 to 2147483647 (what struct tm can say). */
+#define TD_TIME_FIRST (-67768040609740800ll)
+#define TD_TIME_LAST  67767976233532799ll
+
 /* Bits of records and arguments. */
 enum {
 	TD_RENAME_NOREPLACE = 1,
 	TD_RENAME_EXCHANGE = 2,
+	TD_RENAME_WHITEOUT = 4, /* the kernel's affair: modules do not see it */
 	TD_FALLOC_KEEP_SIZE = 1,
 	TD_FALLOC_PUNCH_HOLE = 2,
 	TD_FALLOC_ZERO_RANGE = 16,

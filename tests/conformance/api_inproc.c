@@ -270,6 +270,11 @@ static int i_link(const char *old, const char *path, int flags)
 	return td_path_link(ME, old, path, flags);
 }
 
+static int i_flink(int fd, const char *path)
+{
+	return td_fd_link(ME, fd, path);
+}
+
 static int i_unlink(const char *path)
 {
 	return td_path_unlink(ME, path);
@@ -491,6 +496,7 @@ const struct fsapi inproc_api = {
 	.symlink = i_symlink,
 	.readlink = i_readlink,
 	.link = i_link,
+	.flink = i_flink,
 	.unlink = i_unlink,
 	.rmdir = i_rmdir,
 	.rename = i_rename,

@@ -120,6 +120,14 @@ static int p_link(const char *old, const char *path, int flags)
 	return DONE(linkat(AT_FDCWD, old, AT_FDCWD, path, flags));
 }
 
+static int p_flink(int fd, const char *path)
+{
+	char old[32];
+
+	snprintf(old, sizeof(old), "/proc/self/fd/%d", fd);
+	return DONE(linkat(AT_FDCWD, old, AT_FDCWD, path, AT_SYMLINK_FOLLOW));
+}
+
 static int p_unlink(const char *path)
 {
 	return DONE(unlink(path));
@@ -336,6 +344,7 @@ const struct fsapi posix_api = {
 	.symlink = p_symlink,
 	.readlink = p_readlink,
 	.link = p_link,
+	.flink = p_flink,
 	.unlink = p_unlink,
 	.rmdir = p_rmdir,
 	.rename = p_rename,

@@ -65,6 +65,7 @@ struct fsapi {
 	int (*symlink)(const char *target, const char *path);
 	int (*readlink)(const char *path, void *target, size_t size);
 	int (*link)(const char *old, const char *path, int flags);
+	int (*flink)(int fd, const char *path); /* what is open gets a name */
 	int (*unlink)(const char *path);
 	int (*rmdir)(const char *path);
 	int (*rename)(const char *old, const char *path, unsigned flags);

@@ -245,6 +245,56 @@ TEST(rename, sticky_target, AS_OTHERS)
 	try_over_sticky(U1, U2, true);
 }
 
+/* A file system that cannot says EINVAL. */
+static bool leaves(const char *old, const char *new, unsigned flags)
+{
+	int err = fs->rename(old, new, RENAME_WHITEOUT | flags);
+	struct stat st;
+
+	if (err == -EINVAL)
+		return false;
+	ok(err);
+	st = look(old);
+	equal(S_IFCHR, st.st_mode & S_IFMT);
+	equal(0, st.st_rdev);
+	equal(1, st.st_nlink);
+	ok(fs->unlink(old));
+	return true;
+}
+
+TEST(rename, whiteout, 0)
+{
+	put("f", "f");
+	put("g", "g");
+	dir("d");
+	dir("d/s");
+	if (!leaves("f", "new", 0))
+		skip_test("no whiteouts here");
+	expect_text("new", "f");
+	check(leaves("new", "g", 0));
+	expect_text("g", "f");
+	equal(1, look("g").st_nlink);
+	check(leaves("g", "d/g", RENAME_NOREPLACE));
+	check(leaves("d/s", "s", 0));
+	equal(2, look("d").st_nlink);
+	check(S_ISDIR(look("s").st_mode));
+	equal(2, look("s").st_nlink);
+	put("full", "");
+	fails(ENOTDIR, fs->rename("s", "full", RENAME_WHITEOUT));
+	put("s/x", "");
+	dir("e");
+	fails(ENOTEMPTY, fs->rename("e", "s", RENAME_WHITEOUT));
+	fails(EEXIST, fs->rename("full", "e", RENAME_WHITEOUT | RENAME_NOREPLACE));
+	fails(EINVAL, fs->rename("full", "e", RENAME_WHITEOUT | RENAME_EXCHANGE));
+	fails(ENOENT, fs->rename("none", "e", RENAME_WHITEOUT));
+	ok(fs->unlink("s/x"));
+	ok(fs->rmdir("s"));
+	ok(fs->rmdir("e"));
+	ok(fs->unlink("full"));
+	ok(fs->unlink("d/g"));
+	ok(fs->rmdir("d")); /* nothing else was left behind */
+}
+
 TEST(rename, noreplace, 0)
 {
 	put("a", "a");

@@ -196,6 +196,57 @@ TEST(times, reading_moves_atime, 0)
 	free(data);
 }
 
+/* The first look at it is the file system's to hear of; what the system has kept then, may be its own. */
+TEST(times, looking_moves_atime, 0)
+{
+	struct statvfs sv;
+	struct dent d[8];
+	char target[8];
+	int fd;
+
+	ok(fs->statvfs(&sv));
+	if (sv.f_flag & ST_NOATIME)
+		skip_test("mounted with noatime");
+	dir("d");
+	ok(set("d", at(1, 1), now));
+	fd = (int)ok(fs->open("d", O_RDONLY | O_DIRECTORY, 0));
+	equal(2, ok(fs->readdir(fd, d, 8)));
+	ok(fs->close(fd));
+	check(look("d").st_atim.tv_sec > 1000000000);
+	ok(fs->symlink("d", "l"));
+	ok(fs->utimens("l", (struct timespec[2]){ at(1, 1), now }, AT_SYMLINK_NOFOLLOW));
+	equal(1, ok(fs->readlink("l", target, sizeof(target))));
+	check(look("l").st_atim.tv_sec > 1000000000);
+}
+
+/* A time that cannot be kept becomes one that can, on the same side. */
+TEST(times, far_away, 0)
+{
+	put("f", "");
+	ok(set("f", at(-(1ll << 62), 5), at(1ll << 62, 5)));
+	check(look("f").st_atim.tv_sec < -(1ll << 31));
+	check(look("f").st_mtim.tv_sec > 1ll << 32);
+}
+
+TEST(times, of_birth, MOUNTED)
+{
+	struct statx x, y;
+
+	put("f", "");
+	ok(statx(AT_FDCWD, "f", 0, STATX_BTIME | STATX_MTIME, &x));
+	if (!(x.stx_mask & STATX_BTIME))
+		skip_test("no times of birth here (Linux asks FUSE for them from 6.6 on)");
+	check(x.stx_btime.tv_sec > 1000000000);
+	tick();
+	put("f", "text");
+	ok(set("f", at(1, 1), at(2, 2)));
+	ok(statx(AT_FDCWD, "f", 0, STATX_BTIME | STATX_BASIC_STATS, &y));
+	check(!memcmp(&x.stx_btime, &y.stx_btime, sizeof(x.stx_btime)));
+	equal(4, y.stx_size);
+	equal(2, y.stx_mtime.tv_sec);
+	equal(1, y.stx_nlink);
+}
+
 TEST(times, names_move_directories, 0)
 {
 	dir("d");

@@ -126,6 +126,27 @@ static int mknod_device(struct world *w)
 	return make(w, ROOT, "zz", TD_CHR, none);
 }
 
+static int tmpfile(struct world *w)
+{
+	td_attr a;
+	int err = CALL(tmpfile, w->h[SUB], 0640, &a);
+
+	w->h[EXTRA] = err ? 0 : a.handle;
+	w->fid[EXTRA] = err ? 0 : a.fid;
+	return orphan(w, EXTRA, err);
+}
+
+static int link_nameless(struct world *w)
+{
+	td_attr a;
+	int err = CALL(link, w->h[EXTRA], w->h[ROOT], text("zz"), &a);
+
+	if (!err)
+		forget(w, EXTRA);
+	w->h[EXTRA] = err ? w->h[EXTRA] : a.handle;
+	return err;
+}
+
 static int mkdir(struct world *w)
 {
 	return make(w, ROOT, "zz", TD_DIR, none);
@@ -435,12 +456,14 @@ const struct scene scenes[] = {
 	{ "create_in_big", create_in_big, 0, 0 },
 	{ "mknod_fifo", mknod_fifo, 0, 0 },
 	{ "mknod_device", mknod_device, 0, 0 },
+	{ "tmpfile", tmpfile, 0, 0 },
 	{ "mkdir", mkdir, 0, 0 },
 	{ "symlink_short", symlink_short, 0, 0 },
 	{ "symlink_long", symlink_long, 0, 0 },
 	{ "readlink_short", readlink_short, 0, 0 },
 	{ "readlink_long", readlink_long, 0, 0 },
 	{ "link", link, 0, 0 },
+	{ "link_nameless", link_nameless, 0, tmpfile },
 	{ "unlink", unlink, 0, 0 },
 	{ "unlink_one_of_two", unlink_one_of_two, 0, 0 },
 	{ "unlink_symlink", unlink_symlink, 0, 0 },
