@@ -98,6 +98,9 @@ static void put_device(json_t *to, struct td__server *s, const struct td_status 
 	json_object_set_new(to, "read_only", json_boolean(s->read_only));
 	json_object_set_new(to, "cache", !st->cache ? json_null() : json_pack("{s:I, s:I, s:I}", "bytes", (json_int_t)st->cached, "most",
 		(json_int_t)st->cache, "evicted", (json_int_t)st->evicted));
+	json_object_set_new(to, "disk", !st->cache ? json_null() : json_pack("{s:I, s:I, s:I, s:I, s:I}", "unwritten",
+		(json_int_t)st->unwritten, "timeout_ms", (json_int_t)st->disk.limit_ms, "timeouts", (json_int_t)st->disk.timeouts, "late",
+		(json_int_t)st->disk.late, "late_ms", (json_int_t)st->disk.late_ms));
 }
 
 /* How Linux's requests come. */

@@ -70,6 +70,8 @@ const char *td__cli_style(FILE *to, enum td__cli_style style);
 
 /* Bytes with a suffix K, M, G or T (1024 each). 0 or -EINVAL. */
 int td__cli_size(const char *text, uint64_t *bytes);
+/* Seconds, or with ms, s or m behind the number what that says. 0 or -EINVAL. */
+int td__cli_time(const char *text, uint32_t *ms);
 /* "1.5 ms", "2.0 GiB": always the same buffer sizes. */
 void td__cli_show_time(uint64_t ns, char text[32]);
 void td__cli_show_bytes(uint64_t bytes, char text[32]);

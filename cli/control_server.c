@@ -275,9 +275,9 @@ void td__control_stop(struct td__control *c)
 	c->accepting = false;
 }
 
-static void tell_leavers(struct td__control *c, int error)
+static void tell_leavers(struct td__control *c, int error, const char *why)
 {
-	json_t *answer = error ? refusal(strerror(-error), -error) : json_pack("{s:b}", "ok", 1);
+	json_t *answer = error ? refusal(why, -error) : json_pack("{s:b}", "ok", 1);
 
 	for (int i = 0; i < TD__CONTROL_LEAVERS; i++)
 		if (c->leavers[i] >= 0) {
@@ -287,11 +287,11 @@ static void tell_leavers(struct td__control *c, int error)
 	json_decref(answer);
 }
 
-void td__control_end(struct td__control *c, int error)
+void td__control_end(struct td__control *c, int error, const char *why)
 {
 	if (!c)
 		return;
-	tell_leavers(c, error);
+	tell_leavers(c, error, why);
 	if (c->listener >= 0)
 		close(c->listener);
 	if (c->wake >= 0)

@@ -28,12 +28,14 @@ enum option {
 	MAX_FILES,
 	COMMIT,
 	CACHE,
+	DEVICE_TIMEOUT,
 	OPTIONS,
 	URING,
 	NO_FOLLOW
 };
 static const char default_level[] = "isolated";
-enum { DEFAULT_SIZE = 1 << 30, SMALLEST = 64 << 10, SMALLEST_CACHE = 16 << 20, DEFAULT_COMMIT = 5, LONGEST_COMMIT = 3600 };
+enum { DEFAULT_SIZE = 1 << 30, SMALLEST = 64 << 10, SMALLEST_CACHE = 16 << 20, DEFAULT_COMMIT = 5, LONGEST_COMMIT = 3600,
+       DEFAULT_TIMEOUT = 30000, SHORTEST_TIMEOUT = 100, LONGEST_TIMEOUT = 24 * 3600 * 1000 /* ms */ };
 
 const struct td__cli_option td__cli_mount_options[] = {
 	[SIZE] = { "size", 's', "SIZE", "how much it holds, as in 512M (1G, or as the image)" },
@@ -47,6 +49,7 @@ const struct td__cli_option td__cli_mount_options[] = {
 	[MAX_FILES] = { "max-files", 'n', "N", "at most N files (the module decides)" },
 	[COMMIT] = { "commit", 'c', "SECONDS", "write changes to the image that often (5)" },
 	[CACHE] = { "cache", 'k', "SIZE", "how much of the image may be in memory (a quarter of it)" },
+	[DEVICE_TIMEOUT] = { "device-timeout", 't', "TIME", "how long the image's disk has to answer; 0: for ever (30s)" },
 	[OPTIONS] = { "options", 'O', "A,B=C", "of a mount on a SERVER, as in soft,timeo=50" },
 	[URING] = { "uring", 'u', "WHEN", "requests by io_uring: auto, on, off (auto)" },
 	[NO_FOLLOW] = { "no-follow", 'F', NULL, "the server's threads run where Linux puts them" },
@@ -103,6 +106,15 @@ static int read_cache(const char *text, struct td__server *s)
 	return 0;
 }
 
+static int read_timeout(const char *text, struct td__server *s)
+{
+	if (td__cli_time(text, &s->device_ms) || s->device_ms > LONGEST_TIMEOUT || (s->device_ms && s->device_ms < SHORTEST_TIMEOUT))
+		return td__cli_usage("--device-timeout %s is no such time; give 0 or one from 100ms to 24 hours, as in 500ms, 30s or 2m", text);
+	if (!s->image.path)
+		return td__cli_usage("--device-timeout needs --image: memory always answers");
+	return 0;
+}
+
 static int read_uring(const char *text, struct td__server *s)
 {
 	static const char *const names[] = { [TD_FUSE_URING_AUTO] = "auto", [TD_FUSE_URING_ON] = "on", [TD_FUSE_URING_OFF] = "off" };
@@ -116,7 +128,7 @@ static int read_uring(const char *text, struct td__server *s)
 /* A server has what a device would have. */
 static int check_source(const struct td__cli_args *args, const struct td__server *s)
 {
-	static const enum option for_devices[] = { SIZE, IMAGE, MAX_FILES, WRITEBACK, COMMIT, CACHE };
+	static const enum option for_devices[] = { SIZE, IMAGE, MAX_FILES, WRITEBACK, COMMIT, CACHE, DEVICE_TIMEOUT };
 
 	if (!s->url)
 		return args->values[OPTIONS] ? td__cli_usage("--options are of a mount on a SERVER, as in tadan mount "
@@ -170,6 +182,7 @@ static int read_options(const struct td__cli_args *args, struct td__server *s)
 	s->url = args->nwords > 2 ? args->words[1] : NULL;
 	s->options = v[OPTIONS];
 	s->commit_s = DEFAULT_COMMIT;
+	s->device_ms = DEFAULT_TIMEOUT;
 	err = check_source(args, s);
 	if (!err && v[SIZE])
 		err = read_size(v[SIZE], s);
@@ -181,6 +194,8 @@ static int read_options(const struct td__cli_args *args, struct td__server *s)
 		err = read_commit(v[COMMIT], s);
 	if (!err && v[CACHE])
 		err = read_cache(v[CACHE], s);
+	if (!err && v[DEVICE_TIMEOUT])
+		err = read_timeout(v[DEVICE_TIMEOUT], s);
 	if (!err && s->read_only && !s->image.path && !s->url)
 		err = td__cli_usage(
 			"--read-only needs --image: in memory there is nothing to read");

@@ -99,6 +99,7 @@ static int make_image(struct td__server *s, char *why, size_t size)
 	err = td__port_disk_open(s->image.path, s->size, s->read_only, &disk, &s->bytes, &s->blank, why, size);
 	if (err)
 		return err;
+	td__port_disk_limit(disk, s->device_ms);
 	err = td__image_open(disk, s->bytes, BLOCK, s->read_only, &s->device, &s->blank, reason, sizeof(reason));
 	if (!err)
 		return 0;
@@ -215,10 +216,24 @@ static struct td_fuse *end_serving(struct td__server *s)
 	return fuse;
 }
 
+/* The last try to write, while it can be asked what is left. */
+static void write_last(struct td__server *s, char *left, size_t size)
+{
+	struct td_status st;
+	char bytes[32];
+
+	if (!s->image.path || s->read_only || !td_sync(s->fs))
+		return;
+	td_get_status(s->fs, &st);
+	td__cli_show_bytes(st.unwritten, bytes);
+	snprintf(left, size, "%s; changes of %s are lost", st.disk.late ? "its disk does not answer" : "its disk fails", bytes);
+}
+
 /* The first error of writing back. */
 static int unmake_all(struct td__server *s)
 {
 	struct td_fuse *fuse = end_serving(s);
+	char left[TD__CLI_WHY] = "";
 	int err = 0;
 
 	if (s->control)
@@ -226,18 +241,22 @@ static int unmake_all(struct td__server *s)
 	td_fuse_unmount(fuse);
 	td__every_stop(&s->mover);
 	td__every_stop(&s->writer);
-	if (s->fs)
+	if (s->fs) {
+		write_last(s, left, sizeof(left));
 		err = td_unmount(s->fs);
+	}
 	if (s->device)
 		td__device_destroy(s->device);
 	td__module_close(s->module);
 	td__port_source_close(&s->source);
+	if (!left[0])
+		snprintf(left, sizeof(left), "%s", strerror(-err));
 	if (err)
 		td__cli_error("%s: not everything could be written back: %s",
-			      s->url ? s->url : s->image.path ? s->image.path : s->dir, strerror(-err));
+			      s->url ? s->url : s->image.path ? s->image.path : s->dir, left);
 	if (s->has_runtime)
 		td__runtime_give_back(&s->runtime);
-	td__control_end(s->control, err);
+	td__control_end(s->control, err, left);
 	return err;
 }
 

@@ -57,6 +57,7 @@ struct td__server {
 	uint64_t size, max_files; /* bytes; 0: as long as the image, the module decides */
 	uint64_t cache;           /* bytes of the image that may be in memory; 0: the core decides */
 	bool allow_other, read_only, writeback, no_xattrs, no_follow;
+	uint32_t device_ms;       /* that the image's disk has to answer; 0: as long as it takes */
 	int uring; /* TD_FUSE_URING_... */
 	bool foreground;
 	const char *url, *options; /* of a server; 0: none */
@@ -111,7 +112,7 @@ int td__control_start(struct td__server *s, char *why, size_t size);
 /* Finish the answers that are under way and take no more requests. */
 void td__control_stop(struct td__control *c);
 /* Tell those who wait for the end how it went (error 0: well), and free everything. 0 is fine. */
-void td__control_end(struct td__control *c, int error);
+void td__control_end(struct td__control *c, int error, const char *why);
 
 /* ---- answers.c */
 

@@ -170,6 +170,24 @@ static void print_cache(json_t *cache)
 	row("in memory", line);
 }
 
+static void print_disk(json_t *disk)
+{
+	char unwritten[32], limit[32] = "no limit", line[160];
+	long long ms = number(disk, "timeout_ms");
+
+	if (!json_is_object(disk))
+		return;
+	td__cli_show_bytes((uint64_t)number(disk, "unwritten"), unwritten);
+	if (ms)
+		td__cli_show_time((uint64_t)ms * 1000000, limit);
+	snprintf(line, sizeof(line), "%s to be written; %s for an answer, in vain %lld times", unwritten, limit, number(disk, "timeouts"));
+	row("disk", line);
+	if (!number(disk, "late"))
+		return;
+	snprintf(line, sizeof(line), "the disk owes %lld answers, one for %.1f s", number(disk, "late"), (double)number(disk, "late_ms") / 1e3);
+	row("NO ANSWER", line);
+}
+
 static void print_device(json_t *status)
 {
 	const char *image =
@@ -185,6 +203,7 @@ static void print_device(json_t *status)
 	row("size", bytes);
 	row(json_is_true(json_object_get(status, "read_only")) ? "read from" : "kept in", image);
 	print_cache(json_object_get(status, "cache"));
+	print_disk(json_object_get(status, "disk"));
 	if (json_is_string(json_object_get(status, "write_error")))
 		row("NOT WRITTEN", text(status, "write_error"));
 }

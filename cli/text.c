@@ -79,6 +79,22 @@ int td__cli_size(const char *text, uint64_t *bytes)
 	return 0;
 }
 
+int td__cli_time(const char *text, uint32_t *ms)
+{
+	uint64_t n, unit;
+	char *end;
+
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	unit = !strcmp(end, "ms") ? 1 : !strcmp(end, "s") || !*end ? 1000 : !strcmp(end, "m") ? 60000 : 0;
+	if (errno || !unit || n > UINT32_MAX / unit)
+		return -EINVAL;
+	*ms = (uint32_t)(n * unit);
+	return 0;
+}
+
 void td__cli_show_time(uint64_t ns, char text[32])
 {
 	if (ns < 1000)

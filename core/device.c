@@ -203,26 +203,55 @@ static int in_range(const struct td__device *dev, uint64_t blkno, uint64_t count
 	return blkno <= dev->blocks && count <= dev->blocks - blkno;
 }
 
-/* Read the absent blocks of a range, as few transfers as there are runs. */
+/* What the disk has brought, unless the block is there by now. */
+static void take(void *arg, uint64_t off, const void *data, size_t len)
+{
+	struct td__device *dev = arg;
+	uint64_t blkno = (off - dev->base) / dev->bsize;
+
+	td__mutex_lock(&dev->load);
+	for (uint64_t i = 0; i < len / dev->bsize; i++)
+		if (!td__device_present(dev, blkno + i)) {
+			memcpy(td__device_at(dev, blkno + i), (const uint8_t *)data + i * dev->bsize, dev->bsize);
+			td__device_mark(dev, blkno + i, 0, TD__PRESENT);
+		}
+	td__mutex_unlock(&dev->load);
+}
+
+/* Of the absent blocks that follow, what can be read at once. Returns how many are absent, and in *got, how many of these no more. */
+static uint64_t load_now(struct td__device *dev, uint64_t blkno, uint64_t end, uint64_t *got)
+{
+	uint64_t n = 0;
+
+	*got = 0;
+	td__mutex_lock(&dev->load);
+	while (blkno + n < end && !td__device_present(dev, blkno + n))
+		n++;
+	if (n)
+		*got = (uint64_t)td__port_disk_read_now(dev->disk, dev->base + blkno * dev->bsize, td__device_at(dev, blkno), n * dev->bsize) / dev->bsize;
+	for (uint64_t i = 0; i < *got; i++)
+		td__device_mark(dev, blkno + i, 0, TD__PRESENT);
+	td__mutex_unlock(&dev->load);
+	return n;
+}
+
+/*
+ * Load the absent blocks of a range, as few transfers as there are runs. Who waits for the disk keeps nobody else from loading. So another
+ * one may load the same block and go on; but not change it and have it written and evicted, since we are inside the gate.
+ */
 static int load_absent(struct td__device *dev, uint64_t blkno, uint64_t count)
 {
-	uint64_t end = blkno + count;
+	uint64_t end = blkno + count, n, got;
 	int err = 0;
 
-	while (blkno < end && !err) {
-		uint64_t n = 0;
-
-		while (blkno + n < end && !td__device_present(dev, blkno + n))
-			n++;
+	for (; blkno < end && !err; blkno += n) {
+		n = load_now(dev, blkno, end, &got);
 		if (!n) {
-			td__device_mark(dev, blkno++, TD__COLD, 0);
-			continue;
+			td__device_mark(dev, blkno, TD__COLD, 0);
+			n = 1;
+		} else if (got < n) {
+			err = td__port_disk_read_to(dev->disk, dev->base + (blkno + got) * dev->bsize, (n - got) * dev->bsize, take, dev);
 		}
-		err = td__port_disk_read(dev->disk, dev->base + blkno * dev->bsize, td__device_at(dev, blkno),
-					 n * dev->bsize);
-		for (uint64_t i = 0; i < n && !err; i++)
-			td__device_mark(dev, blkno + i, 0, TD__PRESENT);
-		blkno += n;
 	}
 	if (err)
 		__atomic_add_fetch(&dev->errors, 1, __ATOMIC_RELAXED);
@@ -246,9 +275,7 @@ int td__device_load(struct td__device *dev, uint64_t blkno, uint64_t count)
 			td__device_mark(dev, blkno + i, TD__COLD, 0);
 			continue;
 		}
-		td__mutex_lock(&dev->load);
 		err = load_absent(dev, blkno + i, count - i);
-		td__mutex_unlock(&dev->load);
 		break;
 	}
 	return err;

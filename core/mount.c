@@ -180,6 +180,9 @@ void td_get_status(struct td__fs *fs, struct td_status *out)
 		out->cached = __atomic_load_n(&fs->device->held_blocks, __ATOMIC_RELAXED) * fs->device->bsize;
 		out->cache = fs->device->most_blocks * fs->device->bsize;
 		out->evicted = __atomic_load_n(&fs->device->evicted, __ATOMIC_RELAXED) * fs->device->bsize;
+		out->unwritten = (__atomic_load_n(&fs->device->data_blocks, __ATOMIC_RELAXED) +
+				  __atomic_load_n(&fs->device->log_blocks, __ATOMIC_RELAXED)) * fs->device->bsize;
+		td__port_disk_state(fs->device->disk, &out->disk);
 	}
 	out->has_server = (uint32_t)td__net_status(&fs->net, &out->net);
 	for (uint32_t i = 0; i < TD__SLOTS; i++) {

@@ -111,6 +111,8 @@ struct td_status {
 	uint64_t calls_by_op[TD_OP_MAX];
 	uint64_t cached, cache; /* bytes of an image that are in memory, and that may be; 0, 0: there is none */
 	uint64_t evicted;       /* bytes of it that were given up, so far */
+	uint64_t unwritten;     /* bytes of it that are changed and not written; zeroes do not count */
+	struct td__disk_state disk; /* below it */
 	uint32_t has_server;
 	struct td_net_counts net; /* where it has one */
 };

@@ -123,10 +123,16 @@ uint32_t td__port_sock_wait(struct td__sock *s, uint32_t what, uint32_t ms);
 void td__port_sock_wake(struct td__sock *s);
 
 /*
- * A disk below a device: bytes by offset. All return 0 or -errno; short transfers are errors.
+ * A disk below a device: bytes by offset. All return 0 or -errno; short transfers are errors. -TD_ETIMEDOUT: the disk gave no answer in
+ * time, or still owes one. It may carry out what it was asked for later, but before any later change; no memory of the caller's is in use then.
  */
 struct td__disk;
 int td__port_disk_read(struct td__disk *disk, uint64_t off, void *data, size_t len);
+/* As much as is there without waiting for the disk. Returns how many bytes. */
+int64_t td__port_disk_read_now(struct td__disk *disk, uint64_t off, void *data, size_t len);
+/* Read, and have take() called with what comes, a part of 64 KiB or a multiple of that, or the last, at a time. */
+int td__port_disk_read_to(struct td__disk *disk, uint64_t off, size_t len,
+			  void (*take)(void *arg, uint64_t off, const void *data, size_t len), void *arg);
 int td__port_disk_write(struct td__disk *disk, uint64_t off, const void *data, size_t len);
 /* These bytes become zeroes, without taking room where that is possible. */
 int td__port_disk_zero(struct td__disk *disk, uint64_t off, uint64_t len);
@@ -135,7 +141,15 @@ int td__port_disk_reserve(struct td__disk *disk, uint64_t off, uint64_t len);
 /* Writing behind the end makes the disk longer; this cuts it. */
 int td__port_disk_resize(struct td__disk *disk, uint64_t bytes);
 int td__port_disk_flush(struct td__disk *disk);
+/* Waits for no answer that is owed; until it comes, the disk cannot be opened again. */
 void td__port_disk_close(struct td__disk *disk);
+struct td__disk_state {
+	uint32_t limit_ms; /* for an answer; 0: none */
+	uint32_t late;     /* answers that it owes now */
+	uint64_t late_ms;  /* the oldest of them: for so long */
+	uint64_t timeouts; /* requests that were not answered in time, so far */
+};
+void td__port_disk_state(struct td__disk *disk, struct td__disk_state *out);
 
 /* A line for the log. Priorities as syslog. */
 void td__port_log(uint32_t priority, const char *text);

@@ -45,6 +45,7 @@ struct td_volume_params {
 	int format;	   /* 1: a blank image gets a new file system; memory always does */
 	uint64_t maxfiles; /* vnodes; 0: the module decides */
 	uint64_t cache;	   /* bytes of the image that may be in memory at a time, from 16 MiB on; 0: a quarter of the memory there is */
+	uint32_t device_ms; /* that the image's disk has to answer, or there is EIO; 0: 30 s; ~0: as long as it takes */
 	/* Of a module that is mounted on a server: nfs://HOST[:PORT]/PATH, and options as in "soft,timeo=50" (0: none). */
 	const char *server, *options;
 };

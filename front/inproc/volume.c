@@ -42,6 +42,8 @@ static int make_device(const struct td_volume_params *p, struct td__device **dev
 	err = td__port_disk_open(p->image, p->size, 0, &disk, &bytes, &blank, why, size);
 	if (err)
 		return err;
+	if (p->device_ms)
+		td__port_disk_limit(disk, p->device_ms == UINT32_MAX ? 0 : p->device_ms);
 	err = td__image_open(disk, bytes, bsize, 0, dev, &blank, why, size);
 	if (!err)
 		return 0;

@@ -14,4 +14,10 @@
 int td__port_disk_open(const char *path, uint64_t size, int readonly, struct td__disk **out, uint64_t *bytes,
 		       int *blank, char *why, size_t whylen);
 
+/*
+ * How long a disk has to answer, milliseconds; 0: as long as it takes. Without this, 30 s; where the file is in memory (tmpfs), always 0. Before the disk is used by more than one
+ * thread.
+ */
+void td__port_disk_limit(struct td__disk *disk, uint32_t ms);
+
 #endif

@@ -204,6 +204,9 @@ class Words(Case):
         for number in ["0", "-3", "many", "", "1 "]:
             self.bad(USAGE, "--commit", "mount", "smfs", self.dir, "--image", "img", f"--commit={number}")
             self.bad(USAGE, "--cache", "mount", "smfs", self.dir, "--image", "img", f"--cache={number}")
+        for time in ("no", "-1s", "5h", "99ms", "25000h", "1441m"):
+            self.bad(USAGE, "--device-timeout", "mount", "smfs", self.dir, "--image", "img", f"--device-timeout={time}")
+        self.bad(USAGE, "--device-timeout", "mount", "smfs", self.dir, "--device-timeout=1s")
             self.bad(USAGE, "--max-files", "mount", "smfs", self.dir, f"--max-files={number}")
         self.assert_nothing_left()
 

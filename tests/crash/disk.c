@@ -2,6 +2,8 @@
 /* A disk in memory that notes what is done to it: see disk.h. */
 #include "disk.h"
 
+#include "../../core/port.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -248,6 +250,36 @@ int WRAP(read)(struct td__disk *d, uint64_t off, void *data, size_t len)
 		return -EIO;
 	memcpy(data, d->bytes + off, len);
 	return 0;
+}
+
+/* As long as nothing stands in the way, it is there. */
+int64_t WRAP(read_now)(struct td__disk *d, uint64_t off, void *data, size_t len);
+int64_t WRAP(read_now)(struct td__disk *d, uint64_t off, void *data, size_t len)
+{
+	int strikes_next = d->trouble.read_at && (d->trouble.stays ? d->reads + 1 >= d->trouble.read_at : d->reads + 1 == d->trouble.read_at);
+
+	return strikes_next || WRAP(read)(d, off, data, len) ? 0 : (int64_t)len;
+}
+
+int WRAP(read_to)(struct td__disk *d, uint64_t off, size_t len, void (*take)(void *arg, uint64_t off, const void *data, size_t len),
+		  void *arg);
+int WRAP(read_to)(struct td__disk *d, uint64_t off, size_t len, void (*take)(void *arg, uint64_t off, const void *data, size_t len),
+		  void *arg)
+{
+	uint8_t *data = get(len);
+	int err = WRAP(read)(d, off, data, len);
+
+	if (!err)
+		take(arg, off, data, len);
+	free(data);
+	return err;
+}
+
+void WRAP(state)(struct td__disk *d, struct td__disk_state *out);
+void WRAP(state)(struct td__disk *d, struct td__disk_state *out)
+{
+	(void)d;
+	memset(out, 0, sizeof(*out));
 }
 
 int WRAP(write)(struct td__disk *d, uint64_t off, const void *data, size_t len);
