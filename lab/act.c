@@ -45,9 +45,15 @@ PIECE struct td_vnode *record_of(struct td_frame *f)
 #define SERVICE(name, ...) td__svc_##name
 int32_t td__enter(struct td_frame *f, uint32_t op); /* the module's own */
 #define ENTER(f, op, p) td__enter(f, op)
+void *td_alloc(size_t size);
+void td_free(void *memory);
+#define ALLOC(p, size) td_alloc(size)
+#define FREE(p, memory) td_free(memory)
 #else
 #define SERVICE(name, ...) ((int (*)(__VA_ARGS__)) * (void **)((char *)p + p->service[TD_SVC_##name]))
 #define ENTER(f, op, p) ((int32_t(*)(struct td_frame *))((char *)p + p->enter))(f)
+#define ALLOC(p, size) ((void *(*)(size_t))((char *)p + p->alloc))(size)
+#define FREE(p, memory) ((void (*)(void *))((char *)p + p->free))(memory)
 #endif
 
 PIECE int open_buf(struct lab_act_params *p, uint32_t handle, uint64_t blkno, uint64_t *view)
@@ -101,6 +107,32 @@ PIECE void use_services(struct lab_act_params *p, uint32_t act)
 		if (act == LAB_LONG_LOG)
 			SERVICE(log, uint32_t, const void *, uint32_t)(7, p, 4000);
 	}
+}
+
+/* Memory of the module's own heap. */
+PIECE void use_heap(struct td_frame *f, struct lab_act_params *p, uint32_t act)
+{
+	enum { SIZE = 100 };
+	volatile uint8_t *m = act == LAB_HEAP_FREE_FOREIGN ? (uint8_t *)f + TD_FRAME_SIZE / 2 : ALLOC(p, SIZE);
+
+	if (!m)
+		return;
+	if (act == LAB_HEAP_LOAD_FREED || act == LAB_HEAP_STORE_FREED || act == LAB_HEAP_FREE_TWICE)
+		FREE(p, (void *)(uintptr_t)m);
+	if (act == LAB_HEAP_LOAD_FREED)
+		(void)m[24];
+	if (act == LAB_HEAP_STORE_FREED)
+		m[24] = 1;
+	if (act == LAB_HEAP_STORE_BEYOND)
+		m[SIZE] = 1;
+	if (act == LAB_HEAP_LOAD_BEYOND)
+		(void)m[SIZE + 16];
+	if (act == LAB_HEAP_STORE_BEFORE)
+		m[-1] = 1;
+	if (act == LAB_HEAP_LOAD_BEFORE)
+		(void)m[-1];
+	if (act != LAB_HEAP_LOAD_FREED && act != LAB_HEAP_STORE_FREED)
+		FREE(p, (void *)(uintptr_t)m);
 }
 
 #ifdef __wasm__
@@ -232,6 +264,8 @@ PIECE int32_t do_act(struct td_frame *f, uint32_t op, struct lab_act_params *p, 
 	}
 	if (act <= LAB_LOOP && act != LAB_WRITE_SHARED && act != LAB_WRITE_FREED)
 		touch(f, p, act);
+	if (act >= LAB_HEAP_LOAD_FREED && act <= LAB_HEAP_FREE_FOREIGN)
+		use_heap(f, p, act);
 	if ((act >= LAB_BAD_RANGE && act <= LAB_FORGOTTEN_BUFS) || act == LAB_WRITE_SHARED || act == LAB_WRITE_FREED)
 		use_bufs(p, act);
 	if (act >= LAB_BAD_LOCK)

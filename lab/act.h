@@ -16,7 +16,9 @@
  */
 #define LAB_STUB_ACTS(X)                                                                                                 \
 	X(READ_NULL) X(WRITE_NULL) X(MISALIGNED) X(NO_ADDRESS) X(WRITE_UNMAPPED) X(READ_KERNEL) X(WRITE_KERNEL)          \
-	X(WRITE_DOMAIN) X(WRITE_TEXT) X(WRITE_SHARED) X(WRITE_FREED) X(STACK) X(JUMP_NULL) X(JUMP_DATA) X(JUMP_KERNEL)   \
+	X(WRITE_DOMAIN) X(WRITE_TEXT) X(WRITE_SHARED) X(WRITE_FREED)                                                     \
+	X(HEAP_LOAD_FREED) X(HEAP_STORE_FREED) X(HEAP_STORE_BEYOND) X(HEAP_LOAD_BEYOND) X(HEAP_STORE_BEFORE)             \
+	X(HEAP_LOAD_BEFORE) X(HEAP_FREE_TWICE) X(HEAP_FREE_FOREIGN) X(STACK) X(JUMP_NULL) X(JUMP_DATA) X(JUMP_KERNEL)   \
 	X(ILLEGAL) X(DIVIDE) X(PRIVILEGED) X(SYSCALL) X(BREAKPOINT) X(LOOP)                                              \
 	X(RECORD_SIZE) X(RECORD_BLOCKS) X(RECORD_TIME) X(RECORD_MODE) X(RECORD_LINKS) X(RECORD_FLAGS) X(RECORD_FID)      \
 	X(RECORD_TYPE) X(RESULT_POSITIVE) X(RESULT_UNKNOWN) X(RESULT_FOREIGN)                                            \
@@ -37,6 +39,7 @@ struct lab_act_params {
 	uint64_t blocks;   /* of the device */
 	uint64_t address;  /* of whose memory is not the module's */
 	int64_t enter;     /* the module's own td__enter */
+	int64_t alloc, free; /* its td_alloc and td_free; 0: it has none */
 	int64_t service[TD_SVC_MAX]; /* words that hold the services' addresses; 0: the module does not import it */
 };
 

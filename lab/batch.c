@@ -78,7 +78,11 @@ int lab_batch_possible(const struct lab_batch *b, const struct lab_kind *k)
 {
 	if (k->class == LAB_MACHINE)
 		return b->wasm.places[k->number].n != 0;
-	return k->class == LAB_NO_FAULT || (b->can_plant && can_be_said(k->number) && lab_has_services(b->service, k->number));
+	if (k->class == LAB_NO_FAULT)
+		return 1;
+	if (lab_uses_heap(k->number) && (b->wasm.alloc == UINT32_MAX || b->wasm.free == UINT32_MAX))
+		return 0;
+	return b->can_plant && can_be_said(k->number) && lab_has_services(b->service, k->number);
 }
 
 /* Beside this program, as in a build; else where it is installed. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Puts the functions of one wasm binary into another: see sandbox.h. What they import by name is what the module imports by that name, or
- * its td__enter; a call of anything else becomes `unreachable`. They use the module's memory and its stack, and bring no data.
+ * its td__enter, td_alloc and td_free; a call of anything else becomes `unreachable`. They use the module's memory and its stack, and bring no data.
  */
 #include "sandbox.h"
 
@@ -42,6 +42,10 @@ static uint32_t function(const struct lab_wasm *m, const struct lab_wasm *graft,
 			continue;
 		if (im->name_len == 9 && !memcmp(im->name, "td__enter", 9))
 			return td__wasm_export(&m->w, "td__enter")->index;
+		if (im->name_len == 8 && !memcmp(im->name, "td_alloc", 8))
+			return m->alloc;
+		if (im->name_len == 7 && !memcmp(im->name, "td_free", 7))
+			return m->free;
 		return lab_wasm_imported(m, im->name, im->name_len);
 	}
 	return UINT32_MAX;

@@ -49,6 +49,18 @@ static void find_services(struct lab_image *im)
 		}
 }
 
+/* A function that the module keeps to itself; 0: there is none of this name, or only names that others may use are in the file. */
+static uint64_t find_function(const struct td__elf *e, const char *name)
+{
+	for (uint64_t i = 0; i < e->symtab.n; i++) {
+		Elf64_Sym s = td__elf_sym(e, e->symtab, i);
+
+		if (ELF64_ST_TYPE(s.st_info) == STT_FUNC && !strcmp(td__elf_string(e, e->strtab, s.st_name), name))
+			return s.st_value;
+	}
+	return 0;
+}
+
 int lab_image_open(struct lab_image *im, const char *path, char *why, size_t size)
 {
 	int err;
@@ -59,6 +71,8 @@ int lab_image_open(struct lab_image *im, const char *path, char *why, size_t siz
 	if (err)
 		return err;
 	im->enter = (uint64_t)(uintptr_t)td__elf_symbol(im->elf, 0, "td__enter", 0);
+	im->alloc = find_function(im->elf, "td_alloc");
+	im->free = find_function(im->elf, "td_free");
 	find_services(im);
 	lab_sites_find(im);
 	return 0;
@@ -113,6 +127,11 @@ int lab_has_services(const uint64_t *s, uint32_t act)
 	}
 }
 
+int lab_uses_heap(uint32_t act)
+{
+	return act >= LAB_HEAP_LOAD_FREED && act <= LAB_HEAP_FREE_FOREIGN;
+}
+
 /*
  * A load ends somewhere within a page, and what is left of the page is in memory all the same: room for code, behind the text itself, or
  * behind what is only read next to it and then becomes part of the text. Which load it is, or -1.
@@ -149,7 +168,7 @@ int lab_possible(const struct lab_image *im, const struct lab_kind *k)
 		return im->sites[k->number].n != 0;
 	if (k->number == LAB_KILLED)
 		return 1;
-	return lab_has_services(im->service, k->number) && find_room(im, needed(k->number), &offset) >= 0;
+	return lab_has_services(im->service, k->number) && (!lab_uses_heap(k->number) || (im->alloc && im->free)) && find_room(im, needed(k->number), &offset) >= 0;
 }
 
 /* Make the text reach to `end`; a load that it grows over is no more. */
@@ -224,6 +243,8 @@ int lab_plant(const struct lab_image *im, uint32_t act, const struct lab_act_par
 	address = l->vaddr + (offset - l->offset);
 	where = address + at;
 	p.enter = (int64_t)(im->enter - where);
+	p.alloc = im->alloc ? (int64_t)(im->alloc - where) : 0;
+	p.free = im->free ? (int64_t)(im->free - where) : 0;
 	for (uint32_t i = 0; i < TD_SVC_MAX; i++)
 		p.service[i] = im->service[i] ? (int64_t)(im->service[i] - where) : 0;
 	memcpy(bytes + offset, prologue, sizeof(prologue));

@@ -91,6 +91,7 @@ struct lab_image {
 	struct td__elf *elf; /* the file's own bytes are in it */
 	uint64_t service[TD_SVC_MAX]; /* address in the file of the word that holds the service's address; 0: not imported */
 	uint64_t enter;  /* address of td__enter */
+	uint64_t alloc, free; /* of td_alloc and td_free; 0: it has none, or does not say where */
 	struct lab_sites sites[LAB_MUTATIONS];
 };
 
@@ -102,6 +103,8 @@ uint64_t lab_image_offset(const struct lab_image *im, uint64_t address);
 void lab_sites_find(struct lab_image *im);
 /* Has it the services that a planted fault misuses? By their number; 0: it does not import them. */
 int lab_has_services(const uint64_t *services, uint32_t act);
+/* Does it want td_alloc() and td_free()? */
+int lab_uses_heap(uint32_t act);
 /* Can this kind be done to this module? */
 int lab_possible(const struct lab_image *im, const struct lab_kind *k);
 

@@ -45,6 +45,7 @@ struct lab_wasm {
 	struct td__sfi_report report;
 	uint8_t **locals; /* their types, for each function; 0: imported */
 	uint32_t lock, unlock; /* these services' functions; UINT32_MAX: not imported */
+	uint32_t alloc, free;  /* td_alloc and td_free; UINT32_MAX: it has none, or does not name them */
 	struct {
 		struct lab_place *list;
 		uint32_t n, room;

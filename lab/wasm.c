@@ -242,6 +242,20 @@ uint32_t lab_wasm_imported(const struct lab_wasm *m, const char *name, size_t le
 	return UINT32_MAX;
 }
 
+/* One that the binary keeps to itself, by the names that are there for people. */
+static uint32_t named_function(const struct lab_wasm *m, const char *name)
+{
+	char text[64];
+
+	for (uint32_t f = m->w.nimported; f < m->w.nfunctions; f++) {
+		text[0] = 0;
+		td__sfi_function_name(m->bytes, m->size, f, text, sizeof(text));
+		if (!strcmp(text, name))
+			return f;
+	}
+	return UINT32_MAX;
+}
+
 #define IMPORTED(m, name) lab_wasm_imported(m, name, sizeof(name) - 1)
 
 int lab_wasm_open(struct lab_wasm *m, const uint8_t *bytes, size_t size, char *why, size_t why_size)
@@ -260,6 +274,8 @@ int lab_wasm_open(struct lab_wasm *m, const uint8_t *bytes, size_t size, char *w
 	}
 	m->lock = IMPORTED(m, "td__svc_lock");
 	m->unlock = IMPORTED(m, "td__svc_unlock");
+	m->alloc = named_function(m, "td_alloc");
+	m->free = named_function(m, "td_free");
 	for (uint32_t f = m->w.nimported; f < m->w.nfunctions; f++) {
 		read_locals(m, f);
 		if (!m->locals[f])

@@ -101,10 +101,18 @@ static int has_end(const char *at)
 	return end == END;
 }
 
-/* Is there room for a mark behind the block? */
-static int has_room(uint32_t class, uint64_t size)
+/* Bytes behind the end of the block. */
+static uint64_t room_behind(uint32_t class, uint64_t size)
 {
-	return size + HEADER + sizeof(END) <= (size_t)1 << class;
+	return ((uint64_t)1 << class) - HEADER - size;
+}
+
+/* Is its end as it was? Its size may have been written over, too. */
+static int is_sound(uint32_t class, uint64_t size, const char *memory)
+{
+	uint64_t room = room_behind(class, size);
+
+	return room < (uint64_t)1 << class && (room < sizeof(END) || has_end(memory + size));
 }
 
 static void *take(size_t size, int count)
@@ -128,7 +136,7 @@ static void *take(size_t size, int count)
 	if (!p)
 		return 0;
 	*(struct header *)p = (struct header){ MARK_USED, class, size };
-	if (heap.marked && has_room(class, size))
+	if (heap.marked && room_behind(class, size) >= sizeof(END))
 		put_end(p + HEADER + size);
 	return memset(p + HEADER, 0, size);
 }
@@ -210,9 +218,9 @@ static int free_pages(char *memory)
 	return err;
 }
 
-/* ---- */
+/* ---- What authors call. Functions of their own in every form, so that the fault laboratory can call them. */
 
-void *td_alloc(size_t size)
+__attribute__((noinline)) void *td_alloc(size_t size)
 {
 	size_t least = size ? size : 1;
 	void *p;
@@ -234,7 +242,7 @@ static _Noreturn void refuse(const char *why)
 	__builtin_trap();
 }
 
-void td_free(void *memory)
+__attribute__((noinline)) void td_free(void *memory)
 {
 	struct free_block *b = memory;
 	struct header *h = (struct header *)((char *)memory - HEADER);
@@ -251,8 +259,8 @@ void td_free(void *memory)
 	class = h->class;
 	if (was != MARK_USED || class < SMALLEST || class >= CLASSES) /* the heap would be in disorder: better the call than all of them */
 		refuse(was == MARK_FREE ? "td_free: memory that was given back before" : "td_free: no memory that td_alloc() gave, or damaged before");
-	if (heap.marked && has_room(class, h->size) && !has_end((char *)memory + h->size))
-		refuse("td_free: bytes behind the end of the memory have been written to");
+	if (heap.marked && !is_sound(class, h->size, memory))
+		refuse("td_free: bytes beside the memory have been written to");
 	heap_lock();
 	__atomic_store_n(&td__heap_count, td__heap_count - ((size_t)1 << class), __ATOMIC_RELAXED);
 	b->next = heap.freed[class];

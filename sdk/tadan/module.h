@@ -20,7 +20,8 @@
 
 /*
  * Memory of the domain's heap, 16-byte aligned, zeroed; 0 when the domain's limit is reached.
- * Owned by the module until td_free() or the domain's end. Never sleeps.
+ * Owned by the module until td_free() or the domain's end. Never sleeps. Freeing twice, or what was not allocated, ends
+ * the call, as does freeing memory with bytes written beside it; at debug each use outside of its bounds or its life does.
  */
 void *td_alloc(size_t size);
 void td_free(void *memory); /* 0 is fine */

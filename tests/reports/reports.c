@@ -255,7 +255,7 @@ static const struct expected expected[] = {
 	{ ACT_freed_before, PAGES, "bad memory access: a store to 0x* (freed memory of the heap)", NULL, NULL },
 	{ ACT_over_end, PAGES, "bad memory access: a store to 0x* (beside memory of the heap)", NULL, NULL },
 	{ ACT_over_end_load, PAGES, "bad memory access: a load from 0x* (beside memory of the heap)", NULL, NULL },
-	{ ACT_over_end_near, ALL & ~D, "illegal instruction", "td_free: bytes behind the end of the memory have been written to", NULL },
+	{ ACT_over_end_near, ALL & ~D, "illegal instruction", "td_free: bytes beside the memory have been written to", NULL },
 	{ ACT_over_end_near, PAGES, "misuse of a service", "td_free: bytes beside the memory have been written to", NULL },
 	{ ACT_before_store, PAGES, "misuse of a service", "td_free: bytes beside the memory have been written to", NULL },
 	{ ACT_before_pages, PAGES, "bad memory access: a load from 0x* (beside memory of the heap)", NULL, NULL },

@@ -83,8 +83,15 @@ static void where(struct td__call *c)
 	c->fault.nframes = fake_place != 0;
 }
 
+int (*fake_pages)(struct td__domain *d, uint64_t at, uint64_t size, int open);
+
+static int pages(struct td__domain *d, uint64_t at, uint64_t size, int open)
+{
+	return fake_pages ? fake_pages(d, at, size, open) : 0;
+}
+
 static const struct td__wall wall = { .name = "none", .kind = TD_WALL_NONE, .available = available, .start = start, .enter = enter,
-				      .stop = stop, .where = where };
+				      .stop = stop, .where = where, .pages = pages };
 static const struct td__wall *const walls[TD_WALL_KINDS] = { &wall };
 static const struct td__module module = { .info = { .magic = TD_MAGIC, .locks = 16, .name = "fake" } };
 

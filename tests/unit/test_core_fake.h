@@ -27,6 +27,9 @@ extern fake_op fake_ops[TD_OP_MAX];
 /* Where the module calls services from, as the wall says; 0: it does not know. */
 extern uint64_t fake_place;
 
+/* Opens and closes pages for a level with heap=pages; 0: there are none to open. */
+extern int (*fake_pages)(struct td__domain *d, uint64_t at, uint64_t size, int open);
+
 /* Mount at `level` on a device of 64 blocks. The operations mount and getvnode have answers of their own: fid 1 is the root,
  * fids up to 1000 are files with one link, all others are stale. */
 struct td__fs *fake_mount(const char *level);
