@@ -72,7 +72,7 @@ demo:
 
 # Each level has its own report beside the others.
 LAB_TRIALS ?= 10000
-LAB_EMULATED ?= 400
+LAB_EMULATED ?= $(LAB_TRIALS)
 lab: all
 	@tests/lab/campaigns --build $(BUILD) --trials $(LAB_TRIALS) --emulate $(LAB_EMULATED) --out $(BUILD)/lab
 

@@ -25,7 +25,7 @@ enum { JOBS_MAX = 64, TRIAL_SECONDS = 30, IDS = 200, BATCH = 500,
 
 struct options {
 	const char *module, *level, *kinds, *replay;
-	uint64_t trials, seed, soak;
+	uint64_t first, trials, seed, soak; /* trials first to first + trials - 1 */
 	uint32_t jobs;
 	int json, quiet;
 };
@@ -192,7 +192,9 @@ static void fill_batch(struct campaign *c, const struct lab_kind *const *kinds, 
 /* The batch that begins with this trial of the campaign. */
 static void next_batch(struct campaign *c, uint64_t first)
 {
-	fill_batch(c, c->kinds, c->nkinds, first, c->o.trials - first < BATCH ? (uint32_t)(c->o.trials - first) : BATCH);
+	uint64_t left = c->o.first + c->o.trials - first;
+
+	fill_batch(c, c->kinds, c->nkinds, first, left < BATCH ? (uint32_t)left : BATCH);
 }
 
 /* A host that does not end in time hangs, which is as bad as its death. */
@@ -249,7 +251,7 @@ static void take(struct campaign *c, uint32_t job)
 
 static void run_all(struct campaign *c)
 {
-	uint64_t next = 0;
+	uint64_t next = c->o.first, end = next + c->o.trials;
 
 	while (c->sum.trials < c->o.trials) {
 		int idle = 1;
@@ -259,8 +261,8 @@ static void run_all(struct campaign *c)
 				take(c, j);
 				idle = 0;
 			}
-			if (!c->children[j].pid && next < c->o.trials) {
-				if (c->batch && next && next % BATCH == 0)
+			if (!c->children[j].pid && next < end) {
+				if (c->batch && next > c->o.first && (next - c->o.first) % BATCH == 0)
 					next_batch(c, next);
 				start(c, j, c->kinds[next % c->nkinds], next);
 				next++;
@@ -322,7 +324,7 @@ static int replay(struct campaign *c)
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: tadan lab MODULE [--level LEVEL] [--trials N] [--seed N] [--kinds LIST] [--jobs N] [--json] [--quiet]\n"
+	fprintf(to, "usage: tadan lab MODULE [--level LEVEL] [--trials N] [--first N] [--seed N] [--kinds LIST] [--jobs N] [--json] [--quiet]\n"
 		    "       tadan lab MODULE --replay ID\n"
 		    "       tadan lab MODULE --soak SECONDS [--seed N]\n"
 		    "       tadan lab --kinds list\n");
@@ -335,6 +337,7 @@ static void help(void)
 	       "Options:\n"
 	       "  -l, --level LEVEL     the level of protection (isolated)\n"
 	       "  -n, --trials N        how many faults, each in a process of its own (1000)\n"
+	       "      --first N         begin with this trial of the campaign (0), to do it in parts\n"
 	       "  -s, --seed N          where chance begins (1); the same seed repeats the campaign\n"
 	       "  -k, --kinds LIST      kinds of fault with commas between them (planted,machine); `list` shows them all\n"
 	       "  -j, --jobs N          trials at the same time (one for each processor)\n"
@@ -361,7 +364,7 @@ static void read_options(struct options *o, int argc, char **argv)
 	static const struct option options[] = { { "level", 1, 0, 'l' }, { "trials", 1, 0, 'n' }, { "seed", 1, 0, 's' },
 						 { "kinds", 1, 0, 'k' }, { "jobs", 1, 0, 'j' },   { "json", 0, 0, 'J' },
 						 { "quiet", 0, 0, 'q' }, { "replay", 1, 0, 'r' }, { "soak", 1, 0, 'S' }, { "help", 0, 0, 'h' },
-						 { 0, 0, 0, 0 } };
+						 { "first", 1, 0, 'f' }, { 0, 0, 0, 0 } };
 	int c;
 
 	*o = (struct options){ .level = "isolated", .kinds = "planted,machine", .trials = 1000, .seed = 1 };
@@ -370,6 +373,7 @@ static void read_options(struct options *o, int argc, char **argv)
 		switch (c) {
 		case 'l': o->level = optarg; break;
 		case 'n': o->trials = number(optarg, "--trials"); break;
+		case 'f': o->first = number(optarg, "--first"); break;
 		case 's': o->seed = number(optarg, "--seed"); break;
 		case 'k': o->kinds = optarg; break;
 		case 'j': o->jobs = (uint32_t)number(optarg, "--jobs"); break;
@@ -448,7 +452,7 @@ static void check_ground(struct campaign *c)
 	const struct lab_kind *none = lab_kind_named("none", 4);
 
 	if (c->batch)
-		next_batch(c, 0);
+		next_batch(c, c->o.first);
 	for (uint64_t n = 0; n < 3; n++) {
 		start(c, 0, none, n);
 		while (!is_over(&c->children[0], &c->results[0]))

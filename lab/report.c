@@ -103,6 +103,16 @@ void lab_report_trial(const char *id, const struct lab_result *r, FILE *to)
 
 /* ---- JSON */
 
+/* Each of them stands there, too: so the reports of a campaign's parts can be put together. */
+static json_t *json_numbers(uint64_t *list, uint64_t n)
+{
+	json_t *o = json_pack("{s:I s:I s:[]}", "median", (json_int_t)quantile(list, n, 50), "p99", (json_int_t)quantile(list, n, 99), "each");
+
+	for (uint64_t i = 0; i < n; i++)
+		json_array_append_new(json_object_get(o, "each"), json_integer((json_int_t)list[i]));
+	return o;
+}
+
 static json_t *json_row(const struct lab_row *r)
 {
 	json_t *faults = json_object();
@@ -110,13 +120,12 @@ static json_t *json_row(const struct lab_row *r)
 	for (uint32_t f = 0; f < TD_FAULT_KINDS; f++)
 		if (r->by_fault[f])
 			json_object_set_new(faults, f ? td_fault_names[f] : "not started", json_integer((json_int_t)r->by_fault[f]));
-	return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:o s:{s:I s:I} s:{s:I s:I}}", "trials", (json_int_t)r->trials, "survived",
+	return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:o s:o s:o}", "trials", (json_int_t)r->trials, "survived",
 			 (json_int_t)r->survived, "detected", (json_int_t)r->detected, "recovered", (json_int_t)r->recovered, "wrong",
 			 (json_int_t)r->wrong, "lost", (json_int_t)r->lost, "nothing", (json_int_t)r->nothing, "ended",
 			 (json_int_t)r->ended, "refused", (json_int_t)r->refused, "diverged", (json_int_t)r->diverged, "breached",
-			 (json_int_t)r->breached, "mistakes", (json_int_t)r->mistakes, "found_as", faults, "calls_until_detection", "median", (json_int_t)quantile(r->calls, r->ncalls, 50), "p99",
-			 (json_int_t)quantile(r->calls, r->ncalls, 99), "recovery_ns", "median",
-			 (json_int_t)quantile(r->recovery, r->ncalls, 50), "p99", (json_int_t)quantile(r->recovery, r->ncalls, 99));
+			 (json_int_t)r->breached, "mistakes", (json_int_t)r->mistakes, "found_as", faults, "calls_until_detection",
+			 json_numbers(r->calls, r->ncalls), "recovery_ns", json_numbers(r->recovery, r->ncalls));
 }
 
 void lab_report_json(const struct lab_campaign *c, const struct lab_row *rows, const struct lab_row *sum, FILE *to)

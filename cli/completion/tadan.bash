@@ -33,7 +33,7 @@ _tadan_value()
 	--pin) _tadan_reply -W "one none" -- "$2" ;;
 	--front) _tadan_reply -W "inproc fuse" -- "$2" ;;
 	--kinds | -k) _tadan_reply -W "planted machine list" -- "$2" ;;
-	--size | -s | --max-files | -n | --commit | -c | --cache | -k | --device-timeout | -t | --options | -O | --trials | --seed | --jobs | -j | --soak | --rounds | --replay) ;;
+	--size | -s | --max-files | -n | --commit | -c | --cache | -k | --device-timeout | -t | --options | -O | --trials | --first | --seed | --jobs | -j | --soak | --rounds | --replay) ;;
 	*) return 1 ;;
 	esac
 }

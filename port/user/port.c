@@ -27,7 +27,7 @@ _Static_assert(sizeof(pthread_rwlock_t) <= sizeof(struct td__rwlock), "rwlock");
 /* ---- Memory */
 
 /* From here on Linux's own zero pages, which cost nothing until touched. */
-enum { WHOLE_PAGES = 1 << 20 };
+enum { WHOLE_PAGES = 128 << 10 };
 
 void *td__port_alloc(size_t size)
 {
