@@ -27,8 +27,8 @@ static struct {
 	char *next, *end;
 	struct free_block *freed[CLASSES];
 	int locked;
-	uint32_t marked;
-	uint64_t limit; /* bytes */
+	uint32_t checked; /* ends are marked, or there is an area: all that costs nothing more where neither is */
+	uint64_t limit;   /* bytes */
 
 	/* With heap=pages; else 0. */
 	char *area;
@@ -41,7 +41,7 @@ uint64_t td__heap_count;
 struct header {
 	uint32_t mark;
 	uint32_t class;
-	uint64_t size; /* bytes that were asked for */
+	uint64_t size; /* bytes that were asked for; of a block whose end is marked */
 };
 _Static_assert(sizeof(struct header) == HEADER, "header");
 
@@ -74,7 +74,7 @@ void td__heap_init(void *memory, size_t size, void *area, uint32_t marked)
 		heap.freed[i] = 0;
 	td__heap_count = 0;
 	heap.locked = 0;
-	heap.marked = marked;
+	heap.checked = marked || area;
 	heap.limit = size;
 	heap.area = area;
 	heap.sizes = area ? td__heap_take(TD_HEAP_AREA / TD_HEAP_UNIT * sizeof(*heap.sizes)) : 0;
@@ -82,10 +82,46 @@ void td__heap_init(void *memory, size_t size, void *area, uint32_t marked)
 		heap.area = 0;
 }
 
-static uint32_t class_of(uint64_t size)
+static inline uint32_t class_of(uint64_t size)
 {
-	return size <= 1 << SMALLEST ? SMALLEST : 64 - (uint32_t)__builtin_clzll(size - 1);
+	uint32_t class = SMALLEST;
+
+	while (class < CLASSES && (uint64_t)1 << class < size)
+		class++;
+	return class;
 }
+
+static inline __attribute__((always_inline)) void *take(size_t size, int count)
+{
+	uint32_t class = class_of(size + HEADER);
+	char *p = 0;
+
+	if (size > (size_t)1 << 30 || class >= CLASSES)
+		return 0;
+	heap_lock();
+	if (heap.freed[class]) {
+		p = (char *)heap.freed[class] - HEADER;
+		heap.freed[class] = heap.freed[class]->next;
+	} else if ((size_t)1 << class <= (size_t)(heap.end - heap.next)) {
+		p = heap.next;
+		heap.next += (size_t)1 << class;
+	}
+	if (p && count)
+		__atomic_store_n(&td__heap_count, td__heap_count + ((size_t)1 << class), __ATOMIC_RELAXED);
+	heap_unlock();
+	if (!p)
+		return 0;
+	((struct header *)p)->mark = MARK_USED;
+	((struct header *)p)->class = class;
+	return memset(p + HEADER, 0, size);
+}
+
+void *td__heap_take(size_t size)
+{
+	return take(size, 0);
+}
+
+/* ---- Ends */
 
 /* The mark may lie anywhere. */
 static void put_end(char *at)
@@ -115,35 +151,17 @@ static int is_sound(uint32_t class, uint64_t size, const char *memory)
 	return room < (uint64_t)1 << class && (room < sizeof(END) || has_end(memory + size));
 }
 
-static void *take(size_t size, int count)
+static void *take_marked(size_t size)
 {
-	uint32_t class = class_of(size + HEADER);
-	char *p = 0;
+	char *p = take(size, 1);
+	struct header *h = (struct header *)(p - HEADER);
 
-	if (size > (size_t)1 << 30 || class >= CLASSES)
-		return 0;
-	heap_lock();
-	if (heap.freed[class]) {
-		p = (char *)heap.freed[class] - HEADER;
-		heap.freed[class] = heap.freed[class]->next;
-	} else if ((size_t)1 << class <= (size_t)(heap.end - heap.next)) {
-		p = heap.next;
-		heap.next += (size_t)1 << class;
-	}
-	if (p && count)
-		__atomic_store_n(&td__heap_count, td__heap_count + ((size_t)1 << class), __ATOMIC_RELAXED);
-	heap_unlock();
 	if (!p)
 		return 0;
-	*(struct header *)p = (struct header){ MARK_USED, class, size };
-	if (heap.marked && room_behind(class, size) >= sizeof(END))
-		put_end(p + HEADER + size);
-	return memset(p + HEADER, 0, size);
-}
-
-void *td__heap_take(size_t size)
-{
-	return take(size, 0);
+	h->size = size;
+	if (room_behind(h->class, size) >= sizeof(END))
+		put_end(p + size);
+	return p;
 }
 
 /* ---- Pages */
@@ -218,49 +236,62 @@ static int free_pages(char *memory)
 	return err;
 }
 
-/* ---- What authors call. Functions of their own in every form, so that the fault laboratory can call them. */
-
-__attribute__((noinline)) void *td_alloc(size_t size)
-{
-	size_t least = size ? size : 1;
-	void *p;
-
-	if (__builtin_expect(!heap.area, 1))
-		return take(size, 1);
-	if (size > (size_t)1 << 30 || !may_count(counted(least)))
-		return 0;
-	p = take_pages(least);
-	if (p)
-		return p;
-	uncount(counted(least));
-	return take(size, 1);
-}
-
 static _Noreturn void refuse(const char *why)
 {
 	td__svc_explain(why, (uint32_t)strlen(why));
 	__builtin_trap();
 }
 
+static __attribute__((noinline)) void *alloc_checked(size_t size)
+{
+	size_t least = size ? size : 1;
+	void *p;
+
+	if (!heap.area)
+		return take_marked(size);
+	if (size > (size_t)1 << 30 || !may_count(counted(least)))
+		return 0;
+	p = take_pages(least);
+	if (p)
+		return p;
+	uncount(counted(least));
+	return take_marked(size);
+}
+
+/* 1: it is a block of the plain heap, and its end is as it was. */
+static __attribute__((noinline)) int is_good_to_free(char *memory)
+{
+	const struct header *h = (const struct header *)(memory - HEADER);
+
+	if (is_in_area(memory)) {
+		if (free_pages(memory))
+			refuse("td_free: refused");
+		return 0;
+	}
+	if (h->mark == MARK_USED && (h->class < SMALLEST || h->class >= CLASSES || !is_sound(h->class, h->size, memory)))
+		refuse("td_free: bytes beside the memory have been written to");
+	return 1;
+}
+
+/* ---- What authors call. Functions of their own in every form, so that the fault laboratory can call them. */
+
+__attribute__((noinline)) void *td_alloc(size_t size)
+{
+	return __builtin_expect(heap.checked, 0) ? alloc_checked(size) : take(size, 1);
+}
+
 __attribute__((noinline)) void td_free(void *memory)
 {
 	struct free_block *b = memory;
 	struct header *h = (struct header *)((char *)memory - HEADER);
-	uint32_t was, class;
+	uint32_t was;
 
-	if (!b)
+	if (!b || (__builtin_expect(heap.checked, 0) && !is_good_to_free(memory)))
 		return;
-	if (__builtin_expect(is_in_area(memory), 0)) {
-		if (free_pages(memory))
-			refuse("td_free: refused");
-		return;
-	}
 	was = __atomic_exchange_n(&h->mark, MARK_FREE, __ATOMIC_ACQ_REL);
-	class = h->class;
-	if (was != MARK_USED || class < SMALLEST || class >= CLASSES) /* the heap would be in disorder: better the call than all of them */
+	if (was != MARK_USED) /* the heap would be in disorder: better the call than all of them */
 		refuse(was == MARK_FREE ? "td_free: memory that was given back before" : "td_free: no memory that td_alloc() gave, or damaged before");
-	if (heap.marked && !is_sound(class, h->size, memory))
-		refuse("td_free: bytes beside the memory have been written to");
+	uint32_t class = h->class;
 	heap_lock();
 	__atomic_store_n(&td__heap_count, td__heap_count - ((size_t)1 << class), __ATOMIC_RELAXED);
 	b->next = heap.freed[class];
