@@ -105,7 +105,7 @@ static void change(const struct td_cred *cred, struct td_vnode *r, uint32_t want
 	struct td_time t = { 0 };
 
 	td__port_now(&t.sec, &t.nsec);
-	if ((!want || want & (TD_SET_UID | TD_SET_GID)) && r->type != TD_DIR)
+	if ((!(want & ~(uint32_t)TD_SET_CTIME) || want & (TD_SET_UID | TD_SET_GID)) && r->type != TD_DIR)
 		td__drop_set_id(r, cred);
 	if (want & TD_SET_UID)
 		r->uid = set->uid;
@@ -138,7 +138,7 @@ static int setattr_locked(struct td__vnode *v, const struct td_cred *cred, uint3
 	}
 	if (err || want == TD_SET_SIZE || (!want && v->fs->remote))
 		return err;
-	wanted = v->rec; /* with nothing wanted, too: that is chown(file, -1, -1) */
+	wanted = v->rec; /* with nothing wanted, too, or a time of change only: that is chown(file, -1, -1) */
 	change(cred, &wanted, want, set);
 	if (td__check_vnode(&wanted, &v->fs->limits))
 		return -TD_EINVAL;

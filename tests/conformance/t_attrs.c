@@ -205,6 +205,19 @@ TEST(chown, by_others, AS_OTHERS)
 	      }));
 }
 
+/* As Linux has it, whoever asks. */
+TEST(chown, of_nothing_clears_set_id, 0)
+{
+	put("f", "");
+	dir("d");
+	ok(fs->chmod("f", 06755));
+	ok(fs->chmod("d", 06755));
+	ok(fs->chown("f", (uid_t)-1, (gid_t)-1));
+	ok(fs->chown("d", (uid_t)-1, (gid_t)-1));
+	equal(0755, mode_of("f"));
+	equal(06755, mode_of("d"));
+}
+
 TEST(chown, clears_set_id, AS_OTHERS)
 {
 	int fd;
