@@ -21,7 +21,7 @@
 #include "../../front/inproc/tadan.h"
 #include "modules/process_acts.h"
 
-enum { OFTEN = 50, NOW_AND_THEN_MS = 2, PATIENCE_MS = 20000, IDLE_MS = 200, IDLE_MOST_MS = 20 };
+enum { OFTEN = 400, NOW_AND_THEN_MS = 2, PATIENCE_MS = 20000, IDLE_MS = 200, IDLE_MOST_MS = 20 };
 
 static const char *folder;
 static int failed, passed;
@@ -178,7 +178,7 @@ static void on_one_core(int core)
 		volume = open_volume();
 		if (!volume)
 			_exit(1);
-		calls(volume, 10 * OFTEN);
+		calls(volume, 2 * OFTEN);
 		found = look(process_of(volume), core, &set);
 		td_volume_close(volume);
 		_exit(failed || !found.all || found.outside || found.only != found.all);

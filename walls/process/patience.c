@@ -30,7 +30,9 @@ enum {
 	BUDGET_WON = 100, /* rounds that a turn is worth which came while one spun: two calls of the system, and being woken */
 	BUDGET_SHARE = 20, /* a part of all time may be spent in vain: one of so many */
 	OFTEN_NS = TD__SPIN_NEXT * ROUND_NS,
-	ROW = 6,    /* crossings, each soon after the last: to wake a core takes as long as some crossings asleep */
+	ROW = 6,    /* crossings, each soon after the last: to wake a core takes as long as some crossings asleep ... */
+	ROW_MOST = 96, /* ... and twice as many each time that few followed */
+	FEW = 16,
 	MOVE = 500, /* rounds: that the module goes to another core because its caller came to its own */
 	DEAR_NS = 6000, /* a crossing asleep: then one waits for a pair */
 	SLICE = 512,    /* crossings, if others wait */
@@ -164,6 +166,7 @@ static uint32_t begin(const struct td__process *p, struct td__seat *s)
 		return 0;
 	}
 	s->patience.spins = 1;
+	s->patience.began = s->given;
 	tell(s, TD__SPIN_NEXT);
 	return TD__SPIN_WAKE;
 }
@@ -179,6 +182,19 @@ static void stop(struct td__seat *s)
 	w->came = earn_time(w);
 }
 
+/* It did not pay to wake a core, or no longer does. */
+static void end_row(struct td__seat *s)
+{
+	struct td__patience *w = &s->patience;
+
+	if (s->given - w->began >= FEW)
+		w->enough = ROW;
+	else if (w->enough < ROW_MOST)
+		w->enough *= 2;
+	w->row = 0;
+	stop(s);
+}
+
 /* A slot that does not spin, or shall no longer since others wait (gave), is about to cross. */
 static __attribute__((noinline)) uint32_t try(const struct td__process *p, struct td__seat *s, int gave)
 {
@@ -191,7 +207,9 @@ static __attribute__((noinline)) uint32_t try(const struct td__process *p, struc
 		w->row = 0;
 		return 0;
 	}
-	if (++w->row < ROW || w->budget < TD__SPIN_WAKE)
+	if (!w->enough)
+		w->enough = ROW;
+	if (++w->row < w->enough || w->budget < TD__SPIN_WAKE)
 		return 0;
 	while (!w->number)
 		w->number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
@@ -235,8 +253,7 @@ uint32_t td__patience_wakes(const struct td__process *p, struct td__seat *s, uin
 
 	if (rounds == TD__SPIN) { /* no longer, then: it would be woken on another core */
 		w->budget -= TD__SPIN_NEXT;
-		w->row = 0;
-		stop(s);
+		end_row(s);
 		rounds = 0;
 	}
 	if (!rounds && p->cores > 1 && !td__is_placed(s, TD__PLACE_HERE))
@@ -251,8 +268,7 @@ void td__patience_vain(const struct td__process *p, struct td__seat *s, uint32_t
 	w->budget -= (int32_t)rounds;
 	if (!rounds || __atomic_load_n(&s->control->taken, __ATOMIC_RELAXED) == s->given)
 		return;
-	w->row = 0;
-	stop(s);
+	end_row(s);
 	td__place(p, s, TD__PLACE_HERE);
 }
 

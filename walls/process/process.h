@@ -27,6 +27,8 @@ struct td__patience {
 	uint32_t spins;
 	uint32_t may;    /* it may spin for the next crossing as for the last one */
 	uint32_t row;    /* crossings that came soon after another */
+	uint32_t enough; /* of them to spin; 0: as at first */
+	uint32_t began;  /* td__seat's `given` when it began to spin */
 	int32_t budget;  /* rounds that may be spun in vain */
 	uint32_t number; /* among all slots of this process; 0: none as yet */
 	uint32_t pair;   /* of cores */
