@@ -39,6 +39,7 @@ struct td__fuse_patience {
 	unsigned slow;		/* the last ones of these */
 	unsigned count, pauses; /* of this window: requests; times without any */
 	int64_t last, sum;	/* of this window: when the last request was over, 0: none was; all so far */
+	unsigned chase;		/* how often it was found elsewhere, with no calm between */
 	unsigned every, since_check; /* requests: between two looks for where the client is; since the last one */
 	int64_t checked;	     /* the sum at that one */
 	int64_t recent;		/* the sum of the last windows */

@@ -42,6 +42,7 @@ enum {
 	SETTLE = 4,  /* requests before it, until the threads are where they belong */
 	OFTEN = 2,   /* requests until we look for where the client is, if they are slow */
 	SELDOM = 64,
+	CHASE = 3, /* times that it may be found elsewhere, one after the other */
 	SHORT = 8, /* a hold: windows */
 	LONG = 128,
 	SLOW = 3, /* windows until that ends a hold */
@@ -200,7 +201,10 @@ static void end_window(struct td_fuse *f, struct td__fuse_worker *me)
 	begin_window(p);
 }
 
-/* The client may have been moved: that is seen by some slow requests, and not looked for often where they are slow for another reason. */
+/*
+ * The client may have been moved: that is seen by some slow requests, and not looked for often where they are slow for another reason, or where
+ * it is moved again each time.
+ */
 static void look_after_client(struct td_fuse *f, struct td__fuse_worker *me)
 {
 	struct td__fuse_patience *p = &me->patience;
@@ -208,12 +212,12 @@ static void look_after_client(struct td_fuse *f, struct td__fuse_worker *me)
 
 	if (++p->since_check < p->every)
 		return;
-	if (p->sum - p->checked > usually + usually / 2) {
-		if (td__fuse_follow(f, me) > 0)
-			p->every = OFTEN;
-		else if (p->every < SELDOM)
-			p->every *= 2;
-	}
+	if (p->sum - p->checked <= usually + usually / 2)
+		p->chase = 0;
+	else if (td__fuse_follow(f, me) > 0 && p->chase++ < CHASE)
+		p->every = OFTEN;
+	else if (p->every < SELDOM)
+		p->every *= 2;
 	p->since_check = 0;
 	p->checked = p->sum;
 }
