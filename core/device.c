@@ -494,15 +494,26 @@ int td__runs_add(struct td__runs *r, uint64_t blkno, uint64_t count)
 	return 0;
 }
 
-int td__device_write(struct td__device *dev, uint64_t blkno, uint64_t count, const void *data)
+static int written(struct td__device *dev, int err)
 {
-	uint64_t at = dev->base + blkno * dev->bsize, bytes = count * dev->bsize;
-	int err = data ? td__port_disk_write(dev->disk, at, data, bytes) : td__port_disk_zero(dev->disk, at, bytes);
-
 	if (!err)
 		return 0;
 	__atomic_add_fetch(&dev->errors, 1, __ATOMIC_RELAXED);
 	return td__disk_error(err);
+}
+
+int td__device_write(struct td__device *dev, uint64_t blkno, uint64_t count, const void *data)
+{
+	uint64_t at = dev->base + blkno * dev->bsize, bytes = count * dev->bsize;
+
+	return written(dev, data ? td__port_disk_write(dev->disk, at, data, bytes) : td__port_disk_zero(dev->disk, at, bytes));
+}
+
+int td__device_write_pieces(struct td__device *dev, struct td__disk_piece *pieces, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		pieces[i].off += dev->base;
+	return written(dev, td__port_disk_write_pieces(dev->disk, pieces, n));
 }
 
 /* Without memory for the list, the mount is told and its files are not. */

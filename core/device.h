@@ -94,7 +94,7 @@ struct td__device {
 	uint64_t idle_blocks;
 };
 
-enum { TD__SPAN = 1024, TD__RUN_BLOCKS = 256 /* written at a time */ };
+enum { TD__SPAN = 1024, TD__RUN_BLOCKS = 256, TD__PIECES = 64 /* written at a time */ };
 
 /*
  * A device of `blocks` blocks of bsize bytes in memory (disk 0) or over a disk, which belongs to the
@@ -134,6 +134,8 @@ int td__device_write_claimed(struct td__device *dev, uint64_t blkno, uint64_t co
 int td__device_write(struct td__device *dev, uint64_t blkno, uint64_t count, const void *data);
 /* Make last what has been written. If that fails, the data written since the last time is DATA again. Gives the mutex up meanwhile. */
 int td__device_flush(struct td__device *dev);
+/* Write several pieces, at most TD__PIECES; their offsets are the device's. */
+int td__device_write_pieces(struct td__device *dev, struct td__disk_piece *pieces, uint32_t n);
 /* A block's bits, some cleared and some set; the counts follow. Returns what they were. */
 uint8_t td__device_mark(struct td__device *dev, uint64_t blkno, uint8_t clear, uint8_t set);
 /* The next block from blkno on and before `end` with one of these bits, else `end`. */

@@ -158,6 +158,23 @@ int td__log_snapshot(struct td__log *log, const uint64_t *orphans, uint64_t norp
 
 /* ---- In place */
 
+/* Copies from the ith on, in one go. Returns the number of the next one. */
+static uint64_t put_some(struct td__log *log, const struct td__tx *tx, uint64_t i, int *err)
+{
+	struct td__disk_piece pieces[TD__PIECES];
+	struct parts p = parts_of(log, tx);
+	uint64_t bsize = log->dev->bsize;
+	uint32_t n = 0;
+
+	for (uint64_t count; i < tx->copies && n < TD__PIECES; i += count, n++) {
+		for (count = 1; i + count < tx->copies && p.copies[i + count] == p.copies[i] + count;)
+			count++;
+		pieces[n] = (struct td__disk_piece){ p.copies[i] * bsize, p.blocks + i * bsize, count * bsize };
+	}
+	*err = td__device_write_pieces(log->dev, pieces, n);
+	return i;
+}
+
 /* What cannot be written in place stays in the log: it is part of the next transaction, too. */
 static int checkpoint(struct td__log *log, struct td__tx *tx)
 {
@@ -165,12 +182,10 @@ static int checkpoint(struct td__log *log, struct td__tx *tx)
 	struct parts p = parts_of(log, tx);
 	int err, first = 0;
 
-	for (uint64_t i = 0, n; i < tx->copies; i += n) {
-		for (n = 1; i + n < tx->copies && p.copies[i + n] == p.copies[i] + n;)
-			n++;
-		err = td__device_write(dev, p.copies[i], n, p.blocks + i * dev->bsize);
-		for (uint64_t k = 0; err && k < n; k++)
-			td__device_mark(dev, p.copies[i] + k, 0, TD__LOG);
+	for (uint64_t i = 0, next; i < tx->copies; i = next) {
+		next = put_some(log, tx, i, &err);
+		for (uint64_t k = i; err && k < next; k++)
+			td__device_mark(dev, p.copies[k], 0, TD__LOG);
 		first = first ? first : err;
 	}
 	for (uint64_t i = 0; i < tx->zeros; i++) {

@@ -134,6 +134,13 @@ int64_t td__port_disk_read_now(struct td__disk *disk, uint64_t off, void *data, 
 int td__port_disk_read_to(struct td__disk *disk, uint64_t off, size_t len,
 			  void (*take)(void *arg, uint64_t off, const void *data, size_t len), void *arg);
 int td__port_disk_write(struct td__disk *disk, uint64_t off, const void *data, size_t len);
+/* Write several pieces, in order, in as few requests as possible. On an error, some may be written. */
+struct td__disk_piece {
+	uint64_t off;
+	const void *data;
+	size_t len;
+};
+int td__port_disk_write_pieces(struct td__disk *disk, const struct td__disk_piece *pieces, uint32_t n);
 /* These bytes become zeroes, without taking room where that is possible. */
 int td__port_disk_zero(struct td__disk *disk, uint64_t off, uint64_t len);
 /* Take the room that writing to these bytes will need, where that is possible. -ENOSPC if there is none. */

@@ -19,7 +19,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { DEFAULT_MS = 30000 };
+enum { DEFAULT_MS = 30000, PIECES = 64 };
 
 struct td__disk {
 	int fd;
@@ -334,6 +334,73 @@ int td__port_disk_write(struct td__disk *disk, uint64_t off, const void *data, s
 		n = least(len - done, TD__LANE_BYTES);
 		err = change(disk, write_all, off + done, from + done, n);
 	}
+	return err;
+}
+
+/* A request's buffer: how many there are, which, and their bytes. */
+struct packed {
+	uint64_t n;
+	struct {
+		uint64_t off, len;
+	} piece[PIECES];
+	char bytes[TD__LANE_BYTES - 8 - PIECES * 16];
+};
+_Static_assert(sizeof(struct packed) == TD__LANE_BYTES, "the buffer of a lane");
+
+static int write_packed(int fd, uint64_t off, void *data, size_t len)
+{
+	struct packed *p = data;
+	char *from = p->bytes;
+	int err = 0;
+
+	(void)off;
+	(void)len;
+	for (uint64_t i = 0; i < p->n && !err; from += p->piece[i++].len)
+		err = write_all(fd, p->piece[i].off, from, p->piece[i].len);
+	return err;
+}
+
+/* As many pieces as go into one request. Returns how many. */
+static uint32_t pack(struct packed *p, const struct td__disk_piece *pieces, uint32_t n)
+{
+	size_t used = 0;
+
+	for (p->n = 0; p->n < n && p->n < PIECES && pieces[p->n].len <= sizeof(p->bytes) - used; p->n++) {
+		p->piece[p->n].off = pieces[p->n].off;
+		p->piece[p->n].len = pieces[p->n].len;
+		memcpy(p->bytes + used, pieces[p->n].data, pieces[p->n].len);
+		used += pieces[p->n].len;
+	}
+	return (uint32_t)p->n;
+}
+
+/* The first of them. */
+static int write_several(struct td__disk *disk, const struct td__disk_piece *pieces, uint32_t n, uint32_t *done)
+{
+	struct td__lane *lane;
+	int err;
+
+	*done = 1;
+	if (n == 1 || pieces->len > TD__LANE_BYTES / 2 || !td__lanes_are_limited(disk->lanes))
+		return td__port_disk_write(disk, pieces->off, pieces->data, pieces->len);
+	err = td__lane_begin(disk->lanes, 1, &lane);
+	if (err == -EAGAIN)
+		return td__port_disk_write(disk, pieces->off, pieces->data, pieces->len);
+	if (err)
+		return err;
+	*done = pack(td__lane_buffer(lane), pieces, n);
+	err = td__lane_run(lane, write_packed, pieces->off, 0);
+	if (err != -ETIMEDOUT)
+		td__lane_end(lane);
+	return err;
+}
+
+int td__port_disk_write_pieces(struct td__disk *disk, const struct td__disk_piece *pieces, uint32_t n)
+{
+	int err = 0;
+
+	for (uint32_t i = 0, done; i < n && !err; i += done)
+		err = write_several(disk, pieces + i, n - i, &done);
 	return err;
 }
 

@@ -296,6 +296,16 @@ int WRAP(write)(struct td__disk *d, uint64_t off, const void *data, size_t len)
 	return err;
 }
 
+int WRAP(write_pieces)(struct td__disk *d, const struct td__disk_piece *pieces, uint32_t n);
+int WRAP(write_pieces)(struct td__disk *d, const struct td__disk_piece *pieces, uint32_t n)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < n && !err; i++)
+		err = WRAP(write)(d, pieces[i].off, pieces[i].data, pieces[i].len);
+	return err;
+}
+
 int WRAP(zero)(struct td__disk *d, uint64_t off, uint64_t len);
 int WRAP(zero)(struct td__disk *d, uint64_t off, uint64_t len)
 {

@@ -15,9 +15,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
+from concurrent import futures
 
 TADAN, STUCK, LEVELS = None, None, []
 MIB = 1 << 20
@@ -126,10 +126,10 @@ class Stuck(unittest.TestCase):
         self.put("new", b"x", 10)
         os.stat(self.path("far"))
         self.hang("read")
-        reader = threading.Thread(target=self.fails, args=(self.holds, "far", b"f", 2 * MIB))
-        reader.start()
-        self.others_go_on()
-        reader.join()
+        with futures.ThreadPoolExecutor(1) as other:
+            reader = other.submit(self.fails, self.holds, "far", b"f", 2 * MIB)
+            self.others_go_on()
+            reader.result()
         self.assertGreater(self.status()["timeouts"], 0)
         self.assertIn("NO ANSWER", self.well("status", self.dir))
         self.others_go_on()

@@ -159,8 +159,7 @@ static int begin(void **state)
 
 	mean = 0;
 	at_once = 1;
-	lines = 0;
-	snprintf(path, sizeof(path), "test_disk-%d.img", (int)getpid());
+	__atomic_store_n(&lines, 0, __ATOMIC_RELAXED);
 	if (td__port_disk_open(path, BYTES, 0, &disk, &bytes, &blank, why, sizeof(why)) || !blank)
 		return -1;
 	for (uint32_t i = 0; i < LEN; i++)
@@ -245,6 +244,39 @@ static void answered(void)
 static double ms_since(uint64_t begin)
 {
 	return (double)(td__port_monotonic() - begin) / 1e6;
+}
+
+static void pieces(void **state)
+{
+	const struct td__disk_piece all[] = { { 100000, data, 5000 }, { 0, data + 1, 90000 }, { 200000, data, 1 }, { 300000, data + 2, LEN - 2 } };
+
+	(void)state;
+	mean = 1;
+	for (at_once = 0; at_once < 2; at_once++) {
+		assert_int_equal(td__port_disk_zero(disk, 0, BYTES), 0);
+		assert_int_equal(td__port_disk_write_pieces(disk, all, 4), 0);
+		for (int i = 0; i < 4; i++) {
+			assert_int_equal(td__port_disk_read(disk, all[i].off, found, all[i].len), 0);
+			assert_memory_equal(all[i].data, found, all[i].len);
+		}
+	}
+}
+
+/* More than fits into one request. */
+static void many_pieces(void **state)
+{
+	enum { PIECES = 300, EACH = 10000 };
+	static struct td__disk_piece all[PIECES];
+
+	(void)state;
+	at_once = 0;
+	for (uint32_t i = 0; i < PIECES; i++)
+		all[i] = (struct td__disk_piece){ (PIECES - i) * (uint64_t)EACH, data + i, EACH };
+	assert_int_equal(td__port_disk_write_pieces(disk, all, PIECES), 0);
+	for (uint32_t i = 0; i < PIECES; i++) {
+		assert_int_equal(td__port_disk_read(disk, all[i].off, found, EACH), 0);
+		assert_memory_equal(all[i].data, found, EACH);
+	}
 }
 
 /* The late one changes what it was to change, before all that comes later; nobody's memory is touched. */
@@ -367,7 +399,7 @@ static void many(void **state)
 
 int main(void)
 {
-	static uint32_t unlimited = 0, little_time = 100, much_time = 60000;
+	static uint32_t unlimited = 0, little_time = 100, much_time = 60000; /* ms */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate_setup_teardown(all_of_it, begin, end, &unlimited),
 		cmocka_unit_test_prestate_setup_teardown(room, begin, end, &unlimited),
@@ -376,6 +408,9 @@ int main(void)
 		cmocka_unit_test_prestate_setup_teardown(room, begin, end, &much_time),
 		cmocka_unit_test_prestate_setup_teardown(beyond_the_end, begin, end, &much_time),
 		cmocka_unit_test_prestate_setup_teardown(not_at_once, begin, end, &much_time),
+		cmocka_unit_test_prestate_setup_teardown(pieces, begin, end, &unlimited),
+		cmocka_unit_test_prestate_setup_teardown(pieces, begin, end, &much_time),
+		cmocka_unit_test_prestate_setup_teardown(many_pieces, begin, end, &much_time),
 		cmocka_unit_test_prestate_setup_teardown(late_write, begin, end, &little_time),
 		cmocka_unit_test_prestate_setup_teardown(late_read, begin, end, &little_time),
 		cmocka_unit_test_prestate_setup_teardown(late_flush, begin, end, &little_time),
@@ -383,5 +418,6 @@ int main(void)
 		cmocka_unit_test_prestate_setup_teardown(many, begin, end, &much_time),
 	};
 
+	snprintf(path, sizeof(path), "test_disk-%d.img", (int)getpid());
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
