@@ -233,6 +233,24 @@ static void a_client_unknown_is_not_followed(void **state)
 	assert_int_equal(current_cores(), CPU_COUNT(&front.allowed));
 }
 
+/* They are followed again soon after. */
+static void rows_of_large_reads_are_not_followed(void **state)
+{
+	static struct {
+		struct fuse_in_header in;
+		struct fuse_read_in read;
+	} large = { .in.opcode = FUSE_READ, .read.size = 128 << 10 };
+
+	(void)state;
+	skip_without_right();
+	assert_true(serve(300, 100, 100, 20).followed > 100);
+	worker.request.mem = &large;
+	serve(40, 100, 100, 20);
+	assert_int_equal(serve(500, 100, 100, 20).followed, 0);
+	worker.request.mem = NULL;
+	assert_true(serve(300, 100, 100, 20).followed > 200);
+}
+
 static void no_other_core_is_taken(void **state)
 {
 	(void)state;
@@ -286,6 +304,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_client_is_followed, with_follow, end),
 		cmocka_unit_test_setup_teardown(a_tie_is_for_following, with_follow, end),
 		cmocka_unit_test_setup_teardown(a_client_unknown_is_not_followed, with_follow, end),
+		cmocka_unit_test_setup_teardown(rows_of_large_reads_are_not_followed, with_follow, end),
 		cmocka_unit_test_setup_teardown(no_other_core_is_taken, with_follow, end),
 		cmocka_unit_test_setup_teardown(serve_sets_free, with_follow, end),
 		cmocka_unit_test_setup_teardown(other_hands_win, with_follow, end),
