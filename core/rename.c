@@ -135,15 +135,19 @@ static int rename_call(const struct rename *r)
 	return 0;
 }
 
-/* A name of the directory that is free. Its lock is held. */
-static int free_name(struct td__fs *fs, struct td__vnode *dir, char *text, uint32_t size)
+/* A name that is free in the directory that is left, and not to be taken. Its lock is held. */
+static int free_name(const struct rename *r, char *text, uint32_t size)
 {
 	uint64_t fid;
 	int err = 0;
 
 	for (uint64_t n = 0; !err; n++) {
+		struct td_name name;
+
 		td__copy_number(text, size, n);
-		err = td__find_fid(fs, dir, td__text_name(text), &fid);
+		name = td__text_name(text);
+		if (name.len != r->new.len || memcmp(name.bytes, r->new.bytes, name.len))
+			err = td__find_fid(r->fs, r->from, name, &fid);
 	}
 	return err == -TD_ENOENT ? 0 : err;
 }
@@ -185,7 +189,7 @@ static int rename_whiteout(const struct rename *r)
 	char text[24];
 	struct td_name aside;
 	struct td__vnode *node;
-	int err = free_name(r->fs, r->from, text, sizeof(text));
+	int err = free_name(r, text, sizeof(text));
 
 	aside = td__text_name(text);
 	if (!err)

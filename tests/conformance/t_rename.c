@@ -274,7 +274,10 @@ TEST(rename, whiteout, 0)
 	check(leaves("new", "g", 0));
 	expect_text("g", "f");
 	equal(1, look("g").st_nlink);
-	check(leaves("g", "d/g", RENAME_NOREPLACE));
+	check(leaves("g", "0", 0));
+	check(leaves("0", "1", 0));
+	expect_text("1", "f");
+	check(leaves("1", "d/g", RENAME_NOREPLACE));
 	check(leaves("d/s", "s", 0));
 	equal(2, look("d").st_nlink);
 	check(S_ISDIR(look("s").st_mode));
