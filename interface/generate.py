@@ -345,8 +345,14 @@ def emit_fields(r):
     print(f"}};\nconst struct td__fields td__fields_{r.name} = {{ \"{r.name}\", {len(r.args)}, fields_{r.name} }};\n")
 
 
+def nested():
+    """Records that are fields of others."""
+    return {f.ctype for r in RECORDS.values() for f in r.args if f.ctype in RECORDS}
+
+
 def emit_check(r):
-    print(f"const char *td__check_{r.name}(const struct td_{r.name} *r, const struct td__limits *l)\n{{\n\t(void)l;")
+    inline = "inline " if r.name in nested() else ""
+    print(f"{inline}const char *td__check_{r.name}(const struct td_{r.name} *r, const struct td__limits *l)\n{{\n\t(void)l;")
     for f in r.args:
         if f.ctype not in SCALAR:
             print(f"\tif (td__check_{f.ctype}(&r->{f.name}, l))\n\t\treturn \"{f.name}\";")
@@ -389,9 +395,9 @@ def emit_change_check():
     for f in free:
         if f.name == "nlink":
             continue
-        differs = (f"was->{f.name} != is->{f.name}" if f.ctype in SCALAR else
-                   f"memcmp(&was->{f.name}, &is->{f.name}, sizeof(was->{f.name}))")
-        print(f"\tif (!(may->fields >> {bit[f.name]} & 1) && {differs})\n\t\treturn \"{f.name}\";")
+        parts = [f.name] if f.ctype in SCALAR else [f"{f.name}.{part.name}" for part in RECORDS[f.ctype].args]
+        differs = " | ".join(f"(was->{part} != is->{part})" for part in parts)
+        print(f"\tif (!(may->fields >> {bit[f.name]} & 1) && ({differs}))\n\t\treturn \"{f.name}\";")
     print("\treturn 0;\n}\n")
 
 def emit_changes(blocks):
