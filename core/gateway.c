@@ -360,9 +360,9 @@ static void check_error(struct td__call *c)
 /* The module believes to be still in its critical section. */
 static void check_locks(struct td__call *c)
 {
-	uint32_t left = td__locks_left(c);
+	uint32_t left = td__locks_are_left(c) && !c->fault.kind ? td__locks_left(c) : 0;
 
-	if (!left || c->fault.kind)
+	if (!left)
 		return;
 	td__call_fault(c, TD_FAULT_LOCK, "returned without giving a lock back", 0);
 	td__fault_object(&c->fault, "lock", left - 1);
@@ -678,7 +678,7 @@ int td__call_end(struct td__call *c, td__attempts *tries, int *err)
 		if (c->domain->level.journal == TD_JOURNAL_ALL)
 			td__journal_undo(c, 0);
 		else
-			c->journal.used = c->journal.last = c->journal.entries = 0;
+			c->journal.used = c->journal.last = c->journal.entries = c->journal.later = 0;
 		tidy(c);
 	}
 	if (c->left_messages)

@@ -61,6 +61,7 @@ struct td__journal {
 	uint32_t size, used;
 	uint32_t last;    /* offset of the newest entry; meaningless if used is 0 */
 	uint32_t entries;
+	uint32_t later;   /* some wait for the commit, which has to look at them */
 };
 
 /* ---- What a good answer keeps to */
@@ -292,14 +293,14 @@ void td__kept_end(struct td__call *c, const struct td__entry *e, int commit);
  * A mistake in the use of a service, of a kind that its error tells: counted and written down; over the limit of one call it dooms the call.
  * `what` says what is wrong; `object` and `which` name what the service was about, object 0: nothing. Returns -error.
  */
-int td__careless_of(struct td__call *c, int error, const char *what, const char *object, uint64_t which);
+__attribute__((cold)) int td__careless_of(struct td__call *c, int error, const char *what, const char *object, uint64_t which);
 static inline int td__careless(struct td__call *c, int error, const char *what)
 {
 	return td__careless_of(c, error, what, 0, 0);
 }
 
 /* One that is found when the module is not in the service any more: the same, without consequences. */
-void td__mistake(struct td__call *c, uint32_t kind, const char *what, const char *object, uint64_t which);
+__attribute__((cold)) void td__mistake(struct td__call *c, uint32_t kind, const char *what, const char *object, uint64_t which);
 
 /* The call gets on. */
 static inline void td__progress(struct td__call *c)
@@ -308,11 +309,11 @@ static inline void td__progress(struct td__call *c)
 }
 
 /* Note a fault that the kernel itself found (not the wall). The first one counts. */
-void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const char *detail);
+__attribute__((cold)) void td__call_fault(struct td__call *c, uint32_t kind, const char *what, const char *detail);
 /* Which value a field of a record has. */
-void td__fault_field(struct td_fault *f, const struct td__fields *r, const void *was, const void *is, const char *field);
+__attribute__((cold)) void td__fault_field(struct td_fault *f, const struct td__fields *r, const void *was, const void *is, const char *field);
 /* What it was about; object 0: nothing. */
-void td__fault_object(struct td_fault *f, const char *object, uint64_t which);
+__attribute__((cold)) void td__fault_object(struct td_fault *f, const char *object, uint64_t which);
 
 /*
  * What a module can write to has been copied from there. The compiler must not fetch it a second time behind this, as it might

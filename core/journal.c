@@ -5,7 +5,7 @@
 
 enum { KEPT = 1 << 20 };
 
-static int grow(struct td__journal *j, uint32_t need, uint64_t most)
+static __attribute__((cold)) int grow(struct td__journal *j, uint32_t need, uint64_t most)
 {
 	uint32_t size = j->size ? j->size : 16384;
 	uint8_t *data;
@@ -27,7 +27,7 @@ static int grow(struct td__journal *j, uint32_t need, uint64_t most)
 }
 
 /* Beyond the limit the call cannot be undone, so it cannot go on. */
-static struct td__entry *append(struct td__call *c, uint32_t kind, uint32_t len)
+static inline struct td__entry *append(struct td__call *c, uint32_t kind, uint32_t len)
 {
 	struct td__journal *j = &c->journal;
 	uint32_t need = (uint32_t)sizeof(struct td__entry) + ((len + 7) & ~7u);
@@ -92,6 +92,7 @@ int td__journal_mark(struct td__call *c, uint32_t kind, uint64_t blkno, uint64_t
 		return -TD_ENOMEM;
 	e->blkno = blkno;
 	e->count = count;
+	c->journal.later = 1;
 	return 0;
 }
 
@@ -107,7 +108,7 @@ static void clear(struct td__call *c)
 		j->data = 0;
 		j->size = 0;
 	}
-	j->used = j->last = j->entries = 0;
+	j->used = j->last = j->entries = j->later = 0;
 }
 
 /* Whether more references are given back than were taken is known only now. */
@@ -121,7 +122,7 @@ void td__journal_commit(struct td__call *c)
 {
 	struct td__journal *j = &c->journal;
 
-	for (uint32_t at = 0; at < j->used;) {
+	for (uint32_t at = 0; j->later && at < j->used;) {
 		struct td__entry *e = (struct td__entry *)(j->data + at);
 
 		if (e->kind == TD__ENTRY_DISCARD)

@@ -64,7 +64,17 @@ static inline int td__locks_any(const struct td__call *c)
 	return any != 0;
 }
 
-/* The first lock that the call holds and the module has not given back, plus 1; 0: none. */
+/* Does the call hold a lock that the module has not given back? */
+static inline int td__locks_are_left(const struct td__call *c)
+{
+	uint64_t left = 0;
+
+	for (uint32_t i = 0; i < TD_LOCK_MAX / 64; i++)
+		left |= c->held[i] & ~c->given[i];
+	return left != 0;
+}
+
+/* The first such lock, plus 1; 0: none. */
 uint32_t td__locks_left(const struct td__call *c);
 
 /* The call is about to change something: none of its locks can be taken from it from now on. */
