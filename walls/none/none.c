@@ -300,8 +300,10 @@ static int none_enter(struct td__call *c)
 	const struct none *n = c->domain->private;
 	struct td__gate *g = c->behind;
 
-	if (__builtin_expect(!td__gate_knows(g, c) || !td__context_ready(g->context, c->frame) || !n->by_op[c->op], 0))
+	if (__builtin_expect(!td__gate_knows(g, c) || !n->by_op[c->op], 0))
 		return come_in(n, g, c);
+	if (!td__context_ready(g->context, c->frame))
+		return td__gate_enter_on(c->frame, 0, g, n->enter);
 	return td__gate_enter_on(n->ops, c->frame, g, n->by_op[c->op]);
 }
 
