@@ -28,7 +28,7 @@
 enum {
 	LINE = 64,      /* bytes that a word of the table stands for */
 	PLACES = 4096,
-	RANGES = 256,   /* of one transaction */
+	RANGES = 255,   /* of one transaction */
 	DEBT_MS = 50,   /* that are let pass */
 	PASSED_MS = 2 * TD__TICK_MS, /* that a tick counts at most */
 };
@@ -62,19 +62,19 @@ void td__written_fini(struct td__fs *fs)
 }
 
 /* Beyond the end nothing is noted. */
-static void note_range(const struct td__call *c, struct list *l, uint64_t blkno, uint32_t off, uint32_t len)
+static inline void note_range(struct list *l, uint64_t of, uint64_t blkno, uint64_t bytes)
 {
 	uint64_t n = l->n;
 
-	if (l->of != c->serial + 1) {
+	if (l->of != of) {
 		__atomic_thread_fence(__ATOMIC_RELEASE); /* behind the serial that ended the last one */
 		__atomic_store_n(&l->n, n = 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&l->of, c->serial + 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&l->of, of, __ATOMIC_RELEASE);
 	}
 	if (n == RANGES)
 		return;
 	__atomic_store_n(&l->ranges[n].blkno, blkno, __ATOMIC_RELAXED);
-	__atomic_store_n(&l->ranges[n].bytes, (uint64_t)len << 32 | off, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->ranges[n].bytes, bytes, __ATOMIC_RELAXED);
 	__atomic_store_n(&l->n, n + 1, __ATOMIC_RELEASE);
 }
 
@@ -84,7 +84,8 @@ static int is_under_way(const struct td__fs *fs, uint32_t slot, uint64_t of)
 }
 
 /* Has the slot's transaction, which is under way, written some of these bytes? */
-static __attribute__((noinline)) int has_written(const struct td__fs *fs, uint32_t slot, uint64_t blkno, uint32_t off, uint32_t len)
+/* Has the slot's transaction, which is under way, written some of these bytes? */
+static int has_written(const struct td__fs *fs, uint32_t slot, uint64_t blkno, uint32_t off, uint32_t len)
 {
 	const struct list *l = &fs->written->lists[slot];
 	uint64_t of = __atomic_load_n(&l->of, __ATOMIC_ACQUIRE), n = __atomic_load_n(&l->n, __ATOMIC_ACQUIRE);
@@ -102,37 +103,39 @@ static __attribute__((noinline)) int has_written(const struct td__fs *fs, uint32
 	return found && is_under_way(fs, slot, of);
 }
 
-/* Who has come last to the line. */
-static inline uint64_t hint(uint64_t line, uint32_t slot)
+/* `suspects`: the slots that have come last to one of the lines. */
+static __attribute__((cold)) void look_for_clash(struct td__call *c, uint64_t suspects, uint64_t blkno, uint32_t off, uint32_t len)
 {
-	return (uint64_t)slot << 32 | (uint32_t)line;
+	while (suspects && !has_written(c->fs, (uint32_t)__builtin_ctzll(suspects), blkno, off, len))
+		suspects &= suspects - 1;
+	if (!suspects)
+		return;
+	if (!c->fault.kind)
+		td__fault_object(&c->fault, "block", blkno);
+	td__call_fault(c, TD_FAULT_LOCK, "changed what another call has changed and not committed: they share no lock", 0);
 }
 
 void td__note_each_write(struct td__call *c, uint64_t blkno, uint32_t off, uint32_t len)
 {
 	struct td__written *w = c->fs->written;
-	uint64_t first = blkno * 1024 + off / LINE, last = blkno * 1024 + (off + len - 1) / LINE;
-	uint64_t at = (blkno * 0x9e3779b97f4a7c15ull >> 32) + first;
-	int clash = 0;
+	uint64_t at = (blkno * 0x9e3779b97f4a7c15ull >> 32) + off / LINE, me = (uint64_t)c->slot << 32, suspects = 0;
+	uint32_t line = (uint32_t)blkno * 1024 + off / LINE, n = (off % LINE + len + LINE - 1) / LINE;
 
 	if (!len)
 		return;
-	note_range(c, &w->lists[c->slot], blkno, off, len);
-	for (uint64_t line = first; line <= last; line++, at++) {
-		uint64_t mine = hint(line, c->slot), *place = &w->hints[at % PLACES];
-		uint64_t old = __atomic_load_n(place, __ATOMIC_RELAXED);
+	note_range(&w->lists[c->slot], c->serial + 1, blkno, (uint64_t)len << 32 | off);
+	for (; n; n--, line++, at++) {
+		uint64_t *last = &w->hints[at % PLACES]; /* who has come to the line: the slot, and the line's number */
+		uint64_t old = __atomic_load_n(last, __ATOMIC_RELAXED);
 
-		if (old == mine)
+		if (old == (me | line))
 			continue;
-		__atomic_store_n(place, mine, __ATOMIC_RELAXED);
-		if ((uint32_t)old == (uint32_t)mine)
-			clash |= has_written(c->fs, (uint32_t)(old >> 32), blkno, off, len);
+		__atomic_store_n(last, me | line, __ATOMIC_RELAXED);
+		if ((uint32_t)old == line)
+			suspects |= 1ull << (old >> 32);
 	}
-	if (!clash)
-		return;
-	if (!c->fault.kind)
-		td__fault_object(&c->fault, "block", blkno);
-	td__call_fault(c, TD_FAULT_LOCK, "changed what another call has changed and not committed: they share no lock", 0);
+	if (__builtin_expect(suspects != 0, 0))
+		look_for_clash(c, suspects, blkno, off, len);
 }
 
 /* ---- The ticker */
