@@ -81,4 +81,42 @@ static inline void *td__move(void *to, const void *from, size_t n)
 	return to;
 }
 
+static inline void td__fill_few(uint8_t *to, uint64_t each, size_t n)
+{
+	if (n >= 8) {
+		*(td__word *)to = each;
+		*(td__word *)(to + n - 8) = each;
+	} else if (n >= 4) {
+		*(td__half *)to = (uint32_t)each;
+		*(td__half *)(to + n - 4) = (uint32_t)each;
+	} else if (n) {
+		to[0] = to[n / 2] = to[n - 1] = (uint8_t)each;
+	}
+}
+
+/* As memset(). String instructions take longer to begin than the stores for some hundred bytes, as many as a record or a node has. */
+static inline void *td__fill(void *to, int byte, size_t n)
+{
+	typedef uint64_t vector __attribute__((vector_size(16), may_alias, aligned(1)));
+	uint64_t each = (uint8_t)byte * 0x0101010101010101ull;
+	uint8_t *p = to, *end = p + n - 16;
+
+	if (n < 16) {
+		td__fill_few(p, each, n);
+		return to;
+	}
+	if (n < TD__MANY) {
+		for (; p < end; p += 16) {
+			*(vector *)p = (vector){ each, each };
+			__asm__ volatile("" : : : "memory"); /* a loop, and no call of memset() */
+		}
+	} else {
+		size_t words = n / 8;
+
+		__asm__ volatile("rep stosq" : "+D"(p), "+c"(words) : "a"(each) : "memory");
+	}
+	*(vector *)end = (vector){ each, each };
+	return to;
+}
+
 #endif

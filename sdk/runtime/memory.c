@@ -320,10 +320,7 @@ void *memmove(void *to, const void *from, size_t len)
 void *memset(void *to, int byte, size_t len)
 {
 #if defined(__x86_64__)
-	void *p = to;
-
-	__asm__ volatile("rep stosb" : "+D"(p), "+c"(len) : "a"(byte) : "memory");
-	return to;
+	return td__fill(to, byte, len);
 #else
 	return __builtin_memset(to, byte, len);
 #endif

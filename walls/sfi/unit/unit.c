@@ -127,17 +127,7 @@ void *memcpy(void *to, const void *from, size_t n)
 
 void *memset(void *to, int byte, size_t n)
 {
-	void *d = to;
-
-	if (n <= 32) {
-		for (uint8_t *p = to; n; n--) {
-			*p++ = (uint8_t)byte;
-			__asm__ volatile("" : : : "memory"); /* a loop, and no call of ourselves */
-		}
-	} else {
-		__asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(byte) : "memory");
-	}
-	return to;
+	return td__fill(to, byte, n);
 }
 
 /* What the processor may not have an instruction for; wasm has. */
