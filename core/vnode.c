@@ -733,6 +733,7 @@ void td__vnodes_fini(struct td__fs *fs)
 		for (uint32_t i = 0; i < TD__CHUNK; i++) {
 			td__extents_drop(&fs->chunks[n][i]);
 			td__kept_drop_all(&fs->chunks[n][i]);
+			td__standing_forget(&fs->chunks[n][i]);
 			td__names_forget(&fs->chunks[n][i]);
 			td__rwlock_fini(&fs->chunks[n][i].lock);
 		}

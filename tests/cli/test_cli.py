@@ -204,10 +204,10 @@ class Words(Case):
         for number in ["0", "-3", "many", "", "1 "]:
             self.bad(USAGE, "--commit", "mount", "smfs", self.dir, "--image", "img", f"--commit={number}")
             self.bad(USAGE, "--cache", "mount", "smfs", self.dir, "--image", "img", f"--cache={number}")
+            self.bad(USAGE, "--max-files", "mount", "smfs", self.dir, f"--max-files={number}")
         for time in ("no", "-1s", "5h", "99ms", "25000h", "1441m"):
             self.bad(USAGE, "--device-timeout", "mount", "smfs", self.dir, "--image", "img", f"--device-timeout={time}")
         self.bad(USAGE, "--device-timeout", "mount", "smfs", self.dir, "--device-timeout=1s")
-            self.bad(USAGE, "--max-files", "mount", "smfs", self.dir, f"--max-files={number}")
         self.assert_nothing_left()
 
     def test_bad_levels(self):
@@ -704,7 +704,7 @@ class Life(Case):
         wait_until(lambda: not is_running(pid), "the server's end")
         with self.assertRaises(OSError) as gone:
             os.listdir(self.dir)
-        self.assertIn(gone.exception.errno, (errno.ENOTCONN, errno.ECONNABORTED))
+        self.assertIn(gone.exception.errno, (errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED))  # the last one where it had rings
         self.assertEqual(self.json("status"), [{"dir": self.dir, "state": "server ended"}])
         self.assertIn("server ended", self.good("status"))
         for words in (["level", self.dir, "trusted"], ["faults", self.dir], ["mount", "smfs", self.dir]):
