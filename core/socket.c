@@ -562,10 +562,10 @@ static struct td__socket *socket_for(struct td__net *net, uint32_t port)
 		struct td__socket *s = &net->sockets[i];
 
 		td__mutex_lock(&s->mutex);
-		if (!s->port || s->port == port) {
-			__atomic_store_n(&s->port, port, __ATOMIC_RELEASE);
+		if (!s->port)
+			__atomic_store_n(&s->port, port, __ATOMIC_RELEASE); /* for good: who connects reads it without the mutex */
+		if (s->port == port)
 			return s;
-		}
 		td__mutex_unlock(&s->mutex);
 	}
 	return 0;
